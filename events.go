@@ -1,0 +1,135 @@
+package orderly
+
+import "time"
+
+// Events are functions that the consumer calls when something happens. All are
+// optional. They are called from different goroutines, several at a time, and
+// must return at once: what they wait for, the consumer waits for.
+type Events struct {
+	// Assigned: a partition is ours, its fencing token granted; records follow.
+	Assigned func(AssignedEvent)
+	// Revoked: a partition was given up in order.
+	Revoked func(RevokedEvent)
+	// Lost: a partition was taken away; nothing of it is committed any more.
+	Lost func(LostEvent)
+	// Attempt: an attempt failed. Successes are counted in Settled only.
+	Attempt func(AttemptEvent)
+	// Blocked: a key's head failed and waits; called at each failed attempt,
+	// after Attempt.
+	Blocked func(BlockedEvent)
+	// Settled: records are done; one call for each run, not for each record.
+	Settled func(SettledEvent)
+	// Stuck: a handler's context has ended and it has not returned. Called
+	// again while it lasts, at growing intervals.
+	Stuck func(StuckEvent)
+	// Paused and Resumed: the reasons for which a partition is not read, or
+	// nothing of it starts, have changed.
+	Paused  func(PausedEvent)
+	Resumed func(PausedEvent)
+	// Committed: an offset commit was answered, or its outcome is unknown.
+	Committed func(CommittedEvent)
+	// Dropped: results or records that no longer count, because the partition
+	// left while they were on their way.
+	Dropped func(DroppedEvent)
+	// Warning: something that an operator should know, with a fixed code.
+	Warning func(WarningEvent)
+}
+
+// AssignedEvent tells of a partition that is ours.
+type AssignedEvent struct {
+	Topic        string
+	Partition    int32
+	FencingToken int64
+	Offset       int64 // where reading begins
+	DoneAhead    int64 // offsets above it that are done already and will be skipped
+	Clean        bool  // the owner before released it in order
+	Regranted    bool  // it was ours before; only the token is new
+}
+
+// RevokedEvent tells of a partition that was given up in order.
+type RevokedEvent struct {
+	Topic        string
+	Partition    int32
+	FencingToken int64
+	Drain        time.Duration // how long running handlers took to return
+	Clean        bool          // all had returned before the drain deadline
+	Committed    bool          // the last commit was acknowledged
+	Offset       int64         // committed offset
+}
+
+// LostEvent tells of a partition that was taken away.
+type LostEvent struct {
+	Topic        string
+	Partition    int32
+	FencingToken int64
+	Running      int // handlers that had not returned
+}
+
+// AttemptEvent tells of an attempt that failed.
+type AttemptEvent struct {
+	Message *Message
+	Err     error
+	Panic   bool
+}
+
+// BlockedEvent tells of a key that waits.
+type BlockedEvent struct {
+	Topic     string
+	Partition int32
+	Key       []byte
+	Offset    int64
+	Attempts  int           // that failed so far
+	Next      time.Duration // until the next one
+}
+
+// SettledEvent tells of records that are done.
+type SettledEvent struct {
+	Topic     string
+	Partition int32
+	Records   int
+	Retried   int // of these: needed more than one attempt
+}
+
+// StuckEvent tells of a handler that does not return.
+type StuckEvent struct {
+	Topic     string
+	Partition int32
+	Offset    int64
+	Key       []byte
+	Age       time.Duration // since the run was handed over
+	Owned     bool          // the partition is still ours
+}
+
+// PausedEvent names the reasons that hold a partition.
+type PausedEvent struct {
+	Topic     string
+	Partition int32
+	Reasons   []string
+}
+
+// CommittedEvent tells of an offset commit.
+type CommittedEvent struct {
+	Topic        string
+	Partition    int32
+	FencingToken int64
+	Offset       int64
+	DoneAhead    int64 // offsets above it that the metadata names as done
+	NotRecorded  int64 // of those done ahead: did not fit the metadata
+	Err          error // nil: acknowledged
+	Unknown      bool  // no answer: a new generation is joined before the next commit
+	Latency      time.Duration
+}
+
+// DroppedEvent tells of records or results that no longer count.
+type DroppedEvent struct {
+	Topic     string
+	Partition int32
+	Records   int
+	Reason    string
+}
+
+// WarningEvent is something that an operator should know.
+type WarningEvent struct {
+	Code    string // fixed, for alerts: see docs/operating.md
+	Message string
+}

@@ -1,0 +1,183 @@
+package orderly
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+
+	"github.com/orderly-go/orderly/internal/lane"
+)
+
+// handling calls the user's handlers and decides what becomes of failures. It
+// needs of a Consumer only configuration, events and where to stop, so that
+// orderlytest can run it without a broker.
+type handling struct{ c *Consumer }
+
+// apply returns the seam between lanes and the kind of handler.
+func (h handling) apply() lane.Apply {
+	if h.c.cfg.Batch.Handler != nil {
+		return h.batch
+	}
+	return h.plain
+}
+
+// plain calls the handler for one record after the other.
+func (h handling) plain(r *lane.Run) (done int, err error) {
+	retried := 0
+	for i, it := range r.Items {
+		if i > 0 && r.Halted() {
+			h.settled(r, i, retried)
+			return i, lane.ErrHalted
+		}
+		m := it.Payload.(*Message)
+		m.Attempt = int(it.Attempts) + 1
+		m.FencingToken = r.Token
+		if err := h.one(r.Ctx, m); err != nil {
+			h.settled(r, i, retried)
+			if cancelled(r.Ctx) {
+				return i, lane.ErrHalted
+			}
+			return i, err
+		}
+		it.Slot.Done()
+		if it.Attempts > 0 {
+			retried++
+		}
+	}
+	h.settled(r, len(r.Items), retried)
+	return len(r.Items), nil
+}
+
+// cancelled reports that the group ended the context: the attempt was cut short
+// and is not the record's fault.
+func cancelled(ctx context.Context) bool { return ctx.Err() != nil }
+
+var errNullKey = errors.New("the record has no ordering key, and NullKeys is NullKeysReject")
+
+// one is one attempt.
+func (h handling) one(ctx context.Context, m *Message) (err error) {
+	cfg := &h.c.cfg
+	if cfg.NullKeys == NullKeysReject && h.c.orderKey(m.Record) == nil {
+		return errNullKey
+	}
+	if cfg.AttemptTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, cfg.AttemptTimeout, ErrAttemptTimeout)
+		defer cancel()
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return cfg.Handler(ctx, m)
+}
+
+// batch calls the handler for a run of a lane.
+func (h handling) batch(r *lane.Run) (done int, err error) {
+	ms := make([]*Message, len(r.Items))
+	for i, it := range r.Items {
+		m := it.Payload.(*Message)
+		m.Attempt = int(it.Attempts) + 1
+		m.FencingToken = r.Token
+		ms[i] = m
+	}
+	done, err = h.many(r.Ctx, ms)
+	if err != nil && cancelled(r.Ctx) {
+		// Whatever it says of the rest, those it names as done are done.
+		err = lane.ErrHalted
+		done = max(done, 0)
+	}
+	if done > len(ms) {
+		return done, err
+	}
+	retried := 0
+	for _, it := range r.Items[:max(done, 0)] {
+		it.Slot.Done()
+		if it.Attempts > 0 {
+			retried++
+		}
+	}
+	h.settled(r, max(done, 0), retried)
+	return done, err
+}
+
+func (h handling) many(ctx context.Context, ms []*Message) (done int, err error) {
+	cfg := &h.c.cfg
+	if cfg.NullKeys == NullKeysReject {
+		for i, m := range ms {
+			if h.c.orderKey(m.Record) != nil {
+				continue
+			}
+			if i == 0 {
+				return 0, errNullKey
+			}
+			// Those before it run; it then is the first of its own run.
+			ms = ms[:i]
+			done, err = h.many(ctx, ms)
+			if err == nil && done == i {
+				err = errNullKey
+			}
+			return done, err
+		}
+	}
+	if cfg.AttemptTimeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, cfg.AttemptTimeout, ErrAttemptTimeout)
+		defer cancel()
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			done, err = -1, &PanicError{Value: v, Stack: debug.Stack()}
+			if len(ms) == 1 {
+				done = 0
+			}
+		}
+	}()
+	done, err = cfg.Batch.Handler(ctx, ms)
+	if err == nil && done != len(ms) {
+		err = fmt.Errorf("the batch handler was given %d records and returned done = %d without an error", len(ms), done)
+		if done < 0 || done > len(ms) {
+			done = -1
+		}
+	}
+	return done, err
+}
+
+func (h handling) settled(r *lane.Run, n, retried int) {
+	if n == 0 || h.c.cfg.Events.Settled == nil {
+		return
+	}
+	m := r.Items[0].Payload.(*Message)
+	h.c.cfg.Events.Settled(SettledEvent{Topic: m.Topic, Partition: m.Partition, Records: n, Retried: retried})
+}
+
+// failed decides about a record whose attempt failed.
+func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
+	cfg := &h.c.cfg
+	m := it.Payload.(*Message)
+	attempts := int(it.Attempts) + 1
+	var p *PanicError
+	panicked := errors.As(err, &p)
+	h.c.rep.attempt(m, err, panicked)
+	if cfg.OnExhausted == PolicyStop && attempts >= cfg.Retry.MaxAttempts {
+		h.c.stop(&StopError{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Attempts: attempts, Err: err})
+		return lane.Verdict{Hold: true}
+	}
+	v := lane.Verdict{Delay: backoff(cfg.Retry, attempts), Keep: keep(it)}
+	h.c.rep.blocked(m, attempts, v.Delay)
+	return v
+}
+
+// backoff is a random time below a bound that doubles with each attempt: "full
+// jitter", so that keys that failed together do not come back together.
+func backoff(r Retry, attempts int) time.Duration {
+	bound := r.Backoff
+	for i := 1; i < attempts && bound < r.MaxBackoff; i++ {
+		bound *= 2
+	}
+	return rand.N(min(bound, r.MaxBackoff)) + 1
+}

@@ -1,0 +1,106 @@
+package group
+
+import (
+	"errors"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// clientID names our members where the user gives no ClientID: a member of the
+// group with another one is not ours.
+const clientID = "orderly"
+
+var errFenced = errors.New("fenced by a member with the same instance id")
+
+func (s *Session) options() []kgo.Opt {
+	opts := []kgo.Opt{kgo.ClientID(clientID)}
+	opts = append(opts, s.cfg.Opts...)
+	opts = append(opts,
+		kgo.SeedBrokers(s.cfg.Brokers...),
+		kgo.ConsumerGroup(s.cfg.Group),
+		kgo.ConsumeTopics(s.cfg.Topics...),
+		kgo.DisableAutoCommit(),
+		kgo.KeepControlRecords(),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()),
+		kgo.SessionTimeout(s.cfg.Session),
+		kgo.RebalanceTimeout(s.cfg.Rebalance),
+		kgo.HeartbeatInterval(s.cfg.Heartbeat),
+		kgo.OnPartitionsAssigned(s.onAssigned),
+		kgo.OnPartitionsRevoked(s.onRevoked),
+		kgo.OnPartitionsLost(s.onLost),
+		kgo.AdjustFetchOffsetsFn(s.adjust),
+		kgo.WithHooks(&coordinatorHook{s}),
+	)
+	if !s.cfg.ReadUncommitted {
+		opts = append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	}
+	if s.cfg.InstanceID != "" {
+		opts = append(opts, kgo.InstanceID(s.cfg.InstanceID))
+	}
+	if s.cfg.ServerSide {
+		return append(opts, kgo.ServerSideBalancer())
+	}
+	var bs []kgo.GroupBalancer
+	for _, b := range s.cfg.Balancers {
+		bs = append(bs, &balancer{GroupBalancer: b, s: s})
+	}
+	return append(opts, kgo.Balancers(bs...))
+}
+
+// A balancer tells the session when the group has chosen it: the assignment is
+// known then, before any callback.
+type balancer struct {
+	kgo.GroupBalancer
+	s *Session
+}
+
+func (b *balancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
+	if !b.IsCooperative() {
+		// An eager member gave up everything before it joined. Whoever still
+		// holds partitions was cooperative until now: an eager member has come
+		// into the group, and what is held may be another's already.
+		b.s.mu.Lock()
+		if len(b.s.parts) > 0 {
+			b.s.distrust.Store(true)
+		}
+		b.s.mu.Unlock()
+	}
+	b.s.joining.Store(false)
+	return b.GroupBalancer.ParseSyncAssignment(assignment)
+}
+
+// coordinatorHook watches the requests that only the group's coordinator answers.
+type coordinatorHook struct{ s *Session }
+
+const (
+	keyOffsetCommit   = kmsg.OffsetCommit
+	keyJoinGroup      = kmsg.JoinGroup
+	keyHeartbeat      = kmsg.Heartbeat
+	keySyncGroup      = kmsg.SyncGroup
+	keyGroupHeartbeat = kmsg.ConsumerGroupHeartbeat
+)
+
+func (h *coordinatorHook) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	if kmsg.Key(key) == keyJoinGroup && err == nil {
+		h.s.heard.joinSent()
+	}
+}
+
+func (h *coordinatorHook) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.BrokerE2E) {
+	err := e2e.Err()
+	switch kmsg.Key(key) {
+	case keyJoinGroup:
+		h.s.heard.joinEnded()
+		if err == nil {
+			h.s.joining.Store(true)
+		}
+	case keyOffsetCommit, keyHeartbeat, keySyncGroup, keyGroupHeartbeat:
+	default:
+		return
+	}
+	if err == nil {
+		h.s.heard.answered(time.Now().Add(-e2e.DurationE2E()))
+	}
+}

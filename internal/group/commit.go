@@ -1,0 +1,413 @@
+package group
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/orderly-go/orderly/internal/progress"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// A commitItem is one partition's part of an OffsetCommit.
+type commitItem struct {
+	p           *Partition
+	offset      int64
+	text        string
+	token       int64
+	meta        progress.Meta
+	grant       bool // it carries a new token
+	clean       bool // grant: the owner before released in order
+	ahead       int64
+	notRecorded int64
+	err         error
+	outcome     outcome
+}
+
+type outcome int
+
+const (
+	committed outcome = iota
+	tryAgain          // refused for a reason that passes; it surely did not happen
+	refused           // refused in this generation
+	unknown           // no answer: it may still happen
+)
+
+// commitLoop commits what is done, and grants kept partitions anew where that is
+// needed.
+func (s *Session) commitLoop(ctx context.Context) {
+	t := time.NewTicker(s.cfg.CommitInterval)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		case <-s.kick:
+		}
+		s.regrant(ctx)
+		s.commit(ctx, s.all())
+	}
+}
+
+func (s *Session) kickCommitter() {
+	select {
+	case s.kick <- struct{}{}:
+	default:
+	}
+}
+
+// regrant takes the whole step again for kept partitions.
+func (s *Session) regrant(ctx context.Context) {
+	s.mu.Lock()
+	_, gen := s.cl.GroupMetadata()
+	var parts []*Partition
+	if !s.silent && !s.joining.Load() {
+		for _, p := range s.parts {
+			if p.needGrant && p.state == live && p.refusedGen != gen {
+				parts = append(parts, p)
+			}
+		}
+	}
+	s.mu.Unlock()
+	if len(parts) == 0 {
+		return
+	}
+	_, err := s.grantOnce(ctx, parts)
+	var taken errTakenOver
+	switch {
+	case err == nil || ctx.Err() != nil:
+	case errors.As(err, &taken):
+		s.lose([]*Partition{taken.p})
+		s.fail(ErrRejoin)
+	default:
+		if fatal := s.fatal(err); fatal != nil {
+			s.fail(fatal)
+			return
+		}
+		s.cfg.Logger.Warn("orderly: granting fencing tokens anew; trying again", "group", s.cfg.Group, "partitions", len(parts), "error", err)
+	}
+}
+
+// commit sends one OffsetCommit for those of the partitions that have something
+// new to say, and takes in its answer.
+func (s *Session) commit(ctx context.Context, parts []*Partition) {
+	s.commitMu.Lock()
+	defer s.commitMu.Unlock()
+	s.mu.Lock()
+	member, gen, ok := s.membership()
+	var items []commitItem
+	if ok {
+		for _, p := range parts {
+			if it, ok := s.next(p, gen); ok {
+				items = append(items, it)
+			}
+		}
+	}
+	s.mu.Unlock()
+	s.send(ctx, member, gen, items)
+}
+
+// membership returns with what a commit is pinned. Called with Session.mu held,
+// the lock of the ownership.
+func (s *Session) membership() (member string, gen int32, ok bool) {
+	member, gen = s.cl.GroupMetadata()
+	ok = member != "" && gen >= 0 && !s.joining.Load() && !s.distrust.Load() && !s.silent
+	return member, gen, ok
+}
+
+// next returns what a partition has to commit. Called with Session.mu held.
+func (s *Session) next(p *Partition, gen int32) (commitItem, bool) {
+	if p.state != live && p.state != draining || p.ring == nil {
+		return commitItem{}, false
+	}
+	if p.needGrant && (p.state == live || p.refusedGen == gen) {
+		return commitItem{}, false
+	}
+	if p.sealed != nil {
+		it := *p.sealed
+		return it, it.offset != p.committed || it.text != p.text
+	}
+	it, err := s.snapshot(p, false)
+	if err != nil {
+		s.cfg.Logger.Error("orderly: commit metadata", "group", s.cfg.Group, "topic", p.topic, "partition", p.partition, "error", err)
+		return commitItem{}, false
+	}
+	return it, it.offset != p.committed || it.text != p.text
+}
+
+// snapshot is what is done of a partition now. Called with Session.mu held.
+func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
+	limit := int(s.metaLimit.Load())
+	p.ring.Snapshot(&p.snap, progress.MaxRuns(limit))
+	m := progress.Meta{
+		Token: p.token, TopicID: p.topicID, Clean: clean, Extra: p.meta.Extra,
+		CompleteUpTo: p.snap.CompleteUpTo, Ahead: p.snap.Runs,
+	}
+	if p.snap.Watermark == p.start {
+		m.Unclean = p.meta.Unclean
+	}
+	if p.snap.Unlisted == 0 {
+		// What was done before us, and has not been read yet, stays known.
+		next := p.ring.NextOffset()
+		for _, r := range p.meta.Ahead {
+			if r.To > next {
+				m.Ahead = append(m.Ahead, progress.Run{From: max(r.From, next), To: r.To})
+			}
+		}
+		m.CompleteUpTo = max(m.CompleteUpTo, p.meta.CompleteUpTo)
+		m.Ahead = join(m.Ahead)
+		for _, a := range p.meta.Attempts {
+			if a.Offset >= next {
+				m.Attempts = append(m.Attempts, a)
+			}
+		}
+	}
+	p.lane.Failed(func(offset int64, attempts int32) {
+		m.Attempts = append(m.Attempts, progress.Attempt{Offset: offset, Count: int(attempts)})
+	})
+	slices.SortFunc(m.Attempts, func(a, b progress.Attempt) int { return int(min(max(a.Offset-b.Offset, -1), 1)) })
+	text, dropped, err := progress.Encode(p.snap.Watermark, m, limit)
+	if err != nil {
+		return commitItem{}, err
+	}
+	return commitItem{
+		p: p, offset: p.snap.Watermark, text: text, token: p.token,
+		ahead: sum(m.Ahead), notRecorded: dropped.Ahead + int64(p.snap.Unlisted),
+	}, nil
+}
+
+// join merges runs that touch.
+func join(runs []progress.Run) []progress.Run {
+	out := runs[:0]
+	for _, r := range runs {
+		if n := len(out); n > 0 && r.From <= out[n-1].To {
+			out[n-1].To = max(out[n-1].To, r.To)
+			continue
+		}
+		out = append(out, r)
+	}
+	return out
+}
+
+// commitGrants commits new tokens and makes the partitions live whose commit was
+// acknowledged; it returns the others that are still ours.
+func (s *Session) commitGrants(ctx context.Context, items []commitItem) (open []*Partition) {
+	s.commitMu.Lock()
+	defer s.commitMu.Unlock()
+	s.mu.Lock()
+	member, gen, ok := s.membership()
+	send := items[:0:0]
+	for _, it := range items {
+		switch {
+		case it.p.state != granting && it.p.state != live:
+		case !ok || it.p.refusedGen == gen:
+			open = append(open, it.p)
+		default:
+			send = append(send, it)
+		}
+	}
+	s.mu.Unlock()
+	s.send(ctx, member, gen, send)
+	for _, it := range send {
+		if it.outcome != committed && it.p.state != gone {
+			open = append(open, it.p)
+		}
+	}
+	return open
+}
+
+// send sends one OffsetCommit, once, to the coordinator. Called with commitMu
+// held. A commit that is not answered is never sent again: it may land after a
+// later one and put an older state over it. The next one waits for a generation
+// in which the coordinator refuses it.
+func (s *Session) send(ctx context.Context, member string, gen int32, items []commitItem) {
+	if len(items) == 0 {
+		return
+	}
+	started := time.Now()
+	err := s.request(ctx, member, gen, items)
+	took := time.Since(started)
+	s.mu.Lock()
+	rejoin := false
+	var events []func()
+	for i := range items {
+		it := &items[i]
+		if err != nil {
+			it.err = err
+			it.outcome = unknown
+			if errors.Is(err, errNotSent) {
+				it.outcome = tryAgain
+			}
+		}
+		p := it.p
+		ours := p.state != gone
+		switch {
+		case it.outcome == committed && ours:
+			if it.grant {
+				first := p.state == granting
+				s.granted(*it)
+				a := Assigned{Topic: p.topic, Partition: p.partition, Token: it.token, Offset: it.offset,
+					DoneAhead: it.ahead, Clean: it.clean, Regranted: !first}
+				events = append(events, func() { s.cfg.Hooks.Assigned(a) })
+			} else {
+				p.committed, p.text = it.offset, it.text
+			}
+		case it.outcome == refused || it.outcome == unknown:
+			p.needGrant, p.refusedGen = true, gen
+			if p.lane != nil && p.state == live {
+				p.lane.SetHalt(haltGrant)
+			}
+			rejoin = rejoin || it.outcome == unknown && ours
+		}
+		c := Committed{Topic: p.topic, Partition: p.partition, Token: it.token, Offset: it.offset, DoneAhead: it.ahead,
+			NotRecorded: it.notRecorded, Err: it.err, Unknown: it.outcome == unknown, Latency: took}
+		events = append(events, func() { s.cfg.Hooks.Committed(c) })
+	}
+	s.mu.Unlock()
+	for _, e := range events {
+		e()
+	}
+	if rejoin {
+		s.newGeneration(gen)
+	}
+}
+
+// newGeneration makes the group move on, so that a commit of gen that is still on
+// its way is refused when it lands.
+func (s *Session) newGeneration(gen int32) {
+	if s.rejoined.Swap(gen) == gen {
+		return
+	}
+	s.cfg.Logger.Warn("orderly: an offset commit was not answered; joining a new generation before the next one",
+		"group", s.cfg.Group, "generation", gen)
+	if s.cfg.ServerSide {
+		s.fail(ErrRejoin) // a member cannot move its own epoch
+		return
+	}
+	s.cl.ForceRebalance()
+}
+
+// errNotSent: the request has surely not reached a broker.
+var errNotSent = errors.New("not sent")
+
+func (s *Session) request(ctx context.Context, member string, gen int32, items []commitItem) error {
+	node, err := s.findCoordinator(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: finding the group's coordinator: %w", errNotSent, err)
+	}
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group, req.MemberID, req.Generation = s.cfg.Group, member, gen
+	if s.cfg.InstanceID != "" {
+		req.InstanceID = &s.cfg.InstanceID
+	}
+	at := make(map[tp]*commitItem, len(items))
+	topics := make(map[string]int)
+	names := make(map[[16]byte]string)
+	for i := range items {
+		it := &items[i]
+		at[it.p.tp] = it
+		n, ok := topics[it.p.topic]
+		if !ok {
+			n = len(req.Topics)
+			topics[it.p.topic] = n
+			t := kmsg.NewOffsetCommitRequestTopic()
+			t.Topic, t.TopicID = it.p.topic, s.topicOf(it.p)
+			names[t.TopicID] = t.Topic
+			req.Topics = append(req.Topics, t)
+		}
+		rp := kmsg.NewOffsetCommitRequestTopicPartition()
+		rp.Partition, rp.Offset, rp.Metadata = it.p.partition, it.offset, &it.text
+		req.Topics[n].Partitions = append(req.Topics[n].Partitions, rp)
+		it.outcome, it.err = unknown, errors.New("the answer does not name the partition")
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.commitTimeout())
+	defer cancel()
+	// A broker's Request, unlike the client's, is never sent twice.
+	raw, err := s.cl.Broker(int(node)).Request(ctx, req)
+	if err != nil {
+		s.coordinator.Store(-1)
+		return err
+	}
+	for _, t := range raw.(*kmsg.OffsetCommitResponse).Topics {
+		name := t.Topic
+		if name == "" {
+			name = names[t.TopicID]
+		}
+		for _, rp := range t.Partitions {
+			if it := at[tp{name, rp.Partition}]; it != nil {
+				it.err = kerr.ErrorForCode(rp.ErrorCode)
+				it.outcome = s.judge(it)
+			}
+		}
+	}
+	return nil
+}
+
+// commitTimeout bounds one OffsetCommit. A broker answers within
+// offsets.commit.timeout.ms (5 s); after a third of the session waiting costs
+// more than a new generation.
+func (s *Session) commitTimeout() time.Duration {
+	return max(min(10*time.Second, s.cfg.Session/3), 100*time.Millisecond)
+}
+
+// judge says what an error code means for whether the commit happened.
+func (s *Session) judge(it *commitItem) outcome {
+	switch err := it.err; {
+	case err == nil:
+		return committed
+	case errors.Is(err, kerr.RebalanceInProgress), errors.Is(err, kerr.IllegalGeneration),
+		errors.Is(err, kerr.StaleMemberEpoch), errors.Is(err, kerr.UnknownMemberID):
+		return refused
+	case errors.Is(err, kerr.FencedInstanceID):
+		s.fail(&AccessError{Resource: "group instance id", Name: s.cfg.InstanceID, Operation: "Join",
+			Err: fmt.Errorf("%w: another process uses the same InstanceID: %w", errFenced, err)})
+		return refused
+	case errors.Is(err, kerr.NotCoordinator), errors.Is(err, kerr.CoordinatorLoadInProgress):
+		s.coordinator.Store(-1)
+		return tryAgain
+	case errors.Is(err, kerr.OffsetMetadataTooLarge), errors.Is(err, kerr.InvalidCommitOffsetSize):
+		limit := s.metaLimit.Load()
+		if limit/2 >= progress.MinLimit {
+			s.metaLimit.Store(limit / 2)
+			s.cfg.Logger.Info("orderly: the broker allows less commit metadata", "group", s.cfg.Group, "limit", limit/2)
+			s.kickCommitter()
+		}
+		return tryAgain
+	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
+		go s.checkTopics(context.Background())
+		return tryAgain
+	case access("group", s.cfg.Group, "Read", err) != nil:
+		resource, name := "group", s.cfg.Group
+		if errors.Is(err, kerr.TopicAuthorizationFailed) {
+			resource, name = "topic", it.p.topic
+		}
+		s.fail(&AccessError{Resource: resource, Name: name, Operation: "Read", Err: err})
+		return tryAgain
+	}
+	// COORDINATOR_NOT_AVAILABLE and REQUEST_TIMED_OUT also stand for a write to
+	// the offsets topic that was appended and not replicated in time.
+	s.coordinator.Store(-1)
+	return unknown
+}
+
+func (s *Session) findCoordinator(ctx context.Context) (int32, error) {
+	if node := s.coordinator.Load(); node >= 0 {
+		return node, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.commitTimeout())
+	defer cancel()
+	r := s.adm.FindGroupCoordinators(ctx, s.cfg.Group)
+	c, ok := r[s.cfg.Group]
+	if !ok {
+		return -1, errors.New("the answer does not name the group")
+	}
+	if c.Err != nil {
+		return -1, c.Err
+	}
+	s.coordinator.Store(c.NodeID)
+	return c.NodeID, nil
+}

@@ -1,0 +1,166 @@
+package group
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/orderly-go/orderly/internal/lane"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Reset says what to do when the offset to go on from is not in the log.
+type Reset int
+
+// The values of Reset.
+const (
+	ResetStop Reset = iota
+	ResetEarliest
+	ResetLatest
+)
+
+// Config is what a Session needs; all fields have their final values.
+type Config struct {
+	Brokers []string
+	Group   string
+	Topics  []string
+	Opts    []kgo.Opt
+
+	Balancers  []kgo.GroupBalancer
+	ServerSide bool
+	InstanceID string
+
+	Session, Rebalance, Heartbeat time.Duration
+	Drain, CommitInterval         time.Duration
+	StartTimeout                  time.Duration
+
+	StartLatest     bool
+	StartAt         time.Time
+	Reset           Reset
+	ReadUncommitted bool
+
+	Records int
+	Bytes   int64
+	Window  int
+
+	Pool      *lane.Pool
+	Partition func(topic string, partition int32) lane.PartitionConfig
+	// Items makes the lane's items of records that were read, in their order.
+	Items func(recs []*kgo.Record, out []*lane.Item) []*lane.Item
+
+	Causes Causes
+	Exit   func() // ends the process instead of releasing a stuck handler's partition; nil: release
+	Hooks  Hooks
+	Logger *slog.Logger
+}
+
+// Causes are the causes that handlers' contexts end with.
+type Causes struct{ Drain, Lost, Silent, Aborted error }
+
+// Hooks are called when something happens; none is nil.
+type Hooks struct {
+	Assigned  func(Assigned)
+	Revoked   func(Revoked)
+	Lost      func(Lost)
+	Stuck     func(Stuck)
+	Paused    func(topic string, partition int32, reasons []string)
+	Resumed   func(topic string, partition int32, reasons []string)
+	Committed func(Committed)
+	Dropped   func(topic string, partition int32, records int, reason string)
+	Warning   func(code, message string)
+}
+
+// Assigned tells of a partition whose token was granted.
+type Assigned struct {
+	Topic       string
+	Partition   int32
+	Token       int64
+	Offset      int64
+	DoneAhead   int64
+	Clean       bool
+	Regranted   bool
+	FirstCommit bool
+}
+
+// Revoked tells of a partition that was released.
+type Revoked struct {
+	Topic            string
+	Partition        int32
+	Token            int64
+	Drain            time.Duration
+	Clean, Committed bool
+	Offset           int64
+}
+
+// Lost tells of a partition that was taken away.
+type Lost struct {
+	Topic     string
+	Partition int32
+	Token     int64
+	Running   int
+}
+
+// Stuck tells of a handler whose context has ended and that has not returned.
+type Stuck struct {
+	Item  *lane.Item
+	Age   time.Duration
+	Owned bool
+}
+
+// Committed tells of an OffsetCommit's answer for one partition.
+type Committed struct {
+	Topic                  string
+	Partition              int32
+	Token                  int64
+	Offset                 int64
+	DoneAhead, NotRecorded int64
+	Err                    error
+	Unknown                bool
+	Latency                time.Duration
+}
+
+// Halt bits of a lane.Partition: why nothing of it starts.
+const (
+	haltGrant  uint32 = 1 << iota // the token is not granted in this generation
+	haltSilent                    // the coordinator is not heard
+	haltDrain                     // it is being released
+)
+
+// Pause bits: why a partition is not read.
+const (
+	pauseWindow uint32 = 1 << iota // its window is full: a key of it is blocked for long
+	pauseBuffer                    // it holds more than its share while the buffer is full
+)
+
+// Names of the states, fixed: logs, metrics and status show them.
+var reasonNames = []struct {
+	halt, pause uint32
+	name        string
+}{
+	{haltGrant, 0, "awaiting-grant"},
+	{haltSilent, 0, "coordinator-silent"},
+	{haltDrain, 0, "draining"},
+	{0, pauseWindow, "window-full"},
+	{0, pauseBuffer, "buffer-full"},
+}
+
+func reasons(halt, pause uint32) (names []string) {
+	for _, r := range reasonNames {
+		if r.halt&halt != 0 || r.pause&pause != 0 {
+			names = append(names, r.name)
+		}
+	}
+	return names
+}
+
+// sleep waits, or returns false when ctx ends first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

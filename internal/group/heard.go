@@ -1,0 +1,50 @@
+package group
+
+import (
+	"sync"
+	"time"
+)
+
+// heard is our own clock of the session: how long ago the last request was sent
+// that the coordinator answered. The coordinator counts from when it received
+// that request, which is later: when our clock has run out, its has not yet.
+type heard struct {
+	mu     sync.Mutex
+	last   time.Time // monotonic
+	joinAt time.Time // a JoinGroup is on its way since then; zero: none
+}
+
+func (h *heard) start() { h.last = time.Now() }
+
+func (h *heard) answered(sent time.Time) {
+	h.mu.Lock()
+	if sent.After(h.last) {
+		h.last = sent
+	}
+	h.mu.Unlock()
+}
+
+func (h *heard) joinSent() {
+	h.mu.Lock()
+	h.joinAt = time.Now()
+	h.mu.Unlock()
+}
+
+func (h *heard) joinEnded() {
+	h.mu.Lock()
+	h.joinAt = time.Time{}
+	h.mu.Unlock()
+}
+
+// left returns how much of the session is left. While a join is pending the
+// coordinator keeps the member, and answers only when the others have joined:
+// for as long as the rebalance may take it counts as heard.
+func (h *heard) left(session, rebalance time.Duration) time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	left := session - time.Since(h.last)
+	if !h.joinAt.IsZero() {
+		left = max(left, rebalance-time.Since(h.joinAt))
+	}
+	return left
+}

@@ -1,0 +1,62 @@
+package group
+
+import (
+	"sync/atomic"
+
+	"github.com/orderly-go/orderly/internal/lane"
+	"github.com/orderly-go/orderly/internal/progress"
+)
+
+type tp struct {
+	topic     string
+	partition int32
+}
+
+type ownership int
+
+const (
+	granting ownership = iota // assigned; no token yet
+	live
+	draining // being released
+	gone
+)
+
+// A Partition is one ownership of one partition.
+type Partition struct {
+	tp
+	lane *lane.Partition // nil until granted
+	ring *progress.Ring
+
+	// The poll loop's own.
+	skip *progress.Skip
+
+	// accepting is set when records that are polled belong to this ownership,
+	// and not to one before it.
+	accepting atomic.Bool
+
+	released chan struct{} // closed when a release has ended
+
+	// Guarded by Session.mu.
+	state      ownership
+	token      int64
+	topicID    [16]byte
+	meta       progress.Meta // as it was at the first grant: what it says beyond the ring is kept
+	start      int64         // the watermark it began with
+	committed  int64         // offset of the last acknowledged commit
+	text       string        // and its metadata
+	needGrant  bool
+	refusedGen int32 // generation in which a commit was refused or not answered
+	sealed     *commitItem
+	pause      uint32
+	shown      uint32 // halt and pause bits that were last reported
+	shownPause uint32
+
+	snap progress.Snapshot // the committer's buffer, under Session.mu
+}
+
+func (p *Partition) halted() uint32 {
+	if p.lane == nil {
+		return haltGrant
+	}
+	return p.lane.Halted()
+}

@@ -1,0 +1,162 @@
+package group
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// release gives partitions up in order: nothing starts any more, running
+// handlers may finish until the drain deadline, what is done is committed. With
+// now the deadline is at once.
+func (s *Session) release(parts []*Partition, now bool) {
+	if len(parts) == 0 {
+		return
+	}
+	started := time.Now()
+	s.mu.Lock()
+	var with, others []*Partition
+	for _, p := range parts {
+		switch {
+		case p.state == draining:
+			others = append(others, p) // somebody else is at it: wait for it
+
+		case p.state == live:
+			p.state = draining
+			with = append(with, p)
+		case p.state == granting:
+			p.state = gone
+			if s.parts[p.tp] == p {
+				delete(s.parts, p.tp)
+			}
+		}
+	}
+	s.mu.Unlock()
+	defer func() {
+		for _, p := range others {
+			<-p.released
+		}
+	}()
+	deadline := s.cfg.Drain
+	cause := s.cfg.Causes.Drain
+	if now {
+		deadline, cause = 0, s.cfg.Causes.Aborted
+	}
+	clean := s.drain(with, deadline, cause)
+	took := time.Since(started)
+	s.lastCommit(with, clean)
+
+	s.mu.Lock()
+	for _, p := range with {
+		p.state = gone
+		p.accepting.Store(false)
+		if s.parts[p.tp] == p {
+			delete(s.parts, p.tp)
+		}
+	}
+	s.mu.Unlock()
+	for _, p := range with {
+		st := p.lane.Stat()
+		dropped := p.lane.Close(s.cfg.Causes.Lost)
+		s.cfg.Hooks.Revoked(Revoked{Topic: p.topic, Partition: p.partition, Token: p.token, Drain: took, Clean: clean[p],
+			Committed: p.sealed != nil && p.text == p.sealed.text && p.committed == p.sealed.offset, Offset: p.committed})
+		if st.Running > 0 {
+			s.cfg.Hooks.Dropped(p.topic, p.partition, st.Running, "late")
+		}
+		if dropped > 0 {
+			s.cfg.Hooks.Dropped(p.topic, p.partition, dropped, "unstarted")
+		}
+		close(p.released)
+	}
+}
+
+// drain waits for the running handlers of each partition. At the deadline their
+// contexts end, what is done by then is sealed for the last commit, and they get
+// a short time to return. It says for which partitions all had returned before.
+func (s *Session) drain(parts []*Partition, deadline time.Duration, cause error) map[*Partition]bool {
+	clean := make(map[*Partition]bool, len(parts))
+	for _, p := range parts {
+		p.lane.SetHalt(haltDrain)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	defer cancel()
+	grace, endGrace := context.WithTimeout(context.Background(), deadline+s.grace())
+	defer endGrace()
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	for _, p := range parts {
+		wg.Go(func() {
+			idle := p.lane.WaitIdle()
+			select {
+			case <-idle:
+				s.seal(p, true)
+				mu.Lock()
+				clean[p] = true
+				mu.Unlock()
+				return
+			case <-ctx.Done():
+			}
+			// Exactly what is done now: a result that comes later is discarded.
+			s.seal(p, false)
+			p.lane.Cancel(cause)
+			select {
+			case <-idle:
+			case <-grace.Done():
+				s.overrun(p)
+			}
+		})
+	}
+	wg.Wait()
+	return clean
+}
+
+// grace is how long handlers get to return after their contexts have ended: a
+// quarter of what is left of the session, so that the last commit has the rest.
+func (s *Session) grace() time.Duration {
+	return max((min(s.cfg.Session, s.cfg.Rebalance)-s.cfg.Drain)/4, 10*time.Millisecond)
+}
+
+// seal fixes what the last commit says.
+func (s *Session) seal(p *Partition, clean bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	it, err := s.snapshot(p, clean)
+	if err != nil {
+		s.cfg.Logger.Error("orderly: commit metadata", "group", s.cfg.Group, "topic", p.topic, "partition", p.partition, "error", err)
+		return
+	}
+	p.sealed = &it
+}
+
+// overrun is a handler that ignores its ended context while its partition has to
+// go.
+func (s *Session) overrun(p *Partition) {
+	s.reportStuck()
+	if s.cfg.Exit != nil {
+		s.cfg.Logger.Error("orderly: a handler ignores its ended context; the process ends instead of releasing its partition",
+			"group", s.cfg.Group, "topic", p.topic, "partition", p.partition)
+		s.cfg.Exit()
+	}
+}
+
+// lastCommit commits what drain has sealed. A refusal that passes is tried
+// again, within the time that the session leaves.
+func (s *Session) lastCommit(parts []*Partition, clean map[*Partition]bool) {
+	ctx, cancel := context.WithTimeout(context.Background(), s.grace())
+	defer cancel()
+	for wait := 10 * time.Millisecond; ; wait *= 2 {
+		s.commit(ctx, parts)
+		s.mu.Lock()
+		_, gen, ok := s.membership()
+		open := false
+		for _, p := range parts {
+			if p.state == draining && p.sealed != nil && (p.committed != p.sealed.offset || p.text != p.sealed.text) && !(p.needGrant && p.refusedGen == gen) {
+				open = true
+			}
+		}
+		s.mu.Unlock()
+		if !open || !ok || !sleep(ctx, wait) {
+			return
+		}
+	}
+}

@@ -1,0 +1,267 @@
+package group
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/orderly-go/orderly/internal/lane"
+)
+
+const (
+	topicsEvery = 30 * time.Second // ids and partition counts are looked up
+	stuckEvery  = time.Second      // handlers whose context has ended are looked for
+)
+
+// tend does what needs no record: it watches the coordinator's silence, resumes
+// partitions, reports stuck handlers and looks after the topics.
+func (s *Session) tend(ctx context.Context) {
+	const tick = 100 * time.Millisecond
+	nextTopics := time.Now().Add(topicsEvery)
+	nextStuck := time.Now().Add(stuckEvery)
+	t := time.NewTimer(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-t.C:
+		}
+		left := s.watchCoordinator()
+		s.resume()
+		s.showStates()
+		now := time.Now()
+		if !now.Before(nextStuck) {
+			nextStuck = now.Add(stuckEvery)
+			s.reportStuck()
+		}
+		if !now.Before(nextTopics) {
+			nextTopics = now.Add(topicsEvery)
+			go s.checkTopics(ctx)
+		}
+		wait := tick
+		if left > 0 {
+			wait = min(wait, left) // at the session's end to the moment, not a tick later
+		}
+		t.Reset(wait)
+	}
+}
+
+// watchCoordinator ends running contexts when the coordinator was not heard for
+// the session timeout, for then another member may own the partitions; and goes
+// on when it is heard again and has confirmed that they are still ours.
+func (s *Session) watchCoordinator() (left time.Duration) {
+	left = s.heard.left(s.cfg.Session, s.cfg.Rebalance)
+	s.mu.Lock()
+	if s.silent == (left <= 0) {
+		s.mu.Unlock()
+		return left
+	}
+	s.silent = left <= 0
+	var parts []*Partition
+	for _, p := range s.parts {
+		if p.lane == nil {
+			continue
+		}
+		parts = append(parts, p)
+		if s.silent {
+			// Any answer may be that we are a member no more: only a commit that
+			// is accepted under a new token lets handlers start again.
+			p.needGrant, p.refusedGen = true, -1
+			p.lane.SetHalt(haltSilent | haltGrant)
+			p.lane.Cancel(s.cfg.Causes.Silent)
+		} else {
+			p.lane.ClearHalt(haltSilent)
+		}
+	}
+	silent := s.silent
+	s.mu.Unlock()
+	if silent {
+		if len(parts) > 0 {
+			s.cfg.Hooks.Warning("coordinator-silent", fmt.Sprintf("group %s: the coordinator has not answered for the session timeout (%s): "+
+				"running handlers' contexts end and nothing starts until it has confirmed that the %d partitions are still ours",
+				s.cfg.Group, s.cfg.Session, len(parts)))
+		}
+		return 0
+	}
+	s.kickCommitter()
+	return left
+}
+
+// resume lifts pauses whose reason has gone, with some distance, so that a
+// partition does not flap: a pause throws away what the client had fetched.
+func (s *Session) resume() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := max(1, len(s.parts))
+	for _, p := range s.parts {
+		if p.pause == 0 || p.lane == nil {
+			continue
+		}
+		if p.pause&pauseWindow != 0 && p.ring.Len() <= s.cfg.Window*3/4 {
+			s.pauseLocked(p, pauseWindow, false)
+		}
+		if p.pause&pauseBuffer != 0 {
+			st := p.lane.Stat()
+			if st.Records <= s.cfg.Records/4/n && st.Bytes <= s.cfg.Bytes/4/int64(n) {
+				s.pauseLocked(p, pauseBuffer, false)
+			}
+		}
+	}
+}
+
+// showStates reports the partitions whose reasons to wait have changed.
+func (s *Session) showStates() {
+	type change struct {
+		p      *Partition
+		now    []string
+		paused bool
+	}
+	var changes []change
+	s.mu.Lock()
+	for _, p := range s.parts {
+		halt := p.halted()
+		if p.state == granting {
+			continue // a partition that has just come is no news
+		}
+		if halt == p.shown && p.pause == p.shownPause {
+			continue
+		}
+		grew := halt&^p.shown != 0 || p.pause&^p.shownPause != 0
+		p.shown, p.shownPause = halt, p.pause
+		changes = append(changes, change{p, reasons(halt, p.pause), grew})
+	}
+	s.mu.Unlock()
+	for _, c := range changes {
+		if c.paused {
+			s.cfg.Hooks.Paused(c.p.topic, c.p.partition, c.now)
+		} else {
+			s.cfg.Hooks.Resumed(c.p.topic, c.p.partition, c.now)
+		}
+	}
+}
+
+// reportStuck reports handlers whose context has ended and that have not
+// returned, each again when it has become twice as old.
+func (s *Session) reportStuck() {
+	s.mu.Lock()
+	byLane := make(map[*lane.Partition]*Partition, len(s.parts))
+	for _, p := range s.parts {
+		byLane[p.lane] = p
+	}
+	s.mu.Unlock()
+	var now []Stuck
+	for _, r := range s.cfg.Pool.Running(0) {
+		p := byLane[r.Part]
+		if p == nil && !r.Closed || r.Ctx.Err() == nil {
+			continue
+		}
+		now = append(now, Stuck{Item: r.Items[0], Age: time.Since(r.Since), Owned: p != nil})
+	}
+	for _, st := range s.stuck.news(now) {
+		s.cfg.Hooks.Stuck(st)
+	}
+}
+
+// stuckLog remembers at what age a stuck handler was last reported.
+type stuckLog struct {
+	mu   sync.Mutex
+	seen map[*lane.Item]time.Duration
+}
+
+func (l *stuckLog) news(now []Stuck) (news []Stuck) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	next := make(map[*lane.Item]time.Duration, len(now))
+	for _, st := range now {
+		age, ok := l.seen[st.Item]
+		if !ok || st.Age >= 2*age {
+			news = append(news, st)
+			age = st.Age
+		}
+		next[st.Item] = age
+	}
+	l.seen = next
+	return news
+}
+
+// checkTopics looks whether the topics are still the ones that we consume.
+func (s *Session) checkTopics(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Session)
+	defer cancel()
+	md, err := s.adm.Metadata(ctx, s.cfg.Topics...)
+	if err != nil {
+		return // the client's own requests tell
+	}
+	for _, name := range s.cfg.Topics {
+		t, ok := md.Topics[name]
+		if !ok || t.Err != nil {
+			continue // gone for a moment, or refused: reading it says so
+		}
+		s.mu.Lock()
+		known := s.topics[name]
+		s.mu.Unlock()
+		if known.id != [16]byte{} && t.ID != known.id {
+			s.fail(&RecreatedError{Topic: name, Old: known.id, New: t.ID})
+			return
+		}
+		if n := len(t.Partitions); n > known.partitions && known.partitions > 0 {
+			s.mu.Lock()
+			s.topics[name] = topicInfo{id: known.id, partitions: n, initial: known.initial}
+			s.mu.Unlock()
+			s.cfg.Hooks.Warning("partitions-grew", fmt.Sprintf("topic %s grew from %d to %d partitions: about %.0f %% of the keys now go to another partition, "+
+				"and their new records may be handled before the old ones; the new partitions are read from their oldest record",
+				name, known.partitions, n, 100*moved(known.partitions, n)))
+		}
+	}
+}
+
+// moved is the share of keys whose hash modulo n differs from that modulo m.
+func moved(n, m int) float64 {
+	stay, total := 0, 0
+	for h := range n * m {
+		total++
+		if h%n == h%m {
+			stay++
+		}
+	}
+	return 1 - float64(stay)/float64(total)
+}
+
+// lookAround names members of the group that are not ours.
+func (s *Session) lookAround(ctx context.Context) {
+	if s.cfg.ServerSide {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Session)
+	defer cancel()
+	groups, err := s.adm.DescribeGroups(ctx, s.cfg.Group)
+	if err != nil {
+		return
+	}
+	g, ok := groups[s.cfg.Group]
+	if !ok || g.Err != nil {
+		return
+	}
+	me, _ := s.cl.GroupMetadata()
+	mine := clientID
+	for _, m := range g.Members {
+		if m.MemberID == me {
+			mine = m.ClientID
+		}
+	}
+	var foreign []string
+	for _, m := range g.Members {
+		if m.ClientID != mine && !strings.HasPrefix(m.ClientID, clientID) {
+			foreign = append(foreign, fmt.Sprintf("%s at %s", m.ClientID, m.ClientHost))
+		}
+	}
+	if len(foreign) > 0 {
+		slices.Sort(foreign)
+		s.cfg.Hooks.Warning("foreign-member", fmt.Sprintf("group %s has members that are not orderly's: %s: order does not hold on the partitions that they get",
+			s.cfg.Group, strings.Join(slices.Compact(foreign), ", ")))
+	}
+}

@@ -1,0 +1,58 @@
+package lane
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/orderly-go/orderly/internal/progress"
+)
+
+// An Item is one record on its way through a partition. Its owner allocates it
+// (in slabs) and never reuses it.
+type Item struct {
+	Payload  any           // what Apply understands; the package never looks at it
+	Hash     uint64        // H(ordering key)
+	Slot     progress.Slot // its done-bit; Apply sets it, before the next record of the unit
+	Offset   int64
+	Attempts int32 // attempts that failed so far
+	Size     int32 // bytes that count against the buffer budget
+	next     *Item
+}
+
+// A Run is what one worker got at once: items of one unit, in offset order.
+type Run struct {
+	Part  *Partition
+	Ctx   context.Context // ends at the drain deadline, on loss, on silence
+	Token int64           // fencing token of the ownership under which the run starts
+	Lane  int             // number of the lane; -1 when the unit is a key
+	Items []*Item
+
+	unit    *unit
+	done    int
+	err     error
+	verdict Verdict
+}
+
+// Halted reports that no further item of the run may start: the partition is
+// being released, paused, or the group's coordinator is silent. An Apply that
+// runs its items one after the other asks before each but the first and then
+// returns ErrHalted.
+func (r *Run) Halted() bool { return r.Part.halt.Load() != 0 }
+
+// ErrHalted says that Items[done] was not attempted, or that its attempt ended
+// because its context was cancelled by the group and not by its own fault: it
+// stays at the head of its unit and no attempt is spent.
+var ErrHalted = errors.New("lane: halted before the record was done")
+
+// Apply handles the run. Items[:done] are done; err is the result of
+// Items[done]. A done below zero says "cannot tell": the items are handed over
+// again one by one, at no attempt, and only then is anybody blamed.
+type Apply func(r *Run) (done int, err error)
+
+// A Verdict is what becomes of an item that failed.
+type Verdict struct {
+	Delay time.Duration // until the next attempt
+	Hold  bool          // no further attempt: the unit waits until the partition is closed
+	Keep  *Item         // takes the item's place in its unit (a copy that pins no fetch buffer); nil: the item itself
+}

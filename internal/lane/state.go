@@ -1,0 +1,126 @@
+package lane
+
+import (
+	"context"
+	"sort"
+	"time"
+)
+
+// A Stat is what a partition holds at one moment.
+type Stat struct {
+	Records int   // waiting and running
+	Bytes   int64 // of those
+	Units   int   // keys or lanes with outstanding records
+	Running int   // runs with a worker
+	Blocked int   // units whose head waits for its next attempt, or is held
+	Done    uint64
+}
+
+// Stat returns the partition's numbers.
+func (p *Partition) Stat() Stat {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return Stat{
+		Records: p.records, Bytes: p.bytes, Units: len(p.units) + len(p.sides),
+		Running: p.running, Blocked: p.blocked, Done: p.progress,
+	}
+}
+
+// A BlockedUnit is a key (or lane) whose head failed.
+type BlockedUnit struct {
+	Head    *Item
+	Waiting int // records, the head included
+	Since   time.Time
+	Next    time.Time // of the next attempt; zero when held
+	Held    bool
+}
+
+// Blocked returns up to limit blocked units, longest blocked first.
+func (p *Partition) Blocked(limit int) []BlockedUnit {
+	p.mu.Lock()
+	var all []BlockedUnit
+	add := func(u *unit) {
+		if u.state != unitBlocked && u.state != unitHeld {
+			return
+		}
+		b := BlockedUnit{Head: u.head, Waiting: u.n, Since: u.since, Held: u.state == unitHeld}
+		if !b.Held {
+			b.Next = u.due
+		}
+		all = append(all, b)
+	}
+	if p.blocked > 0 {
+		for _, u := range p.units {
+			add(u)
+		}
+		for _, u := range p.sides {
+			add(u)
+		}
+	}
+	p.mu.Unlock()
+	sort.Slice(all, func(i, j int) bool {
+		if !all[i].Since.Equal(all[j].Since) {
+			return all[i].Since.Before(all[j].Since)
+		}
+		return all[i].Head.Offset < all[j].Head.Offset
+	})
+	return all[:min(limit, len(all))]
+}
+
+// Failed calls fn for each undone record that has failed, in no order.
+func (p *Partition) Failed(fn func(offset int64, attempts int32)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for o, n := range p.failed {
+		fn(o, n)
+	}
+}
+
+// A Running is a run that is with a worker.
+type Running struct {
+	Part   *Partition
+	Ctx    context.Context
+	Items  []*Item
+	Since  time.Time
+	Closed bool // its ownership has ended; only the handler has not returned
+}
+
+// Running lists the runs that have been with a worker for at least age. For a
+// fast handler's bunch it is the run that the worker is in.
+func (pl *Pool) Running(age time.Duration) []Running {
+	pl.mu.Lock()
+	workers := append([]*worker(nil), pl.workers...)
+	pl.mu.Unlock()
+	cut := pl.cfg.Clock.Now().Add(-age)
+	var out []Running
+	for _, w := range workers {
+		p := w.part.Load()
+		if p == nil {
+			continue
+		}
+		since := time.Unix(0, w.since.Load())
+		if since.After(cut) {
+			continue
+		}
+		p.mu.Lock()
+		if w.part.Load() == p {
+			pos := w.pos.Load()
+			if pos >= stolen {
+				pos -= stolen
+			}
+			if i := int(pos) - 1; i >= 0 && i < len(w.runs) {
+				out = append(out, Running{Part: p, Ctx: w.runs[i].Ctx, Items: w.runs[i].Items, Since: since, Closed: p.closed})
+			}
+		}
+		p.mu.Unlock()
+	}
+	return out
+}
+
+// Idle reports that nothing waits for a worker and nothing is with one: only
+// time can bring the next event.
+func (pl *Pool) Idle() bool {
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	return pl.active == 0 && pl.ringAt == len(pl.ring)
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// What "go list -test -json" prints for a package with rapid tests of its own
+// (a variant of it is listed too), one with plain tests, and one with none.
+const listing = `
+{"ImportPath": "m/a", "Name": "a", "Module": {"Path": "m"}, "TestGoFiles": ["a_test.go"], "XTestGoFiles": ["x_test.go"]}
+{"ImportPath": "m/a.test", "Name": "main", "Module": {"Path": "m"}, "Deps": ["fmt", "m/a [m/a.test]", "pgregory.net/rapid"]}
+{"ImportPath": "m/a [m/a.test]", "ForTest": "m/a", "Name": "a", "Module": {"Path": "m"}, "TestGoFiles": ["a_test.go"]}
+{"ImportPath": "m/a_test [m/a.test]", "ForTest": "m/a", "Name": "a_test", "Module": {"Path": "m"}}
+{"ImportPath": "m/b", "Name": "b", "Module": {"Path": "m"}, "TestGoFiles": ["b_test.go"]}
+{"ImportPath": "m/b.test", "Name": "main", "Module": {"Path": "m"}, "Deps": ["fmt"]}
+{"ImportPath": "m/sub", "Name": "main", "Module": {"Path": "m/sub"}}
+`
+
+func TestParsePackages(t *testing.T) {
+	got, err := parsePackages(strings.NewReader(listing))
+	want := []testPackage{
+		{path: "m/a", module: "m", testFiles: []string{"a_test.go", "x_test.go"}, rapid: true},
+		{path: "m/b", module: "m", testFiles: []string{"b_test.go"}},
+		{path: "m/sub", module: "m/sub"},
+	}
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v, %v\nwant %+v", got, err, want)
+	}
+}
+
+func TestVirtual(t *testing.T) {
+	plain := []testPackage{
+		{path: "m/both", testFiles: []string{"a_test.go"}},
+		{path: "m/none", testFiles: []string{"a_test.go"}},
+		{path: "m/not", testFiles: []string{"a_test.go", "real_time_test.go"}},
+	}
+	tagged := []testPackage{
+		{path: "m/both", testFiles: []string{"a_test.go", "virtual_test.go"}},
+		{path: "m/none", testFiles: []string{"a_test.go"}},
+		{path: "m/not", testFiles: []string{"a_test.go"}},
+		{path: "m/only", testFiles: []string{"virtual_test.go"}}, // not even listed without the tag
+	}
+	var got []string
+	for _, p := range virtual(plain, tagged) {
+		got = append(got, p.path)
+	}
+	if want := []string{"m/both", "m/only"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestBatches(t *testing.T) {
+	plain := []testPackage{
+		{path: "m/a", module: "m", rapid: true},
+		{path: "m/b", module: "m"},
+		{path: "m/c", module: "m"},
+		{path: "m/sub/d", module: "m/sub"},
+	}
+	tests := []struct {
+		module string
+		want   []batch
+	}{
+		{"m", []batch{
+			{pkgs: []string{"m/b", "m/c"}},
+			{rapid: true, pkgs: []string{"m/a"}},
+			{tags: virtualTag, rapid: true, pkgs: []string{"m/a"}},
+		}},
+		{"m/sub", []batch{{pkgs: []string{"m/sub/d"}}}},
+		{"m/empty", nil},
+	}
+	for _, test := range tests {
+		t.Run(test.module, func(t *testing.T) {
+			if got := batches(test.module, plain, plain[:1]); !reflect.DeepEqual(got, test.want) {
+				t.Errorf("got  %+v\nwant %+v", got, test.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,56 @@
+package main
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+)
+
+// A requirement is something besides Go that a part of the tests needs. Without
+// it that part does not run, and the report says so in one line.
+type requirement struct {
+	name      string
+	missing   func(env goEnv) string // why it is not here; "" when it is
+	uncovered string                 // what is then not covered
+	wayOut    string
+}
+
+const raceDetector = "race detector"
+
+var requirements = []requirement{{
+	name:      raceDetector,
+	missing:   noCCompiler,
+	uncovered: "data races, in all modules",
+	wayOut:    "Install a C compiler (gcc or clang) and leave CGO_ENABLED unset",
+}}
+
+// missing returns the reason per absent requirement.
+func missing(reqs []requirement, env goEnv) map[string]string {
+	absent := make(map[string]string)
+	for _, r := range reqs {
+		if why := r.missing(env); why != "" {
+			absent[r.name] = why
+		}
+	}
+	return absent
+}
+
+// notCovered is the line for an absent requirement.
+func (r requirement) notCovered(why string) string {
+	return fmt.Sprintf("NOT COVERED: %s (no %s: %s). %s.", r.uncovered, r.name, why, r.wayOut)
+}
+
+func noCCompiler(env goEnv) string {
+	if env.CGO != "1" {
+		return fmt.Sprintf("CGO_ENABLED is %q", env.CGO)
+	}
+	// CC may carry flags: "clang -m64".
+	fields := strings.Fields(env.CC)
+	if len(fields) == 0 {
+		return "CC is empty"
+	}
+	if _, err := exec.LookPath(fields[0]); err != nil {
+		return fmt.Sprintf("the C compiler %q is not on PATH", fields[0])
+	}
+	return ""
+}

@@ -1,0 +1,189 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A runner runs the go commands of one run.
+type runner struct {
+	options
+	root string
+	race bool
+	rep  *report
+}
+
+func run(opts options, out io.Writer) int {
+	start := time.Now()
+	rep := &report{out: out}
+	rep.printf("orderly tests: the first build takes about a minute; later ones take seconds\nseed %d (ORDERLY_SEED=%d repeats it)\n",
+		opts.seed, opts.seed)
+	if err := runAll(opts, rep); err != nil {
+		rep.fail(1, err.Error(), "")
+	}
+	return rep.finish(opts.strict, time.Since(start))
+}
+
+func runAll(opts options, rep *report) error {
+	env, err := readGoEnv()
+	if err != nil {
+		return err
+	}
+	absent := missing(requirements, env)
+	for _, req := range requirements {
+		if why, ok := absent[req.name]; ok {
+			rep.gaps = append(rep.gaps, req.notCovered(why))
+		}
+	}
+	_, noRace := absent[raceDetector]
+	r := &runner{options: opts, root: env.root(), race: !noRace, rep: rep}
+
+	modules, err := listModules(r.root)
+	if err != nil {
+		return err
+	}
+	plain, err := listPackages(r.root, "")
+	if err != nil {
+		return err
+	}
+	tagged, err := listPackages(r.root, virtualTag)
+	if err != nil {
+		return err
+	}
+	for _, m := range modules {
+		r.module(m, plain, virtual(plain, tagged))
+	}
+	return nil
+}
+
+func (r *runner) module(module string, plain, virtual []testPackage) {
+	start, before := time.Now(), r.rep.passed+r.rep.failed
+	bs := batches(module, plain, virtual)
+	for _, tags := range []string{"", virtualTag} {
+		var pkgs []string
+		for _, b := range bs {
+			if b.tags == tags {
+				pkgs = append(pkgs, b.pkgs...)
+			}
+		}
+		if len(pkgs) > 0 {
+			r.vet(module, tags, pkgs)
+		}
+	}
+	for _, b := range bs {
+		r.test(b)
+	}
+	r.rep.printf("--    module %s: %s in %s\n", module,
+		plural(r.rep.passed+r.rep.failed-before, "test"), round(time.Since(start)))
+}
+
+func (r *runner) vet(module, tags string, pkgs []string) {
+	args := []string{"vet"}
+	if tags != "" {
+		args = append(args, "-tags="+tags)
+	}
+	cmd := r.command(append(args, pkgs...))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		r.rep.block(string(out))
+		r.rep.fail(1, fmt.Sprintf("go vet in %s (%v)", module, err),
+			"go "+strings.Join(append(args, module+"/..."), " "))
+	}
+}
+
+func (r *runner) test(b batch) {
+	failedBefore := r.rep.failed
+	c := newCollector(func(p packageResult) {
+		again := "ORDERLY_SEED=" + strconv.FormatUint(r.seed, 10) + " "
+		if r.soak {
+			again += "ORDERLY_SOAK=1 "
+		}
+		r.rep.packageDone(p, b.tags, again+r.repeat(b, p), r.verbose)
+	})
+	var stderr bytes.Buffer
+	cmd := r.command(r.testArgs(b, []string{"-json", "-vet=off"}, r.run, b.pkgs))
+	cmd.Stderr = &stderr
+	stray, err := runReading(cmd, c)
+	// Whatever makes go test fail shows in a package, or else in its own words.
+	if left := c.unfinished(); len(left) > 0 || err != nil && r.rep.failed == failedBefore {
+		r.rep.block(stray + stderr.String())
+		r.rep.fail(max(len(left), 1), strings.TrimSpace(fmt.Sprintf("go test (%v) %s", err, strings.Join(left, " "))),
+			shell(append([]string{"go"}, cmd.Args[1:]...)))
+	}
+}
+
+// testArgs are the arguments of go test for these packages of a batch.
+func (r *runner) testArgs(b batch, extra []string, pattern string, pkgs []string) []string {
+	args := append([]string{"test"}, extra...)
+	// Never a cached result: the point of a fresh seed is to try it.
+	args = append(args, "-count="+strconv.Itoa(r.count), "-timeout="+r.timeout.String())
+	if r.race {
+		args = append(args, "-race")
+	}
+	if b.tags != "" {
+		args = append(args, "-tags="+b.tags)
+	}
+	if pattern != "" {
+		args = append(args, "-run="+pattern)
+	}
+	args = append(args, pkgs...)
+	if b.rapid {
+		args = append(args, "-args", "-rapid.seed="+strconv.FormatUint(r.seed, 10))
+	}
+	return args
+}
+
+// repeat is the command that runs a package's failed tests again, and only those.
+func (r *runner) repeat(b batch, p packageResult) string {
+	pattern := r.run
+	if len(p.failing) > 0 {
+		pattern = "^(" + strings.Join(p.failing, "|") + ")$"
+	}
+	return shell(append([]string{"go"}, r.testArgs(b, nil, pattern, []string{p.path})...))
+}
+
+func (r *runner) command(args []string) *exec.Cmd {
+	cmd := exec.Command("go", args...)
+	cmd.Dir = r.root
+	cmd.Env = append(os.Environ(), "ORDERLY_SEED="+strconv.FormatUint(r.seed, 10))
+	if r.soak {
+		cmd.Env = append(cmd.Env, "ORDERLY_SOAK=1")
+	}
+	if !r.race {
+		// Where CC names a compiler that is not there, go would try it all the same.
+		cmd.Env = append(cmd.Env, "CGO_ENABLED=0")
+	}
+	return cmd
+}
+
+func runReading(cmd *exec.Cmd, c *collector) (stray string, err error) {
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", err
+	}
+	if err := cmd.Start(); err != nil {
+		return "", err
+	}
+	stray, readErr := c.read(stdout)
+	if err := cmd.Wait(); err != nil {
+		return stray, err
+	}
+	return stray, readErr
+}
+
+// shell writes a command so that it can be pasted into a shell.
+func shell(words []string) string {
+	quoted := slices.Clone(words)
+	for i, w := range quoted {
+		if strings.ContainsAny(w, " ^$|()*?[]{}'\"\\&;<>!#~`") {
+			quoted[i] = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+	}
+	return strings.Join(quoted, " ")
+}

@@ -1,0 +1,121 @@
+package orderly
+
+import (
+	"context"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/orderly-go/orderly/internal/group"
+)
+
+// reporter turns what happens into events and log lines.
+type reporter struct{ cfg *ConsumerConfig }
+
+func (r reporter) log(level slog.Level, msg string, args ...any) {
+	r.cfg.Logger.Log(context.Background(), level, "orderly: "+msg, append([]any{"group", r.cfg.Group}, args...)...)
+}
+
+func (r reporter) attempt(m *Message, err error, panicked bool) {
+	level := slog.LevelWarn
+	args := []any{"topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "key", string(m.Key),
+		"attempt", m.Attempt, "token", m.FencingToken, "error", err}
+	if panicked {
+		level = slog.LevelError
+	}
+	if m.Attempt == 1 || panicked {
+		r.log(level, "a record failed; its key waits for the next attempt", args...)
+	} else {
+		r.log(slog.LevelDebug, "a record failed again", args...)
+	}
+	if f := r.cfg.Events.Attempt; f != nil {
+		f(AttemptEvent{Message: m, Err: err, Panic: panicked})
+	}
+}
+
+func (r reporter) blocked(m *Message, attempts int, next time.Duration) {
+	if attempts == r.cfg.Retry.MaxAttempts {
+		r.log(slog.LevelError, "a record used up its attempts; its key stays blocked and is tried at the maximum backoff",
+			"topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "key", string(m.Key), "attempts", attempts)
+	}
+	if f := r.cfg.Events.Blocked; f != nil {
+		f(BlockedEvent{Topic: m.Topic, Partition: m.Partition, Key: m.Key, Offset: m.Offset, Attempts: attempts, Next: next})
+	}
+}
+
+func (r reporter) hooks() group.Hooks {
+	ev := &r.cfg.Events
+	return group.Hooks{
+		Assigned: func(a group.Assigned) {
+			r.log(slog.LevelInfo, "partition assigned", "topic", a.Topic, "partition", a.Partition, "token", a.Token,
+				"offset", a.Offset, "done_ahead", a.DoneAhead, "clean", a.Clean, "regranted", a.Regranted)
+			if ev.Assigned != nil {
+				ev.Assigned(AssignedEvent{Topic: a.Topic, Partition: a.Partition, FencingToken: a.Token, Offset: a.Offset,
+					DoneAhead: a.DoneAhead, Clean: a.Clean, Regranted: a.Regranted})
+			}
+		},
+		Revoked: func(v group.Revoked) {
+			level, msg := slog.LevelInfo, "partition released"
+			if !v.Clean {
+				level, msg = slog.LevelWarn, "partition released with handlers that did not return before the drain deadline; their records come again"
+			}
+			r.log(level, msg, "topic", v.Topic, "partition", v.Partition, "token", v.Token, "offset", v.Offset,
+				"drain", v.Drain.Round(time.Millisecond), "committed", v.Committed)
+			if ev.Revoked != nil {
+				ev.Revoked(RevokedEvent{Topic: v.Topic, Partition: v.Partition, FencingToken: v.Token, Drain: v.Drain,
+					Clean: v.Clean, Committed: v.Committed, Offset: v.Offset})
+			}
+		},
+		Lost: func(l group.Lost) {
+			r.log(slog.LevelWarn, "partition lost; nothing of it is committed any more", "topic", l.Topic, "partition", l.Partition,
+				"token", l.Token, "running", l.Running)
+			if ev.Lost != nil {
+				ev.Lost(LostEvent{Topic: l.Topic, Partition: l.Partition, FencingToken: l.Token, Running: l.Running})
+			}
+		},
+		Stuck: func(st group.Stuck) {
+			m := st.Item.Payload.(*Message)
+			r.log(slog.LevelError, "a handler has not returned although its context has ended; its key stays closed in this process",
+				"topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "key", string(m.Key),
+				"age", st.Age.Round(time.Millisecond), "owned", st.Owned)
+			if ev.Stuck != nil {
+				ev.Stuck(StuckEvent{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Age: st.Age, Owned: st.Owned})
+			}
+		},
+		Paused: func(topic string, partition int32, reasons []string) {
+			r.log(slog.LevelInfo, "partition waits", "topic", topic, "partition", partition, "reasons", strings.Join(reasons, ","))
+			if ev.Paused != nil {
+				ev.Paused(PausedEvent{Topic: topic, Partition: partition, Reasons: reasons})
+			}
+		},
+		Resumed: func(topic string, partition int32, reasons []string) {
+			r.log(slog.LevelInfo, "partition goes on", "topic", topic, "partition", partition, "reasons", strings.Join(reasons, ","))
+			if ev.Resumed != nil {
+				ev.Resumed(PausedEvent{Topic: topic, Partition: partition, Reasons: reasons})
+			}
+		},
+		Committed: func(c group.Committed) {
+			if c.Err != nil {
+				r.log(slog.LevelWarn, "offset commit not accepted", "topic", c.Topic, "partition", c.Partition, "token", c.Token,
+					"offset", c.Offset, "unknown", c.Unknown, "error", c.Err)
+			}
+			if ev.Committed != nil {
+				ev.Committed(CommittedEvent{Topic: c.Topic, Partition: c.Partition, FencingToken: c.Token, Offset: c.Offset,
+					DoneAhead: c.DoneAhead, NotRecorded: c.NotRecorded, Err: c.Err, Unknown: c.Unknown, Latency: c.Latency})
+			}
+		},
+		Dropped: func(topic string, partition int32, records int, reason string) {
+			r.log(slog.LevelDebug, "records dropped; they belong to the next owner", "topic", topic, "partition", partition,
+				"records", records, "reason", reason)
+			if ev.Dropped != nil {
+				ev.Dropped(DroppedEvent{Topic: topic, Partition: partition, Records: records, Reason: reason})
+			}
+		},
+		Warning: func(code, message string) {
+			r.log(slog.LevelWarn, message, "code", code)
+			if ev.Warning != nil {
+				ev.Warning(WarningEvent{Code: code, Message: message})
+			}
+		},
+	}
+}
