@@ -34,6 +34,12 @@ func TestViolated(t *testing.T) {
 			end("A", 1, 0, 1, true), end("B", 2, 0, 1, true), rest("B", 2, 1))},
 		{"the next record too early", complete, Overlap, []int64{6, 7}, nil, list(two(),
 			start("A", 1, 0, "a", 1), start("A", 1, 2, "a", 1), end("A", 1, 0, 1, true), end("A", 1, 2, 1, true), handled("A", 1, 1, "b"), handled("A", 1, 3, "b"))},
+		{"a new life is not frozen", complete, Overlap, []int64{9, 11}, nil, list(two(),
+			frozen, Event{Kind: Kill, Member: "A"}, own("A", 2), start("A", 2, 0, "a", 1), own("B", 3), start("B", 3, 0, "a", 1),
+			end("A", 2, 0, 1, true), end("B", 3, 0, 1, true), rest("B", 3, 1))},
+		{"a new ownership is not stuck", complete, Overlap, []int64{8, 11}, nil, list(two(),
+			on(Freeze, "A"), own("A", 2), start("A", 2, 0, "a", 1), on(Release, "A"), own("B", 3), start("B", 3, 0, "a", 1),
+			end("A", 2, 0, 1, true), end("B", 3, 0, 1, true), rest("B", 3, 1))},
 		{"two keys, partition scope", Options{Complete: true, Scope: ScopePartition}, Overlap, []int64{6, 7}, nil, list(two(),
 			start("A", 1, 0, "a", 1), start("A", 1, 1, "b", 1), end("A", 1, 0, 1, true), end("A", 1, 1, 1, true), rest("A", 1, 2))},
 
@@ -44,6 +50,9 @@ func TestViolated(t *testing.T) {
 			handled("A", 1, 0, "a"), on(Lost, "A"), own("B", 2), start("B", 2, 0, "a", 1), end("B", 2, 0, 1, false), handled("B", 2, 2, "a"), handled("B", 2, 1, "b"), handled("B", 2, 3, "b"))},
 		{"back again under one token", complete, Order, []int64{12, 14}, nil, list(two(),
 			handled("A", 1, 0, "a"), handled("A", 1, 2, "a"), on(Lost, "A"), own("B", 2), handled("B", 2, 2, "a"), handled("B", 2, 0, "a"), handled("B", 2, 1, "b"), handled("B", 2, 3, "b"))},
+		{"a zombie goes back", complete, Order, []int64{11, 17}, nil, list(two(),
+			frozen, own("B", 2), handled("A", 1, 0, "a"), thawed, handled("A", 1, 2, "a"), handled("B", 2, 0, "a"), handled("B", 2, 2, "a"),
+			handled("A", 1, 0, "a"), handled("B", 2, 1, "b"), handled("B", 2, 3, "b"))},
 		{"parked and overtaken", complete, Order, nil, nil, list(two(),
 			start("A", 1, 0, "a", 1), end("A", 1, 0, 1, false), settled(Park, "A", 0), handled("A", 1, 2, "a"), handled("A", 1, 1, "b"), handled("A", 1, 3, "b"))},
 		{"inside a batch", complete, Order, nil, nil, list(logged(0, "a"), logged(1, "a"), logged(2, "a"), own("A", 1),
@@ -54,6 +63,8 @@ func TestViolated(t *testing.T) {
 		{"same ownership, new token", complete, Duplicate, []int64{7, 9}, nil, list(two(), handled("A", 1, 0, "a"), own("A", 2), handled("A", 2, 0, "a"), rest("A", 2, 1))},
 		{"covered by the commit of a clean release", complete, Duplicate, []int64{7, 8, 10, 11}, nil, list(two(),
 			handled("A", 1, 0, "a"), commit("A", 1), on(Release, "A"), own("B", 2), handled("B", 2, 0, "a"), rest("B", 2, 1))},
+		{"same ownership, another did it too", complete, Duplicate, nil, nil, list(two(),
+			handled("A", 1, 0, "a"), frozen, own("B", 2), handled("B", 2, 0, "a"), handled("A", 1, 0, "a"), rest("B", 2, 1))},
 		{"covered as done ahead", complete, Duplicate, nil, nil, list(two(),
 			handled("A", 1, 1, "b"), commit("A", 0, 1), Event{Kind: Kill, Member: "A"}, own("B", 2), rest("B", 2, 0))},
 		{"parked, released, repeated in spite of its resolution", complete, Duplicate, nil, nil, list(two(),
@@ -66,6 +77,9 @@ func TestViolated(t *testing.T) {
 		{"failed and left", complete, Loss, nil, nil, list(two(), rest("A", 1, 0)[:6], start("A", 1, 3, "b", 1), end("A", 1, 3, 1, false))},
 		{"discarded and left", complete, Loss, nil, nil, list(two(), rest("A", 1, 0)[:6], start("A", 1, 3, "b", 1),
 			Event{Kind: End, Member: "A", Topic: topic, Token: 1, Offset: 3, Attempt: 1, OK: true, Cancelled: true})},
+
+		{"done by a dead process", complete, Loss, nil, nil, list(two(), rest("A", 1, 0)[:6], start("A", 1, 3, "b", 1),
+			Event{Kind: Kill, Member: "A"}, end("A", 1, 3, 1, true))},
 
 		{"not in the log", complete, Unknown, []int64{14}, []string{"orders/0 offset 9", `"a"`, "A"}, list(two(), rest("A", 1, 0), handled("A", 1, 9, "a"))},
 		{"another key", complete, Unknown, []int64{1, 6}, []string{`"a"`, `"z"`}, list(two(), handled("A", 1, 0, "z"), rest("A", 1, 1))},
@@ -99,6 +113,9 @@ func TestViolated(t *testing.T) {
 		t.Run(string(tt.class)+"/"+tt.name, func(t *testing.T) {
 			r := Check(tt.list, tt.opt)
 			requireClasses(t, r, tt.class)
+			if tt.class == CommitPast {
+				requireCount(t, "commits that passed a record", r.Total(), 1) // the second one passes nothing more
+			}
 			v := r.Violations[0]
 			if tt.events != nil && !slices.Equal(v.Events, tt.events) {
 				t.Errorf("events %v, want %v\n%s", v.Events, tt.events, v)
@@ -153,6 +170,36 @@ func TestFinishMayBeCalledOnTheWay(t *testing.T) {
 	requireCount(t, "violations", c.Violations(), 0)
 }
 
+// What an ownership did, had skipped or went past is told apart also for
+// records that are forgotten.
+func TestForgottenRecordsOfOneOwnership(t *testing.T) {
+	skipped := list(two(), start("A", 1, 0, "a", 1), end("A", 1, 0, 1, false), settled(Done, "A", 0), rest("A", 1, 1)[:2], commit("A", 2),
+		handled("A", 1, 0, "a"), rest("A", 1, 2))
+	back := list(two(), handled("A", 1, 0, "a"), handled("A", 1, 2, "a"), on(Lost, "A"), own("B", 2),
+		handled("B", 2, 2, "a"), handled("B", 2, 1, "b"), handled("B", 2, 3, "b"), commit("B", 4), handled("B", 2, 0, "a"))
+	for class, events := range map[Class][]Event{Duplicate: skipped, Order: back} {
+		c := NewChecker(complete)
+		c.behind = 0
+		for _, e := range events {
+			c.Add(e)
+		}
+		requireClasses(t, c.Finish(), class)
+	}
+}
+
+// A parked record is never forgotten: until its resolution is written, the next
+// owner may repeat it, however far the commit is.
+func TestParkedRecordsAreNotForgotten(t *testing.T) {
+	c := NewChecker(complete)
+	c.behind = 0
+	for _, e := range list(two(), settled(Park, "A", 0), handled("A", 1, 0, "a"), rest("A", 1, 1), commit("A", 4),
+		Event{Kind: Kill, Member: "A"}, own("B", 2), handled("B", 2, 0, "a")) {
+		c.Add(e)
+	}
+	requireClasses(t, c.Finish())
+	requireCount(t, "redelivered", c.Finish().Redelivered, 1)
+}
+
 // Records far behind the commit are forgotten; repeats of them still are named.
 func TestForgottenRecords(t *testing.T) {
 	c := NewChecker(complete)
@@ -174,4 +221,5 @@ func TestForgottenRecords(t *testing.T) {
 	requireClasses(t, c.Finish(), Duplicate)
 	add(handled("B", 2, 0, "nobody"))
 	requireClasses(t, c.Finish(), Duplicate, Unknown)
+	requireCount(t, "marks", len(p.seqs[StringKey("a")].marks), 1) // of the ownership that goes on
 }

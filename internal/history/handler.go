@@ -145,9 +145,9 @@ func (c *Checker) sequenceRules(e *Event, h *handler, r *record, overlapped bool
 	if k == nil {
 		k = s.newMark(t, e.Offset)
 	}
-	if e.Offset >= k.high {
-		k.high, k.highN, k.failed = e.Offset, e.N, false
-	}
+	// Also when it went back: what follows is judged from there, so that one
+	// cause gives one violation.
+	k.high, k.highN, k.failed = e.Offset, e.N, false
 }
 
 // predecessor judges whether the record before was done when h began.

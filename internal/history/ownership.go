@@ -46,9 +46,7 @@ func (c *Checker) own(e *Event) {
 	}
 	// Whoever is frozen now has missed this handover, also when it thaws.
 	for other, t := range p.owners {
-		if other != m && other.frozen {
-			t.out = true
-		}
+		t.out = t.out || other.frozen
 	}
 	if t := p.owners[m]; t != nil {
 		if !t.out && p.newest == t {
@@ -89,7 +87,7 @@ func (c *Checker) kill(e *Event) {
 	m.life++
 	m.frozen = false
 	for p, t := range m.tenures {
-		t.over, t.out = true, true
+		t.over = true
 		delete(p.owners, m)
 	}
 	clear(m.tenures)

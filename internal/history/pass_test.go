@@ -33,6 +33,7 @@ func TestHeld(t *testing.T) {
 			handled("A", 1, 0, "a"), start("A", 1, 1, "b", 1), Event{Kind: Kill, Member: "A"}, own("B", 2), rest("B", 2, 0)),
 			func(t *testing.T, r Report) {
 				requireCount(t, "redelivered", r.Redelivered, 1)
+				requireCount(t, "handled", r.Handled, 4)
 				requireCount(t, "excused overlaps", r.ExcusedOverlaps, 1)
 				requireCount(t, "running", r.Running, 0)
 			}},
@@ -45,6 +46,11 @@ func TestHeld(t *testing.T) {
 		{"thawed before the new owner began, never aware", complete, list(frozenHandover,
 			Event{Kind: Thaw, Member: "A"}, start("B", 2, 0, "a", 1), end("B", 2, 0, 1, true), end("A", 1, 0, 1, true), rest("B", 2, 1)),
 			func(t *testing.T, r Report) { requireCount(t, "excused overlaps", r.ExcusedOverlaps, 1) }},
+		{"frozen after the new owner was named", complete, list(two(), start("A", 1, 0, "a", 1), own("B", 2), Event{Kind: Freeze, Member: "A"},
+			start("B", 2, 0, "a", 1), end("B", 2, 0, 1, true), Event{Kind: Thaw, Member: "A"}, handled("B", 2, 2, "a"), end("A", 1, 0, 1, true), handled("B", 2, 1, "b"), handled("B", 2, 3, "b")),
+			func(t *testing.T, r Report) { requireCount(t, "excused overlaps", r.ExcusedOverlaps, 2) }},
+		{"back after another owner", complete, list(two(), handled("A", 1, 0, "a"), own("B", 2), own("A", 3), rest("A", 3, 0)),
+			func(t *testing.T, r Report) { requireCount(t, "redelivered", r.Redelivered, 1) }},
 		{"zombie begins beside the new owner", complete, list(frozenHandover,
 			end("A", 1, 0, 1, true), start("B", 2, 0, "a", 1), Event{Kind: Thaw, Member: "A"}, handled("A", 1, 2, "a"), end("B", 2, 0, 1, true), rest("B", 2, 1)),
 			func(t *testing.T, r Report) {
@@ -67,6 +73,12 @@ func TestHeld(t *testing.T) {
 			settled(Park, "A", 0), handled("A", 1, 1, "b"), handled("A", 1, 3, "b"), settled(Park, "A", 2), commit("A", 4), handled("A", 1, 0, "a"),
 			Event{Kind: Kill, Member: "A"}, own("B", 2), handled("B", 2, 0, "a"), handled("B", 2, 2, "a")),
 			func(t *testing.T, r Report) { requireCount(t, "redelivered", r.Redelivered, 1) }},
+		{"resolved after the next owner had read", complete, list(two(),
+			settled(Park, "A", 0), settled(Park, "A", 2), handled("A", 1, 1, "b"), handled("A", 1, 3, "b"), commit("A", 4), handled("A", 1, 0, "a"),
+			Event{Kind: Freeze, Member: "A"}, own("B", 2), settled(Done, "A", 0), handled("B", 2, 0, "a"), handled("B", 2, 2, "a")),
+			func(t *testing.T, r Report) { requireCount(t, "redelivered", r.Redelivered, 1) }},
+		{"failed at a redelivery, skipped by an operator", complete, list(two(),
+			handled("A", 1, 0, "a"), on(Lost, "A"), own("B", 2), start("B", 2, 0, "a", 1), end("B", 2, 0, 1, false), settled(Done, "operator", 0), rest("B", 2, 1)), nil},
 		{"parked for ever", complete, list(two(),
 			start("A", 1, 0, "a", 1), end("A", 1, 0, 1, false), settled(Park, "A", 0), settled(Park, "A", 2),
 			handled("A", 1, 1, "b"), handled("A", 1, 3, "b"), commit("A", 4)),

@@ -57,7 +57,7 @@ type sequence struct {
 type mark struct {
 	of     *tenure
 	first  int64 // offset of the first record begun
-	high   int64 // and of the highest; after a failed batch, of the first that failed
+	high   int64 // and of the last one; after a failed batch, of the first that failed
 	highN  int64
 	done   int64 // highest done, -1 without one
 	failed bool  // the attempt at high ended, and not well

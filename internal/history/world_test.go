@@ -320,6 +320,7 @@ func (w *world) finish() {
 	for len(w.zombies) > 0 {
 		w.aware(w.zombies[0])
 	}
+	w.release(w.parts[0]) // so that each world has a handover
 	for len(w.calls) > 0 {
 		w.end(w.calls[0], true, false)
 	}
