@@ -10,15 +10,14 @@ import (
 
 	"github.com/orderly-go/orderly/internal/group"
 	"github.com/orderly-go/orderly/internal/lane"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // A Consumer processes the records of topics in order per key, as one member of
 // a consumer group.
 type Consumer struct {
 	cfg  ConsumerConfig
+	h    handling
 	pool *lane.Pool
-	rep  reporter
 
 	mu      sync.Mutex
 	session *group.Session
@@ -36,7 +35,7 @@ func NewConsumer(cfg ConsumerConfig) (*Consumer, error) {
 		return nil, err
 	}
 	c := &Consumer{cfg: cfg, aborted: make(chan struct{}), exit: os.Exit}
-	c.rep = reporter{cfg: &c.cfg}
+	c.h = newHandling(&c.cfg, c.stop)
 	return c, nil
 }
 
@@ -52,17 +51,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 		return errors.New("orderly: Run was called before on this Consumer; make a new one with NewConsumer")
 	}
 	c.started = true
-	h := handling{c: c}
-	pc := c.partitionConfig()
-	c.pool = lane.NewPool(lane.Config{
-		Concurrency: c.cfg.Concurrency, BatchMax: pc.BatchMax,
-		Apply: h.apply(), OnFailure: h.failed, Keep: keep,
-	})
+	c.pool = c.h.pool(lane.SystemClock{})
 	c.mu.Unlock()
 	defer c.pool.Close(ErrPartitionLost)
 
 	for {
-		s := group.New(c.groupConfig(pc))
+		s := group.New(c.groupConfig())
 		c.mu.Lock()
 		c.session = s
 		c.mu.Unlock()
@@ -76,7 +70,10 @@ func (c *Consumer) Run(ctx context.Context) error {
 		}()
 		err := s.Run(ctx)
 		close(done)
-		if errors.Is(err, group.ErrRejoin) && ctx.Err() == nil {
+		if errors.Is(err, group.ErrRejoin) {
+			if ctx.Err() != nil {
+				return nil
+			}
 			c.cfg.Logger.Warn("orderly: joining the group anew", "group", c.cfg.Group)
 			continue
 		}
@@ -104,18 +101,7 @@ func (c *Consumer) Rebalance() {
 	}
 }
 
-func (c *Consumer) partitionConfig() lane.PartitionConfig {
-	pc := lane.PartitionConfig{Whole: c.cfg.Scope == ScopePartition}
-	if c.cfg.Batch.Handler != nil {
-		pc.BatchMax, pc.BatchWait = c.cfg.Batch.Max, c.cfg.Batch.Wait
-		if c.cfg.Scope == ScopeKey {
-			pc.Lanes, pc.Detach = c.cfg.Lanes, true
-		}
-	}
-	return pc
-}
-
-func (c *Consumer) groupConfig(pc lane.PartitionConfig) group.Config {
+func (c *Consumer) groupConfig() group.Config {
 	cfg := &c.cfg
 	g := group.Config{
 		Brokers: cfg.Brokers, Group: cfg.Group, Topics: cfg.Topics, Opts: cfg.KafkaOpts,
@@ -124,95 +110,15 @@ func (c *Consumer) groupConfig(pc lane.PartitionConfig) group.Config {
 		Drain: cfg.DrainTimeout, CommitInterval: cfg.CommitInterval, StartTimeout: cfg.StartTimeout,
 		StartLatest: cfg.Start.latest, StartAt: cfg.Start.at, Reset: group.Reset(cfg.Reset), ReadUncommitted: cfg.ReadUncommitted,
 		Records: cfg.Buffer.Records, Bytes: cfg.Buffer.Bytes, Window: cfg.Buffer.Window,
-		Pool: c.pool,
-		Partition: func(topic string, partition int32) lane.PartitionConfig {
-			p := pc
-			p.ID = fmt.Sprintf("%s/%d", topic, partition)
-			return p
-		},
-		Items:  c.items,
+		Pool: c.pool, Partition: c.h.partition, Items: c.h.items,
 		Causes: group.Causes{Drain: ErrDrainDeadline, Lost: ErrPartitionLost, Silent: ErrCoordinatorSilent, Aborted: ErrAborted},
-		Hooks:  c.rep.hooks(),
+		Hooks:  c.h.rep.hooks(),
 		Logger: cfg.Logger,
 	}
 	if cfg.OnStuckHandler == StuckExit {
 		g.Exit = func() { c.exit(1) }
 	}
 	return g
-}
-
-// slab is how many Messages are allocated at once: enough to cost nothing per
-// record, few enough that a record that stays long does not hold many.
-const slab = 1024
-
-// items makes the lane's items of records.
-func (c *Consumer) items(recs []*kgo.Record, out []*lane.Item) []*lane.Item {
-	var free []Message
-	for i, r := range recs {
-		if len(free) == 0 {
-			free = make([]Message, min(len(recs)-i, slab))
-		}
-		m := &free[0]
-		free = free[1:]
-		m.Record = r
-		m.item = lane.Item{Payload: m, Hash: c.hash(r), Offset: r.Offset, Size: size(r)}
-		out = append(out, &m.item)
-	}
-	return out
-}
-
-func (c *Consumer) hash(r *kgo.Record) uint64 {
-	if c.cfg.Scope == ScopePartition {
-		return 0
-	}
-	key := c.orderKey(r)
-	if key == nil {
-		return lane.NullHash
-	}
-	return lane.Hash(key)
-}
-
-func (c *Consumer) orderKey(r *kgo.Record) []byte {
-	if c.cfg.OrderBy.Key != nil {
-		return c.cfg.OrderBy.Key(r)
-	}
-	return r.Key
-}
-
-// size is what a record counts against Buffer.Bytes: its data and our own.
-func size(r *kgo.Record) int32 {
-	const own = 256
-	n := len(r.Key) + len(r.Value) + own
-	for _, h := range r.Headers {
-		n += len(h.Key) + len(h.Value) + 48
-	}
-	return int32(min(n, 1<<31-1))
-}
-
-// keep copies a record that may stay for long: the client's record is a piece of
-// a whole fetch, which would stay with it.
-func keep(it *lane.Item) *lane.Item {
-	old := it.Payload.(*Message)
-	r := *old.Record
-	r.Key = clone(r.Key)
-	r.Value = clone(r.Value)
-	if r.Headers != nil {
-		hs := make([]kgo.RecordHeader, len(r.Headers))
-		for i, h := range r.Headers {
-			hs[i] = kgo.RecordHeader{Key: h.Key, Value: clone(h.Value)}
-		}
-		r.Headers = hs
-	}
-	m := &Message{Record: &r}
-	m.item = lane.Item{Payload: m, Hash: it.Hash, Slot: it.Slot, Offset: it.Offset, Attempts: it.Attempts, Size: it.Size}
-	return &m.item
-}
-
-func clone(b []byte) []byte {
-	if b == nil {
-		return nil
-	}
-	return append(make([]byte, 0, len(b)), b...)
 }
 
 // stop ends Run under the policy stop.

@@ -12,23 +12,38 @@ import (
 )
 
 // handling calls the user's handlers and decides what becomes of failures. It
-// needs of a Consumer only configuration, events and where to stop, so that
-// orderlytest can run it without a broker.
-type handling struct{ c *Consumer }
+// needs only a configuration, and a way to stop: orderlytest runs it without a
+// broker.
+type handling struct {
+	cfg    *ConsumerConfig
+	rep    reporter
+	stop   func(*StopError)
+	jitter func(m *Message, attempts int, bound time.Duration) time.Duration
+}
 
-// apply returns the seam between lanes and the kind of handler.
-func (h handling) apply() lane.Apply {
-	if h.c.cfg.Batch.Handler != nil {
-		return h.batch
+func newHandling(cfg *ConsumerConfig, stop func(*StopError)) handling {
+	return handling{cfg: cfg, rep: reporter{cfg: cfg}, stop: stop, jitter: jitter}
+}
+
+// pool returns the pool that runs the handlers.
+func (h handling) pool(clock lane.Clock) *lane.Pool {
+	apply := h.plain
+	if h.cfg.Batch.Handler != nil {
+		apply = h.batch
 	}
-	return h.plain
+	return lane.NewPool(lane.Config{
+		Concurrency: h.cfg.Concurrency, BatchMax: h.cfg.Batch.Max,
+		Apply: apply, OnFailure: h.failed, Keep: keep, Clock: clock,
+	})
 }
 
 // plain calls the handler for one record after the other.
 func (h handling) plain(r *lane.Run) (done int, err error) {
 	retried := 0
 	for i, it := range r.Items {
-		if i > 0 && r.Halted() {
+		if i > 0 && (r.Halted() || r.Part.Token() != r.Token) {
+			// Also when it was halted and goes on meanwhile: what starts now has
+			// another token, and another context.
 			h.settled(r, i, retried)
 			return i, lane.ErrHalted
 		}
@@ -59,8 +74,8 @@ var errNullKey = errors.New("the record has no ordering key, and NullKeys is Nul
 
 // one is one attempt.
 func (h handling) one(ctx context.Context, m *Message) (err error) {
-	cfg := &h.c.cfg
-	if cfg.NullKeys == NullKeysReject && h.c.orderKey(m.Record) == nil {
+	cfg := h.cfg
+	if cfg.NullKeys == NullKeysReject && h.orderKey(m.Record) == nil {
 		return errNullKey
 	}
 	if cfg.AttemptTimeout > 0 {
@@ -106,10 +121,10 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 }
 
 func (h handling) many(ctx context.Context, ms []*Message) (done int, err error) {
-	cfg := &h.c.cfg
+	cfg := h.cfg
 	if cfg.NullKeys == NullKeysReject {
 		for i, m := range ms {
-			if h.c.orderKey(m.Record) != nil {
+			if h.orderKey(m.Record) != nil {
 				continue
 			}
 			if i == 0 {
@@ -148,36 +163,43 @@ func (h handling) many(ctx context.Context, ms []*Message) (done int, err error)
 }
 
 func (h handling) settled(r *lane.Run, n, retried int) {
-	if n == 0 || h.c.cfg.Events.Settled == nil {
+	if n == 0 || h.cfg.Events.Settled == nil {
 		return
 	}
 	m := r.Items[0].Payload.(*Message)
-	h.c.cfg.Events.Settled(SettledEvent{Topic: m.Topic, Partition: m.Partition, Records: n, Retried: retried})
+	h.cfg.Events.Settled(SettledEvent{Topic: m.Topic, Partition: m.Partition, Records: n, Retried: retried})
 }
 
 // failed decides about a record whose attempt failed.
 func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
-	cfg := &h.c.cfg
+	cfg := h.cfg
 	m := it.Payload.(*Message)
 	attempts := int(it.Attempts) + 1
 	var p *PanicError
 	panicked := errors.As(err, &p)
-	h.c.rep.attempt(m, err, panicked)
+	h.rep.attempt(m, err, panicked)
 	if cfg.OnExhausted == PolicyStop && attempts >= cfg.Retry.MaxAttempts {
-		h.c.stop(&StopError{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Attempts: attempts, Err: err})
+		h.stop(&StopError{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Attempts: attempts, Err: err})
 		return lane.Verdict{Hold: true}
 	}
-	v := lane.Verdict{Delay: backoff(cfg.Retry, attempts), Keep: keep(it)}
-	h.c.rep.blocked(m, attempts, v.Delay)
+	v := lane.Verdict{Delay: h.jitter(m, attempts, bound(cfg.Retry, attempts)), Keep: keep(it)}
+	h.rep.blocked(m, attempts, v.Delay)
 	return v
 }
 
-// backoff is a random time below a bound that doubles with each attempt: "full
-// jitter", so that keys that failed together do not come back together.
-func backoff(r Retry, attempts int) time.Duration {
-	bound := r.Backoff
-	for i := 1; i < attempts && bound < r.MaxBackoff; i++ {
-		bound *= 2
+// bound is the longest wait after so many attempts: it doubles with each, and is
+// the maximum when they are used up.
+func bound(r Retry, attempts int) time.Duration {
+	if attempts >= r.MaxAttempts {
+		return r.MaxBackoff
 	}
-	return rand.N(min(bound, r.MaxBackoff)) + 1
+	d := r.Backoff
+	for i := 1; i < attempts && d < r.MaxBackoff; i++ {
+		d *= 2
+	}
+	return min(d, r.MaxBackoff)
 }
+
+// jitter is a random time below the bound: "full jitter", so that keys that
+// failed together do not come back together.
+func jitter(_ *Message, _ int, bound time.Duration) time.Duration { return rand.N(bound) + 1 }

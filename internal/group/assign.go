@@ -9,7 +9,7 @@ import (
 
 // onAssigned begins ownerships. Nothing is read yet: the client asks adjust
 // first, and reads when that returns.
-func (s *Session) onAssigned(ctx context.Context, cl *kgo.Client, added map[string][]int32) {
+func (s *Session) onAssigned(_ context.Context, _ *kgo.Client, added map[string][]int32) {
 	<-s.ready
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -25,7 +25,7 @@ func (s *Session) onAssigned(ctx context.Context, cl *kgo.Client, added map[stri
 			}
 		}
 	}
-	go s.lookAround(ctx)
+	s.aside(s.lookAround)
 }
 
 // adjust is called by the client with the committed offsets of new partitions,
@@ -79,7 +79,7 @@ func (s *Session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 
 // onRevoked gives partitions up in order. It returns when their handlers have
 // returned or the deadlines have passed, and no commit of theirs is outstanding.
-func (s *Session) onRevoked(_ context.Context, cl *kgo.Client, revoked map[string][]int32) {
+func (s *Session) onRevoked(_ context.Context, _ *kgo.Client, revoked map[string][]int32) {
 	if len(revoked) == 0 {
 		return
 	}
@@ -94,7 +94,7 @@ func (s *Session) onRevoked(_ context.Context, cl *kgo.Client, revoked map[strin
 }
 
 // onLost drops partitions that are another's already.
-func (s *Session) onLost(_ context.Context, cl *kgo.Client, lost map[string][]int32) {
+func (s *Session) onLost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
 	s.lose(s.take(lost))
 }
 

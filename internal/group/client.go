@@ -67,8 +67,27 @@ func (b *balancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, e
 		}
 		b.s.mu.Unlock()
 	}
+	b.s.newMember()
 	b.s.joining.Store(false)
 	return b.GroupBalancer.ParseSyncAssignment(assignment)
+}
+
+// newMember looks whether the group has dropped this member and taken it in again
+// under another id. The client then keeps what it holds without a word, and
+// another member may have owned it in between.
+func (s *Session) newMember() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.parts) == 0 {
+		return
+	}
+	member, _ := s.cl.GroupMetadata()
+	for _, p := range s.parts {
+		if p.state == live && p.member != member {
+			p.doubt()
+			p.lane.Cancel(s.cfg.Causes.Lost)
+		}
+	}
 }
 
 // coordinatorHook watches the requests that only the group's coordinator answers.

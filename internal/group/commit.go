@@ -102,7 +102,7 @@ func (s *Session) commit(ctx context.Context, parts []*Partition) {
 	var items []commitItem
 	if ok {
 		for _, p := range parts {
-			if it, ok := s.next(p, gen); ok {
+			if it, ok := s.next(p, member, gen); ok {
 				items = append(items, it)
 			}
 		}
@@ -120,11 +120,11 @@ func (s *Session) membership() (member string, gen int32, ok bool) {
 }
 
 // next returns what a partition has to commit. Called with Session.mu held.
-func (s *Session) next(p *Partition, gen int32) (commitItem, bool) {
+func (s *Session) next(p *Partition, member string, gen int32) (commitItem, bool) {
 	if p.state != live && p.state != draining || p.ring == nil {
 		return commitItem{}, false
 	}
-	if p.needGrant && (p.state == live || p.refusedGen == gen) {
+	if p.barred(member, gen) {
 		return commitItem{}, false
 	}
 	if p.sealed != nil {
@@ -212,6 +212,8 @@ func (s *Session) commitGrants(ctx context.Context, items []commitItem) (open []
 	}
 	s.mu.Unlock()
 	s.send(ctx, member, gen, send)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, it := range send {
 		if it.outcome != committed && it.p.state != gone {
 			open = append(open, it.p)
@@ -249,14 +251,20 @@ func (s *Session) send(ctx context.Context, member string, gen int32, items []co
 		case it.outcome == committed && ours:
 			if it.grant {
 				first := p.state == granting
-				s.granted(*it)
+				s.granted(*it, member)
 				a := Assigned{Topic: p.topic, Partition: p.partition, Token: it.token, Offset: it.offset,
 					DoneAhead: it.ahead, Clean: it.clean, Regranted: !first}
 				events = append(events, func() { s.cfg.Hooks.Assigned(a) })
+				if !first {
+					events = append(events, func() { s.goOn(p, a.Token) })
+				}
 			} else {
 				p.committed, p.text = it.offset, it.text
 			}
 		case it.outcome == refused || it.outcome == unknown:
+			if !p.needGrant {
+				p.needSince = started
+			}
 			p.needGrant, p.refusedGen = true, gen
 			if p.lane != nil && p.state == live {
 				p.lane.SetHalt(haltGrant)
@@ -378,7 +386,7 @@ func (s *Session) judge(it *commitItem) outcome {
 		}
 		return tryAgain
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
-		go s.checkTopics(context.Background())
+		s.aside(s.checkTopics)
 		return tryAgain
 	case access("group", s.cfg.Group, "Read", err) != nil:
 		resource, name := "group", s.cfg.Group

@@ -45,3 +45,12 @@ func (g *pollGate) barrier() {
 	g.mu.Unlock()
 	<-next
 }
+
+// A turn is a mutex that is held across a request. Who waits for it waits on a
+// channel: testing/synctest lets time pass then, and not for a sync.Mutex.
+type turn chan struct{}
+
+func newTurn() turn { return make(turn, 1) }
+
+func (t turn) Lock()   { t <- struct{}{} }
+func (t turn) Unlock() { <-t }

@@ -348,12 +348,12 @@ func missing(ok bool) error {
 
 // granted makes a partition live with its token. Called with Session.mu held,
 // when the commit that carries the token was acknowledged.
-func (s *Session) granted(it commitItem) {
+func (s *Session) granted(it commitItem, member string) {
 	p := it.p
 	first := p.state == granting
 	p.token, p.topicID = it.token, it.meta.TopicID
 	p.committed, p.text = it.offset, it.text
-	p.needGrant, p.refusedGen = false, -1
+	p.member, p.needGrant, p.unsure, p.refusedGen = member, false, false, -1
 	if first {
 		p.meta = it.meta
 		p.start = it.offset
@@ -361,9 +361,18 @@ func (s *Session) granted(it commitItem) {
 		p.skip = progress.NewSkip(it.meta)
 		p.lane = s.cfg.Pool.Add(s.cfg.Partition(p.topic, p.partition), it.token)
 		p.state = live
-	} else {
-		p.lane.SetToken(it.token)
-		p.lane.Renew()
-		p.lane.ClearHalt(haltGrant)
 	}
+}
+
+// goOn lets a kept partition start handlers again, under its new token, when that
+// was made known.
+func (s *Session) goOn(p *Partition, token int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if p.state != live || p.needGrant || p.token != token {
+		return // something has happened meanwhile
+	}
+	p.lane.SetToken(token)
+	p.lane.Renew()
+	p.lane.ClearHalt(haltGrant)
 }

@@ -2,6 +2,7 @@ package group
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/orderly-go/orderly/internal/lane"
 	"github.com/orderly-go/orderly/internal/progress"
@@ -44,7 +45,10 @@ type Partition struct {
 	start      int64         // the watermark it began with
 	committed  int64         // offset of the last acknowledged commit
 	text       string        // and its metadata
+	member     string        // id under which it was granted last
 	needGrant  bool
+	needSince  time.Time
+	unsure     bool  // it may have been another's since the grant: needGrant, and no last commit
 	refusedGen int32 // generation in which a commit was refused or not answered
 	sealed     *commitItem
 	pause      uint32
@@ -52,6 +56,31 @@ type Partition struct {
 	shownPause uint32
 
 	snap progress.Snapshot // the committer's buffer, under Session.mu
+}
+
+// barred says that nothing of the partition may be committed by this member in
+// this generation, save a new grant. What is being released may still be
+// committed in the generation after one that refused: it is ours until we have
+// joined again. Called with Session.mu held.
+func (p *Partition) barred(member string, gen int32) bool {
+	switch {
+	case p.unsure || p.member != member:
+		return true
+	case p.needGrant:
+		return p.state == live || p.refusedGen == gen
+	}
+	return false
+}
+
+// doubt bars the partition until the whole step is taken again, and confirms that
+// nobody else has owned it since the last time. Called with Session.mu held.
+func (p *Partition) doubt() {
+	// A generation that left a commit without an answer stays barred.
+	if !p.needGrant {
+		p.needSince = time.Now()
+	}
+	p.needGrant, p.unsure = true, true
+	p.lane.SetHalt(haltGrant)
 }
 
 func (p *Partition) halted() uint32 {

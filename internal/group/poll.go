@@ -28,13 +28,16 @@ func (s *Session) poll(ctx context.Context) {
 	}
 }
 
-// pollBuffer is reused from poll to poll.
+// A pollBuffer is reused from chunk to chunk, for its memory.
 type pollBuffer struct {
-	recs    []*kgo.Record
 	items   []*lane.Item
 	offsets []int64
 	slots   []progress.Slot
 }
+
+// pollChunk is how many records go through all steps of enqueue at once: few
+// enough that they stay in the processor's cache from one step to the next.
+const pollChunk = 2048
 
 func (s *Session) fetched(fetches kgo.Fetches, buf *pollBuffer) {
 	fetches.EachPartition(func(f kgo.FetchTopicPartition) {
@@ -53,8 +56,8 @@ func (s *Session) fetched(fetches kgo.Fetches, buf *pollBuffer) {
 		}
 		s.enqueue(p, f.Records, buf)
 	})
-	clear(buf.recs[:cap(buf.recs)])
 	clear(buf.items[:cap(buf.items)])
+	clear(buf.slots[:cap(buf.slots)])
 }
 
 func (s *Session) enqueue(p *Partition, recs []*kgo.Record, buf *pollBuffer) {
@@ -67,55 +70,52 @@ func (s *Session) enqueue(p *Partition, recs []*kgo.Record, buf *pollBuffer) {
 	if p.skip != nil && len(recs) > 0 && recs[0].Offset >= p.skip.End() {
 		p.skip = nil
 	}
-	buf.recs, buf.offsets = buf.recs[:0], buf.offsets[:0]
-	plain := true
-	for _, r := range recs {
-		if r.Attrs.IsControl() || p.skip != nil && p.skip.Done(r.Offset) {
-			plain = false
-			break
+	for len(recs) > 0 {
+		chunk := recs[:min(pollChunk, len(recs))]
+		recs = recs[len(chunk):]
+		if !s.chunk(p, chunk, buf) {
+			return
 		}
-	}
-	if plain {
-		buf.recs = append(buf.recs, recs...)
-	}
-	for _, r := range recs {
-		if plain {
-			buf.offsets = append(buf.offsets, r.Offset)
-			continue
-		}
-		if r.Attrs.IsControl() || p.skip != nil && p.skip.Done(r.Offset) {
-			// What came before goes in first: the ring takes rising offsets only.
-			if !s.push(p, buf) {
-				return
-			}
-			if err := p.ring.AppendDone(r.Offset); err != nil {
-				s.fail(fmt.Errorf("topic %s partition %d: %w", p.topic, p.partition, err))
-				return
-			}
-			continue
-		}
-		buf.recs = append(buf.recs, r)
-		buf.offsets = append(buf.offsets, r.Offset)
-	}
-	if !s.push(p, buf) {
-		return
 	}
 	if p.ring.Reclaim() >= s.cfg.Window {
 		s.setPause(p, pauseWindow, true)
 	}
 }
 
-// push appends the buffered records to the ring and hands them to the lanes.
-func (s *Session) push(p *Partition, buf *pollBuffer) bool {
-	if len(buf.recs) == 0 {
+func (s *Session) chunk(p *Partition, recs []*kgo.Record, buf *pollBuffer) bool {
+	from := 0
+	for i, r := range recs {
+		if !r.Attrs.IsControl() && (p.skip == nil || !p.skip.Done(r.Offset)) {
+			continue
+		}
+		// What came before goes in first: the ring takes rising offsets only.
+		if !s.push(p, recs[from:i], buf) {
+			return false
+		}
+		if err := p.ring.AppendDone(r.Offset); err != nil {
+			s.fail(fmt.Errorf("topic %s partition %d: %w", p.topic, p.partition, err))
+			return false
+		}
+		from = i + 1
+	}
+	return s.push(p, recs[from:], buf)
+}
+
+// push appends records to the ring and hands them to the lanes.
+func (s *Session) push(p *Partition, recs []*kgo.Record, buf *pollBuffer) bool {
+	if len(recs) == 0 {
 		return true
+	}
+	buf.offsets = buf.offsets[:0]
+	for _, r := range recs {
+		buf.offsets = append(buf.offsets, r.Offset)
 	}
 	var err error
 	if buf.slots, err = p.ring.AppendN(buf.offsets, buf.slots[:0]); err != nil {
 		s.fail(fmt.Errorf("topic %s partition %d: the client returned records out of order: %w", p.topic, p.partition, err))
 		return false
 	}
-	buf.items = s.cfg.Items(buf.recs, buf.items[:0])
+	buf.items = s.cfg.Items(recs, buf.items[:0])
 	for i, it := range buf.items {
 		it.Slot = buf.slots[i]
 		if p.skip != nil {
@@ -125,7 +125,6 @@ func (s *Session) push(p *Partition, buf *pollBuffer) bool {
 	if n := p.lane.Enqueue(buf.items); n < len(buf.items) {
 		s.cfg.Hooks.Dropped(p.topic, p.partition, len(buf.items)-n, "not-owned")
 	}
-	buf.recs, buf.offsets = buf.recs[:0], buf.offsets[:0]
 	return true
 }
 
@@ -141,9 +140,9 @@ func (s *Session) fetchError(topic string, partition int32, err error) {
 	case errors.As(err, &loss):
 		s.fail(&OffsetRangeError{Topic: topic, Partition: partition, Offset: loss.ConsumedTo, Start: -1, End: loss.ResetTo})
 	case errors.Is(err, kerr.OffsetOutOfRange):
-		go s.outOfRange(topic, partition)
+		s.aside(func(ctx context.Context) { s.outOfRange(ctx, topic, partition) })
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
-		go s.checkTopics(context.Background())
+		s.aside(s.checkTopics)
 	default:
 		if a := access("topic", topic, "Read", err); a != nil {
 			s.fail(a)
@@ -172,14 +171,14 @@ func (s *Session) sessionError(err error) {
 }
 
 // outOfRange: the offset to read next was deleted while we consumed.
-func (s *Session) outOfRange(topic string, partition int32) {
+func (s *Session) outOfRange(ctx context.Context, topic string, partition int32) {
 	s.mu.Lock()
 	p := s.parts[tp{topic, partition}]
 	s.mu.Unlock()
 	if p == nil || !p.accepting.Load() {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), s.cfg.Session)
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Session)
 	defer cancel()
 	b, err := s.bounds(ctx, []*Partition{p}, map[tp]stored{p.tp: {}})
 	if err != nil {

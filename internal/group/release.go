@@ -80,7 +80,11 @@ func (s *Session) drain(parts []*Partition, deadline time.Duration, cause error)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), deadline)
 	defer cancel()
-	grace, endGrace := context.WithTimeout(context.Background(), deadline+s.grace())
+	extra := s.grace()
+	if deadline == 0 {
+		extra = min(extra, time.Second) // somebody wants to leave now
+	}
+	grace, endGrace := context.WithTimeout(context.Background(), deadline+extra)
 	defer endGrace()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -147,10 +151,10 @@ func (s *Session) lastCommit(parts []*Partition, clean map[*Partition]bool) {
 	for wait := 10 * time.Millisecond; ; wait *= 2 {
 		s.commit(ctx, parts)
 		s.mu.Lock()
-		_, gen, ok := s.membership()
+		member, gen, ok := s.membership()
 		open := false
 		for _, p := range parts {
-			if p.state == draining && p.sealed != nil && (p.committed != p.sealed.offset || p.text != p.sealed.text) && !(p.needGrant && p.refusedGen == gen) {
+			if p.state == draining && p.sealed != nil && (p.committed != p.sealed.offset || p.text != p.sealed.text) && !p.barred(member, gen) {
 				open = true
 			}
 		}

@@ -41,7 +41,11 @@ type Session struct {
 	closing bool
 	silent  bool
 
-	commitMu sync.Mutex
+	commitMu turn
+
+	work   context.Context // ends when the session has released everything
+	asides sync.WaitGroup
+	gone   map[string]time.Time // topics that the cluster does not name, since when
 }
 
 type topicInfo struct {
@@ -60,6 +64,9 @@ func New(cfg Config) *Session {
 		ready:  make(chan struct{}),
 		parts:  make(map[tp]*Partition),
 		topics: make(map[string]topicInfo),
+		gone:   make(map[string]time.Time),
+
+		commitMu: newTurn(),
 	}
 	s.heard.start()
 	s.gate.next = make(chan struct{})
@@ -78,6 +85,9 @@ func (s *Session) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	work, stop := context.WithCancel(context.Background())
+	defer stop()
+	s.work = work
 	cl, err := kgo.NewClient(s.options()...)
 	if err != nil {
 		return fmt.Errorf("kafka client: %w", err)
@@ -87,7 +97,6 @@ func (s *Session) Run(ctx context.Context) error {
 	s.mu.Unlock()
 	close(s.ready)
 
-	work, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	polling, stopPolling := context.WithCancel(work)
 	wg.Go(func() { s.poll(polling) })
@@ -118,12 +127,18 @@ func (s *Session) Run(ctx context.Context) error {
 	cancel()
 	cl.CloseAllowingRebalance()
 	wg.Wait()
+	s.asides.Wait()
 	return end
 }
 
 // Abort ends the session now: running handlers' contexts end, nothing that is
 // not done is waited for.
 func (s *Session) Abort() { s.once.Do(func() { close(s.abort) }) }
+
+// aside runs f beside everything else; Run waits for it at its end.
+func (s *Session) aside(f func(ctx context.Context)) {
+	s.asides.Go(func() { f(s.work) })
+}
 
 // fail ends the session with err; only the first counts.
 func (s *Session) fail(err error) {

@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly/internal/lane"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 const (
@@ -40,7 +42,8 @@ func (s *Session) tend(ctx context.Context) {
 		}
 		if !now.Before(nextTopics) {
 			nextTopics = now.Add(topicsEvery)
-			go s.checkTopics(ctx)
+			s.aside(s.checkTopics)
+			s.watchGrants()
 		}
 		wait := tick
 		if left > 0 {
@@ -70,8 +73,8 @@ func (s *Session) watchCoordinator() (left time.Duration) {
 		if s.silent {
 			// Any answer may be that we are a member no more: only a commit that
 			// is accepted under a new token lets handlers start again.
-			p.needGrant, p.refusedGen = true, -1
-			p.lane.SetHalt(haltSilent | haltGrant)
+			p.doubt()
+			p.lane.SetHalt(haltSilent)
 			p.lane.Cancel(s.cfg.Causes.Silent)
 		} else {
 			p.lane.ClearHalt(haltSilent)
@@ -101,7 +104,9 @@ func (s *Session) resume() {
 		if p.pause == 0 || p.lane == nil {
 			continue
 		}
-		if p.pause&pauseWindow != 0 && p.ring.Len() <= s.cfg.Window*3/4 {
+		// Nothing is polled of a paused partition: what is done has to be taken out
+		// of its window here.
+		if p.pause&pauseWindow != 0 && p.ring.Reclaim() <= s.cfg.Window*3/4 {
 			s.pauseLocked(p, pauseWindow, false)
 		}
 		if p.pause&pauseBuffer != 0 {
@@ -198,12 +203,26 @@ func (s *Session) checkTopics(ctx context.Context) {
 	}
 	for _, name := range s.cfg.Topics {
 		t, ok := md.Topics[name]
-		if !ok || t.Err != nil {
-			continue // gone for a moment, or refused: reading it says so
-		}
 		s.mu.Lock()
 		known := s.topics[name]
+		if !ok || errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
+			since, seen := s.gone[name]
+			if !seen {
+				s.gone[name] = time.Now()
+			}
+			s.mu.Unlock()
+			// A broker that has just started may not know a topic for a moment.
+			if seen && time.Since(since) > s.cfg.Session {
+				s.fail(&RecreatedError{Topic: name, Old: known.id})
+				return
+			}
+			continue
+		}
+		delete(s.gone, name)
 		s.mu.Unlock()
+		if t.Err != nil {
+			continue // refused: reading it says so
+		}
 		if known.id != [16]byte{} && t.ID != known.id {
 			s.fail(&RecreatedError{Topic: name, Old: known.id, New: t.ID})
 			return
@@ -215,6 +234,22 @@ func (s *Session) checkTopics(ctx context.Context) {
 			s.cfg.Hooks.Warning("partitions-grew", fmt.Sprintf("topic %s grew from %d to %d partitions: about %.0f %% of the keys now go to another partition, "+
 				"and their new records may be handled before the old ones; the new partitions are read from their oldest record",
 				name, known.partitions, n, 100*moved(known.partitions, n)))
+		}
+	}
+}
+
+// watchGrants ends the session when a kept partition has waited for a new
+// generation for longer than a session: a group that does not move when a member
+// joins again is left and joined anew.
+func (s *Session) watchGrants() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, gen := s.cl.GroupMetadata()
+	for _, p := range s.parts {
+		if p.state == live && p.needGrant && p.refusedGen == gen && !s.silent && time.Since(p.needSince) > s.cfg.Session {
+			s.cfg.Logger.Warn("orderly: the group's generation does not move; leaving the group to join it anew", "group", s.cfg.Group, "generation", gen)
+			s.fail(ErrRejoin)
+			return
 		}
 	}
 }

@@ -13,6 +13,7 @@
 // Apply → done, or back to the unit's head with a time before which it is not
 // tried again.
 //
-// Locks, in the order in which they may be taken: Partition.mu, then Pool.mu.
+// Locks, in the order in which they may be taken: Partition.mu, then Pool.mu or
+// the timer's.
 // Apply and OnFailure are called without either.
 package lane

@@ -20,7 +20,18 @@ type Item struct {
 	next     *Item
 }
 
-// A Run is what one worker got at once: items of one unit, in offset order.
+// replacedBy lets a copy take the item's place: all that the package counts by is
+// the item's. A nil copy stands for the item itself.
+func (it *Item) replacedBy(c *Item) *Item {
+	if c == nil || c == it {
+		return it
+	}
+	c.Hash, c.Offset, c.Attempts, c.Size = it.Hash, it.Offset, it.Attempts, it.Size
+	return c
+}
+
+// A Run is what one worker got at once: items of one unit, in offset order. It and
+// its Items slice are the package's again when Apply has returned.
 type Run struct {
 	Part  *Partition
 	Ctx   context.Context // ends at the drain deadline, on loss, on silence

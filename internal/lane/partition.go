@@ -2,7 +2,6 @@ package lane
 
 import (
 	"container/heap"
-	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,8 @@ import (
 type PartitionConfig struct {
 	// ID is the same for each ownership of one partition: a handler that is
 	// still stuck in an earlier ownership keeps its unit closed in this one.
+	// An ownership is closed before the next of the same ID is added, and Whole,
+	// Lanes and Detach are the same in all of them.
 	ID string
 	// Whole makes the partition one unit.
 	Whole bool
@@ -32,27 +33,30 @@ type Partition struct {
 	cfg  PartitionConfig
 	pool *Pool
 
-	halt atomic.Uint32 // reasons why nothing starts; see SetHalt
+	halt  atomic.Uint32         // reasons why nothing starts; see SetHalt
+	lease atomic.Pointer[lease] // written with mu held
 
 	mu       sync.Mutex
 	closed   bool
-	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	token    int64
-	units    map[uint64]*unit
-	sides    map[uint64]*unit // keys detached from their lane, by hash
-	ready    readyList
+	units    table
+	sides    table    // keys detached from their lane, by hash
+	ready    unitList // units in state unitReady
+	free     unitList
 	timers   timers
+	tidyAt   time.Duration   // when memory is given back next; zero: there is little
 	failed   map[int64]int32 // attempts of undone records that failed, by offset
 	blocked  int             // units that wait for a retry or are held
 	records  int             // queued and running
 	bytes    int64
 	running  int // runs with workers
 	idle     []chan struct{}
-	free     []*unit
 	inRing   bool // guarded by Pool.mu: the partition stands in the pool's ready ring
 	progress uint64
 }
+
+// lockChunk bounds how many records or units are handled before the lock is given
+// to the workers once.
+const lockChunk = 512
 
 func (p *Partition) unitID(hash uint64) uint64 {
 	switch {
@@ -64,65 +68,12 @@ func (p *Partition) unitID(hash uint64) uint64 {
 	return hash
 }
 
-// Token returns the fencing token that the next run starts with.
-func (p *Partition) Token() int64 {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.token
-}
-
-// SetToken gives the runs that start from now on a new token.
-func (p *Partition) SetToken(token int64) {
-	p.mu.Lock()
-	p.token = token
-	p.mu.Unlock()
-}
-
-// SetHalt adds reasons: while any is set no item starts. Runs that are with a
-// worker stop before their next item.
-func (p *Partition) SetHalt(bits uint32) { p.halt.Or(bits) }
-
-// ClearHalt removes reasons; with the last one the partition goes on.
-func (p *Partition) ClearHalt(bits uint32) {
-	if old := p.halt.And(^bits); old&^bits != 0 {
-		return
-	}
-	p.mu.Lock()
-	more := p.dispatchable()
-	p.mu.Unlock()
-	if more {
-		p.pool.list(p)
-	}
-}
-
-// Halted returns the reasons that are set.
-func (p *Partition) Halted() uint32 { return p.halt.Load() }
-
-// Cancel ends the context of the runs that are with a worker.
-func (p *Partition) Cancel(cause error) {
-	p.mu.Lock()
-	p.cancel(cause)
-	p.mu.Unlock()
-}
-
-// Renew gives the runs that start from now on a new context, after a Cancel
-// that did not end the ownership.
-func (p *Partition) Renew() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed || p.ctx.Err() == nil {
-		return
-	}
-	p.ctx, p.cancel = context.WithCancelCause(context.Background())
-}
-
 // Enqueue takes records in offset order. It never blocks on a handler. The
 // items of a closed partition are dropped; it reports how many it took.
 func (p *Partition) Enqueue(items []*Item) int {
-	const chunk = 512 // bounds how long workers wait for the lock
 	taken := 0
 	for len(items) > 0 {
-		part := items[:min(chunk, len(items))]
+		part := items[:min(lockChunk, len(items))]
 		items = items[len(part):]
 		p.mu.Lock()
 		if p.closed {
@@ -132,6 +83,9 @@ func (p *Partition) Enqueue(items []*Item) int {
 		var size int64
 		for _, it := range part {
 			size += int64(it.Size)
+			if it.Attempts > 0 { // in an earlier ownership; must not be forgotten now
+				p.failed[it.Offset] = it.Attempts
+			}
 			p.enqueue(it)
 		}
 		p.records += len(part)
@@ -150,65 +104,73 @@ func (p *Partition) Enqueue(items []*Item) int {
 
 func (p *Partition) enqueue(it *Item) {
 	id := p.unitID(it.Hash)
-	u := p.units[id]
+	u := p.units.get(id)
 	if u == nil {
 		u = p.newUnit(id)
 		u.isLane = p.cfg.Lanes > 0 && !p.cfg.Whole
-		p.units[id] = u
-	}
-	if u.state == unitBlocked || u.state == unitHeld {
-		// It may stay long: a copy does not pin the fetch buffer it came in.
-		if keep := p.pool.cfg.Keep; keep != nil {
-			it = keep(it)
+		if p.units.add(u) {
+			p.tidyLater()
 		}
+	}
+	if u.state == unitBlocked || u.state == unitHeld || u.phantoms > 0 {
+		it = p.keep(it)
 	}
 	u.push(it)
 	switch u.state {
 	case unitNew:
 		p.place(u)
 	case unitGather:
-		if u.n >= p.cfg.BatchMax {
-			heap.Remove(&p.timers, u.heapAt)
-			p.ready.push(u)
+		if int(u.n) >= p.cfg.BatchMax {
+			heap.Remove(&p.timers, int(u.heapAt))
+			p.makeReady(u)
 		}
 	}
 }
 
-func (p *Partition) newUnit(id uint64) *unit {
-	if n := len(p.free); n > 0 {
-		u := p.free[n-1]
-		p.free = p.free[:n-1]
-		*u = unit{id: id, heapAt: -1}
-		return u
+// keep exchanges an item that may stay long for a copy that does not pin the
+// fetch buffer it came in.
+func (p *Partition) keep(it *Item) *Item {
+	if p.pool.cfg.Keep == nil {
+		return it
 	}
-	return &unit{id: id, heapAt: -1}
+	return it.replacedBy(p.pool.cfg.Keep(it))
+}
+
+func (p *Partition) newUnit(id uint64) *unit {
+	if p.free.n == 0 {
+		return &unit{id: id, heapAt: -1}
+	}
+	u := p.free.pop()
+	*u = unit{id: id, heapAt: -1}
+	return u
+}
+
+func (p *Partition) makeReady(u *unit) {
+	u.state = unitReady
+	p.ready.push(u)
 }
 
 // place decides what a unit that is with nobody does next.
 func (p *Partition) place(u *unit) {
 	switch {
-	case u.phantoms > 0:
-		u.state = unitRunning
 	case u.n == 0:
 		p.retire(u)
-	case u.solo == 0 && p.cfg.BatchWait > 0 && (u.isLane || p.cfg.Whole) && u.n < p.cfg.BatchMax:
+	case p.cfg.BatchWait > 0 && u.solo == 0 && (u.isLane || p.cfg.Whole) && int(u.n) < p.cfg.BatchMax:
 		u.state = unitGather
-		u.due = p.pool.cfg.Clock.Now().Add(p.cfg.BatchWait)
+		u.due = p.pool.now() + p.cfg.BatchWait
 		p.arm(u)
 	default:
-		p.ready.push(u)
+		p.makeReady(u)
 	}
 }
 
 func (p *Partition) retire(u *unit) {
 	if u.side {
-		delete(p.sides, u.id)
+		p.sides.remove(u.id)
 	} else {
-		delete(p.units, u.id)
+		p.units.remove(u.id)
 	}
-	if len(p.free) < 1024 {
-		p.free = append(p.free, u)
-	}
+	p.free.push(u)
 }
 
 func (p *Partition) arm(u *unit) {
@@ -218,9 +180,9 @@ func (p *Partition) arm(u *unit) {
 
 // block puts a unit whose head failed aside until its next attempt.
 func (p *Partition) block(u *unit, v Verdict) {
-	now := p.pool.cfg.Clock.Now()
+	now := p.pool.now()
 	p.blocked++
-	if u.since.IsZero() {
+	if u.since == 0 {
 		u.since = now
 	}
 	if v.Hold {
@@ -228,27 +190,35 @@ func (p *Partition) block(u *unit, v Verdict) {
 		return
 	}
 	u.state = unitBlocked
-	u.due = now.Add(v.Delay)
+	u.due = now + v.Delay
 	p.arm(u)
 }
 
-// expire makes the units ready whose time has come; it returns the next time.
-func (p *Partition) expire(now time.Time) (next time.Time) {
-	p.mu.Lock()
-	for len(p.timers) > 0 && !p.timers[0].due.After(now) {
-		u := heap.Pop(&p.timers).(*unit)
-		if u.state == unitBlocked {
-			p.blocked--
+// expire makes the units ready whose time has come; it returns the next time, or
+// zero.
+func (p *Partition) expire(now time.Duration) (next time.Duration) {
+	for again := true; again; {
+		p.mu.Lock()
+		left := lockChunk
+		for ; left > 0 && len(p.timers) > 0 && p.timers[0].due <= now; left-- {
+			u := heap.Pop(&p.timers).(*unit)
+			if u.state == unitBlocked {
+				p.blocked--
+			}
+			p.makeReady(u)
 		}
-		p.ready.push(u)
-	}
-	if len(p.timers) > 0 {
-		next = p.timers[0].due
-	}
-	more := p.dispatchable()
-	p.mu.Unlock()
-	if more {
-		p.pool.list(p)
+		if again = left == 0; !again {
+			p.tidy(now)
+			next = p.tidyAt
+			if len(p.timers) > 0 && (next == 0 || p.timers[0].due < next) {
+				next = p.timers[0].due
+			}
+		}
+		more := p.dispatchable()
+		p.mu.Unlock()
+		if more {
+			p.pool.list(p)
+		}
 	}
 	return next
 }
@@ -285,39 +255,40 @@ func (p *Partition) ran(n int) {
 // Close ends the ownership: what has not started is dropped, contexts are
 // cancelled, and the units of handlers that still run stay closed for the next
 // ownership of the same partition in this process until they have returned. It
-// returns how many records were dropped unstarted.
+// returns how many records were dropped; those of runs that have begun are not
+// among them.
 func (p *Partition) Close(cause error) int {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.closed {
-		p.mu.Unlock()
 		return 0
 	}
-	p.closed = true
 	p.halt.Or(haltClosed)
-	p.cancel(cause)
+	p.lease.Load().cancel(cause)
+	// Only what is with a handler now keeps its unit closed: not the runs of a
+	// stuck handler's bunch before and behind it.
+	for _, w := range p.pool.holders(p) {
+		for _, r := range p.strip(w) {
+			r.unit.inFlight = 0
+		}
+	}
+	p.closed = true
 	p.pool.records.Add(-int64(p.records))
 	p.pool.bytes.Add(-p.bytes)
 	dropped := p.records
 	var stuck []uint64
-	for _, u := range p.units {
+	count := func(u *unit) {
 		if u.inFlight > 0 {
 			stuck = append(stuck, p.ghostID(u))
-			dropped -= u.inFlight
+			dropped -= int(u.inFlight)
 		}
 	}
-	for _, u := range p.sides {
-		if u.inFlight > 0 {
-			stuck = append(stuck, p.ghostID(u))
-			dropped -= u.inFlight
-		}
-	}
+	p.units.all(count)
+	p.sides.all(count)
 	p.pool.forget(p, stuck)
-	p.units, p.sides, p.failed, p.timers, p.free = nil, nil, nil, nil, nil
-	p.ready = readyList{}
+	p.units, p.sides = table{}, table{}
+	p.ready, p.free = unitList{}, unitList{}
+	p.failed, p.timers, p.tidyAt = nil, nil, 0
 	p.records, p.bytes, p.blocked = 0, 0, 0
-	p.mu.Unlock()
 	return dropped
 }
-
-// haltClosed is the halt bit of a closed partition; callers use the lower ones.
-const haltClosed = 1 << 31

@@ -2,6 +2,7 @@ package lane
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -10,14 +11,18 @@ import (
 
 // A Config is what a Pool needs.
 type Config struct {
-	Concurrency int // workers, and so handlers, at the same time
+	Concurrency int // workers, and so handlers, at the same time; at least 1
 	BatchMax    int // longest run of a lane
 	Apply       Apply
 	// OnFailure decides about an item whose attempt failed; it is called by the
-	// worker before the item's unit is anybody else's.
+	// worker before the item's unit is anybody else's. Without it a failed item
+	// is tried again at once.
 	OnFailure func(r *Run, it *Item, err error) Verdict
 	// Keep returns a copy of an item that pins no fetch buffer; nil: none made.
-	Keep  func(it *Item) *Item
+	// It is called with the partition's lock held.
+	Keep func(it *Item) *Item
+	// Clock says when retries and batches are due. How long a handler takes is
+	// measured in package time: what makes it slow is not a test's clock.
 	Clock Clock
 }
 
@@ -37,6 +42,8 @@ const (
 // A Pool runs the units of its partitions on a bounded number of workers.
 type Pool struct {
 	cfg     Config
+	epoch   time.Time // of cfg.Clock; units count from it
+	start   time.Time // of package time; workers count from it
 	procs   int
 	records atomic.Int64 // queued and running, over all partitions
 	bytes   atomic.Int64
@@ -50,16 +57,12 @@ type Pool struct {
 	workers []*worker
 	idle    []*worker
 	active  int
-	stalled int
+	stalled int                       // active workers that were stuck when the monitor looked
 	ghosts  map[string]map[uint64]int // units of handlers that outlived their ownership
 	live    sync.WaitGroup
 
-	timerMu   sync.Mutex
-	timerDue  time.Time
-	timerStop func() bool
-	timerGen  uint64
-
-	monitoring atomic.Bool
+	watch monitor
+	timer timer
 }
 
 // NewPool returns a pool without partitions. Close ends it.
@@ -67,33 +70,38 @@ func NewPool(cfg Config) *Pool {
 	if cfg.Clock == nil {
 		cfg.Clock = SystemClock{}
 	}
+	cfg.Concurrency = max(cfg.Concurrency, 1)
 	return &Pool{
 		cfg:    cfg,
+		epoch:  cfg.Clock.Now().Add(-1), // no time of a unit is zero
+		start:  time.Now(),
 		procs:  runtime.GOMAXPROCS(0),
 		parts:  make(map[*Partition]struct{}),
 		ghosts: make(map[string]map[uint64]int),
 	}
 }
 
+// now is the time of the pool's clock, counted from its epoch.
+func (pl *Pool) now() time.Duration { return pl.cfg.Clock.Now().Sub(pl.epoch) }
+
 // Add begins an ownership of a partition.
 func (pl *Pool) Add(cfg PartitionConfig, token int64) *Partition {
-	p := &Partition{
-		cfg: cfg, pool: pl, token: token,
-		units:  make(map[uint64]*unit),
-		sides:  make(map[uint64]*unit),
-		failed: make(map[int64]int32),
-	}
-	p.halt.Store(cfg.Halt)
-	p.ctx, p.cancel = context.WithCancelCause(context.Background())
+	p := &Partition{cfg: cfg, pool: pl, failed: make(map[int64]int32)}
+	p.halt.Store(cfg.Halt &^ haltOurs)
+	p.lease.Store(newLease(token))
 	pl.mu.Lock()
-	defer pl.mu.Unlock()
+	closed := pl.closed
 	pl.parts[p] = struct{}{}
 	for id, n := range pl.ghosts[cfg.ID] {
 		u := p.newUnit(id)
 		u.isLane = cfg.Lanes > 0 && !cfg.Whole
 		u.state = unitRunning
-		u.phantoms = n
-		p.units[id] = u
+		u.phantoms = int32(n)
+		p.units.add(u)
+	}
+	pl.mu.Unlock()
+	if closed {
+		p.Close(errors.New("lane: the pool is closed"))
 	}
 	return p
 }
@@ -116,6 +124,7 @@ func (pl *Pool) Close(cause error) {
 	idle := pl.idle
 	pl.idle = nil
 	pl.active += len(idle)
+	pl.watch.stop()
 	pl.mu.Unlock()
 	for _, w := range idle {
 		w.wake <- struct{}{}
@@ -123,12 +132,7 @@ func (pl *Pool) Close(cause error) {
 	for _, p := range parts {
 		p.Close(cause)
 	}
-	pl.timerMu.Lock()
-	if pl.timerStop != nil {
-		pl.timerStop()
-	}
-	pl.timerGen++
-	pl.timerMu.Unlock()
+	pl.timer.close()
 }
 
 // Wait returns when all workers have ended after Close, or with ctx.
@@ -157,11 +161,8 @@ func (pl *Pool) list(p *Partition) {
 		p.inRing = true
 		pl.ring = append(pl.ring, p)
 	}
-	w := pl.wakeOne()
+	pl.wakeOne()
 	pl.mu.Unlock()
-	if w != nil {
-		w.wake <- struct{}{}
-	}
 }
 
 // limit is how many workers may be active that make progress.
@@ -172,22 +173,29 @@ func (pl *Pool) limit() int {
 	return pl.cfg.Concurrency
 }
 
-// wakeOne returns an idle worker that the caller wakes, or starts a new one.
-func (pl *Pool) wakeOne() *worker {
-	if pl.active >= pl.cfg.Concurrency || pl.active-pl.stalled >= pl.limit() {
-		return nil
+// wakeOne wakes an idle worker or starts a new one. Each worker that finds more
+// work than its own wakes the next. Called with mu held.
+func (pl *Pool) wakeOne() {
+	if pl.active >= pl.cfg.Concurrency {
+		return
+	}
+	if pl.active-pl.stalled >= pl.limit() {
+		// Those that are active may be stuck: somebody has to find out.
+		pl.watch.hasten(pl)
+		return
 	}
 	pl.active++
 	if n := len(pl.idle); n > 0 {
 		w := pl.idle[n-1]
+		pl.idle[n-1] = nil
 		pl.idle = pl.idle[:n-1]
-		return w
+		w.wake <- struct{}{} // never blocks: one place, and w waits
+		return
 	}
-	w := newWorker(pl)
+	w := &worker{pool: pl, wake: make(chan struct{}, 1)}
 	pl.workers = append(pl.workers, w)
 	pl.live.Add(1)
 	go w.loop()
-	return nil
 }
 
 // next gives the worker a partition with work; it waits for one. nil: the pool
@@ -201,19 +209,15 @@ func (pl *Pool) next(w *worker) *Partition {
 			return nil
 		}
 		if pl.ringAt < len(pl.ring) && pl.active-pl.stalled <= pl.limit() {
-			p := pl.ring[pl.ringAt]
-			pl.ring[pl.ringAt] = nil
-			pl.ringAt++
-			if pl.ringAt == len(pl.ring) {
-				pl.ring = pl.ring[:0]
-				pl.ringAt = 0
-			} else if pl.ringAt > 1024 && pl.ringAt*2 > len(pl.ring) {
-				pl.ring = append(pl.ring[:0], pl.ring[pl.ringAt:]...)
-				pl.ringAt = 0
+			p := pl.pop()
+			if pl.ringAt < len(pl.ring) {
+				pl.wakeOne() // whoever listed it may have been held back by the limit
 			}
-			p.inRing = false
 			pl.mu.Unlock()
 			return p
+		}
+		if pl.ringAt < len(pl.ring) {
+			pl.watch.hasten(pl)
 		}
 		pl.active--
 		pl.idle = append(pl.idle, w)
@@ -222,105 +226,32 @@ func (pl *Pool) next(w *worker) *Partition {
 	}
 }
 
-// forget removes a closed partition and keeps the units of its handlers that
-// still run closed for the next ownership. Called with p.mu held, so that none
-// of these handlers returns in between.
-func (pl *Pool) forget(p *Partition, stuck []uint64) {
+// pop takes the first partition out of the ring. Called with mu held.
+func (pl *Pool) pop() *Partition {
+	p := pl.ring[pl.ringAt]
+	pl.ring[pl.ringAt] = nil
+	pl.ringAt++
+	if pl.ringAt == len(pl.ring) {
+		pl.ring = pl.ring[:0]
+		pl.ringAt = 0
+	} else if pl.ringAt > 1024 && pl.ringAt*2 > len(pl.ring) {
+		n := copy(pl.ring, pl.ring[pl.ringAt:])
+		clear(pl.ring[n:])
+		pl.ring = pl.ring[:n]
+		pl.ringAt = 0
+	}
+	p.inRing = false
+	return p
+}
+
+// holders are the workers that have a bunch of p. Called with p.mu held.
+func (pl *Pool) holders(p *Partition) (ws []*worker) {
 	pl.mu.Lock()
 	defer pl.mu.Unlock()
-	delete(pl.parts, p)
-	if len(stuck) == 0 {
-		return
-	}
-	have := pl.ghosts[p.cfg.ID]
-	if have == nil {
-		have = make(map[uint64]int)
-		pl.ghosts[p.cfg.ID] = have
-	}
-	for _, id := range stuck {
-		have[id]++
-	}
-}
-
-// returned says that handlers of an ended ownership have returned: the same
-// units of the present ownership may go on.
-func (pl *Pool) returned(id string, units []uint64) {
-	pl.mu.Lock()
-	have := pl.ghosts[id]
-	for _, u := range units {
-		if have[u]--; have[u] <= 0 {
-			delete(have, u)
+	for _, w := range pl.workers {
+		if w.part.Load() == p {
+			ws = append(ws, w)
 		}
 	}
-	if len(have) == 0 {
-		delete(pl.ghosts, id)
-	}
-	var now *Partition
-	for p := range pl.parts {
-		if p.cfg.ID == id {
-			now = p
-		}
-	}
-	pl.mu.Unlock()
-	if now != nil {
-		now.exorcise(units)
-	}
-}
-
-func (p *Partition) exorcise(units []uint64) {
-	p.mu.Lock()
-	for _, id := range units {
-		u := p.units[id]
-		if u == nil || u.phantoms == 0 {
-			continue
-		}
-		if u.phantoms--; u.phantoms == 0 && u.inFlight == 0 {
-			u.state = unitNew
-			p.place(u)
-		}
-	}
-	more := p.dispatchable()
-	p.mu.Unlock()
-	if more {
-		p.pool.list(p)
-	}
-}
-
-// arm sees to it that the pool looks at its timers at due.
-func (pl *Pool) arm(due time.Time) {
-	pl.timerMu.Lock()
-	defer pl.timerMu.Unlock()
-	if !pl.timerDue.IsZero() && !due.Before(pl.timerDue) {
-		return
-	}
-	if pl.timerStop != nil {
-		pl.timerStop()
-	}
-	pl.timerDue = due
-	pl.timerGen++
-	gen := pl.timerGen
-	pl.timerStop = pl.cfg.Clock.AfterFunc(due.Sub(pl.cfg.Clock.Now()), func() { pl.fire(gen) })
-}
-
-func (pl *Pool) fire(gen uint64) {
-	pl.timerMu.Lock()
-	if gen != pl.timerGen {
-		pl.timerMu.Unlock()
-		return
-	}
-	pl.timerDue = time.Time{}
-	pl.timerStop = nil
-	pl.timerMu.Unlock()
-	pl.mu.Lock()
-	parts := make([]*Partition, 0, len(pl.parts))
-	for p := range pl.parts {
-		parts = append(parts, p)
-	}
-	pl.mu.Unlock()
-	now := pl.cfg.Clock.Now()
-	for _, p := range parts {
-		if next := p.expire(now); !next.IsZero() {
-			pl.arm(next)
-		}
-	}
+	return ws
 }

@@ -1,16 +1,14 @@
 package lane
 
-import (
-	"errors"
-	"time"
-)
+import "errors"
 
 // take gives the worker runs of ready units, budget items at the most. Called
 // with p.mu held.
 func (p *Partition) take(w *worker, budget int) {
 	w.runs = w.runs[:0]
 	w.items = w.items[:0]
-	for budget > 0 && p.dispatchable() && len(w.runs) < cap(w.runs) {
+	most := max(maxRun, p.pool.cfg.BatchMax)
+	for budget > 0 && p.dispatchable() && len(w.runs) < maxRun {
 		u := p.ready.pop()
 		limit := budget
 		if p.cfg.BatchMax > 0 {
@@ -19,14 +17,14 @@ func (p *Partition) take(w *worker, budget int) {
 		if u.solo > 0 || u.side && u.head.Attempts > 0 {
 			limit = 1
 		}
-		room := cap(w.items) - len(w.items)
+		room := most - len(w.items)
 		if room == 0 || p.cfg.BatchMax > 0 && room < limit && len(w.runs) > 0 {
-			p.unpop(u) // no room for its whole run: it keeps its turn
+			p.ready.pushFront(u) // no room for its whole run: it keeps its turn
 			break
 		}
 		limit = min(limit, room)
 		from := len(w.items)
-		if u.isLane && p.cfg.Detach && len(p.sides) > 0 {
+		if u.isLane && p.cfg.Detach && p.sides.n > 0 {
 			w.items = p.divert(u, w.items, limit)
 		} else {
 			w.items = u.pop(w.items, limit)
@@ -38,60 +36,22 @@ func (p *Partition) take(w *worker, budget int) {
 			continue
 		}
 		u.state = unitRunning
-		u.inFlight = n
+		u.inFlight = int32(n)
 		number := -1
-		if u.isLane {
+		switch {
+		case u.isLane:
 			number = int(u.id)
-		} else if u.side {
+		case u.side:
 			number = int(p.unitID(u.id))
-		} else if p.cfg.Whole {
+		case p.cfg.Whole:
 			number = 0
 		}
 		w.runs = append(w.runs, Run{
-			Part: p, Ctx: p.ctx, Token: p.token, Lane: number,
-			Items: w.items[from:len(w.items):len(w.items)], unit: u,
+			Part: p, Lane: number, Items: w.items[from:len(w.items):len(w.items)], unit: u,
 		})
 		budget -= n
 	}
 	p.running += len(w.runs)
-}
-
-// unpop returns a unit to the front of the ready list.
-func (p *Partition) unpop(u *unit) {
-	u.nextReady = p.ready.head
-	p.ready.head = u
-	if p.ready.tail == nil {
-		p.ready.tail = u
-	}
-	p.ready.n++
-}
-
-// pop moves up to limit items from the unit's head to the end of items.
-func (u *unit) pop(items []*Item, limit int) []*Item {
-	for ; limit > 0 && u.head != nil; limit-- {
-		it := u.head
-		u.head = it.next
-		it.next = nil
-		u.n--
-		items = append(items, it)
-	}
-	if u.head == nil {
-		u.tail = nil
-	}
-	return items
-}
-
-// prepend gives items back to the unit's head, in their order.
-func (u *unit) prepend(items []*Item) {
-	for i := len(items) - 1; i >= 0; i-- {
-		it := items[i]
-		it.next = u.head
-		u.head = it
-		if u.tail == nil {
-			u.tail = it
-		}
-		u.n++
-	}
 }
 
 // divert is pop for a lane with detached keys: a record whose key is detached
@@ -99,44 +59,50 @@ func (u *unit) prepend(items []*Item) {
 // that it stays behind all earlier ones of its key.
 func (p *Partition) divert(u *unit, items []*Item, limit int) []*Item {
 	for limit > 0 && u.head != nil {
-		it := u.head
-		u.head = it.next
-		it.next = nil
-		u.n--
-		if side := p.sides[it.Hash]; side != nil {
-			if keep := p.pool.cfg.Keep; keep != nil && side.state != unitRunning {
-				it = keep(it)
+		it := u.shift()
+		if side := p.sides.get(it.Hash); side != nil {
+			if side.state != unitRunning {
+				it = p.keep(it)
 			}
 			side.push(it)
+			u.solo = max(0, u.solo-1) // one of those that were to run alone
 			continue
 		}
 		items = append(items, it)
 		limit--
 	}
-	if u.head == nil {
-		u.tail = nil
-	}
 	return items
 }
 
-// finish takes the results of the worker's first n runs; those behind were
-// stolen from it. It reports whether there is more to do.
-func (p *Partition) finish(w *worker, n int) bool {
+// finish takes the results of the runs that the worker has executed, as far as
+// they are not settled; those behind were taken back from it. It reports whether
+// there is more to do.
+func (p *Partition) finish(w *worker) bool {
 	p.mu.Lock()
 	w.part.Store(nil)
+	runs := w.runs[w.settled:w.executed]
 	if p.closed {
-		stuck := make([]uint64, 0, n)
-		for i := range w.runs[:n] {
-			stuck = append(stuck, p.ghostID(w.runs[i].unit))
+		stuck := make([]uint64, 0, len(runs))
+		for i := range runs {
+			stuck = append(stuck, p.ghostID(runs[i].unit))
 		}
-		p.ran(n)
+		p.ran(len(runs))
 		p.mu.Unlock()
 		p.pool.returned(p.cfg.ID, stuck)
 		return false
 	}
+	p.settle(runs)
+	more := p.dispatchable()
+	p.mu.Unlock()
+	return more
+}
+
+// settle takes the results of runs whose handlers have returned. Called with p.mu
+// held.
+func (p *Partition) settle(runs []Run) {
 	records, bytes := 0, int64(0)
-	for i := range w.runs[:n] {
-		r := &w.runs[i]
+	for i := range runs {
+		r := &runs[i]
 		u := r.unit
 		u.inFlight = 0
 		u.state = unitNew
@@ -156,39 +122,36 @@ func (p *Partition) finish(w *worker, n int) bool {
 		p.pool.records.Add(-int64(records))
 		p.pool.bytes.Add(-bytes)
 	}
-	p.ran(n)
-	more := p.dispatchable()
-	p.mu.Unlock()
-	return more
+	p.ran(len(runs))
 }
 
 func (p *Partition) result(u *unit, r *Run) {
 	if r.done > 0 {
-		u.since = time.Time{} // another head
-		u.solo = max(0, u.solo-r.done)
+		u.since = 0 // another head
+		u.solo = max(0, u.solo-int32(r.done))
 	}
 	switch {
 	case r.done < 0:
 		u.prepend(r.Items)
-		u.solo = len(r.Items)
+		u.solo = max(u.solo, int32(len(r.Items)))
 	case r.err == nil:
 	case errors.Is(r.err, ErrHalted):
 		u.prepend(r.Items[r.done:])
 	default:
 		rest := r.Items[r.done:]
 		attempts := rest[0].Attempts + 1
-		if keep := r.verdict.Keep; keep != nil {
-			rest[0] = keep
-		}
+		rest[0] = rest[0].replacedBy(r.verdict.Keep)
 		rest[0].Attempts = attempts
-		p.failed[rest[0].Offset] = rest[0].Attempts
-		u.solo = max(0, u.solo-1)
+		p.failed[rest[0].Offset] = attempts
 		if u.isLane && p.cfg.Detach {
 			side := p.newUnit(rest[0].Hash)
 			side.side = true
-			p.sides[side.id] = side
+			if p.sides.add(side) {
+				p.tidyLater()
+			}
 			side.push(rest[0])
 			p.block(side, r.verdict)
+			u.solo = max(0, u.solo-1)
 			u.prepend(rest[1:])
 			break
 		}
@@ -208,31 +171,46 @@ func (p *Partition) ghostID(u *unit) uint64 {
 	return u.id
 }
 
-// steal takes the runs back that w has not begun, because the one it is in
-// turned out slow: a fast handler's run length must not make innocent keys wait.
+// steal leaves w nothing but the run that it is in, because that turned out slow:
+// a fast handler's run length must not make innocent keys wait, neither those
+// behind it in the bunch nor those before, whose results are not yet known here.
 func (p *Partition) steal(w *worker) {
 	p.mu.Lock()
 	if w.part.Load() != p || p.closed {
 		p.mu.Unlock()
 		return
 	}
-	from := w.pos.Load()
-	for from < stolen && !w.pos.CompareAndSwap(from, stolen+from) {
-		from = w.pos.Load()
-	}
-	if from < int64(len(w.runs)) {
-		back := w.runs[from:]
-		for i := range back {
-			u := back[i].unit
-			u.prepend(back[i].Items)
-			u.inFlight = 0
-			p.ready.push(u)
-		}
-		p.ran(len(back))
+	for _, r := range p.strip(w) {
+		r.unit.prepend(r.Items)
+		r.unit.inFlight = 0
+		p.makeReady(r.unit)
 	}
 	more := p.dispatchable()
 	p.mu.Unlock()
 	if more {
 		p.pool.list(p)
 	}
+}
+
+// strip settles the runs of w's bunch that it has executed, closes the bunch behind
+// the one that it is in, and returns those that it has not begun. Called with p.mu
+// held while w has a bunch of p.
+func (p *Partition) strip(w *worker) (back []Run) {
+	pos := w.pos.Load()
+	for pos < stolen && !w.pos.CompareAndSwap(pos, stolen+pos) {
+		pos = w.pos.Load()
+	}
+	if pos >= stolen { // not the first time: what it did not have then, it has not now
+		pos -= stolen
+	} else if pos < int64(len(w.runs)) {
+		back = w.runs[pos:]
+		p.ran(len(back))
+	}
+	// Claiming a run publishes the results of those before.
+	if done := int(pos) - 1; done > w.settled {
+		runs := w.runs[w.settled:done]
+		w.settled = done
+		p.settle(runs)
+	}
+	return back
 }

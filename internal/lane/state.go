@@ -2,6 +2,7 @@ package lane
 
 import (
 	"context"
+	"slices"
 	"sort"
 	"time"
 )
@@ -21,18 +22,19 @@ func (p *Partition) Stat() Stat {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return Stat{
-		Records: p.records, Bytes: p.bytes, Units: len(p.units) + len(p.sides),
+		Records: p.records, Bytes: p.bytes, Units: p.units.n + p.sides.n,
 		Running: p.running, Blocked: p.blocked, Done: p.progress,
 	}
 }
 
 // A BlockedUnit is a key (or lane) whose head failed.
 type BlockedUnit struct {
-	Head    *Item
-	Waiting int // records, the head included
-	Since   time.Time
-	Next    time.Time // of the next attempt; zero when held
-	Held    bool
+	Head     *Item
+	Attempts int32 // of the head; the item's own field belongs to the workers
+	Waiting  int   // records, the head included
+	Since    time.Time
+	Next     time.Time // of the next attempt; zero when held
+	Held     bool
 }
 
 // Blocked returns up to limit blocked units, longest blocked first.
@@ -43,19 +45,18 @@ func (p *Partition) Blocked(limit int) []BlockedUnit {
 		if u.state != unitBlocked && u.state != unitHeld {
 			return
 		}
-		b := BlockedUnit{Head: u.head, Waiting: u.n, Since: u.since, Held: u.state == unitHeld}
+		b := BlockedUnit{
+			Head: u.head, Attempts: u.head.Attempts, Waiting: int(u.n),
+			Since: p.pool.epoch.Add(u.since), Held: u.state == unitHeld,
+		}
 		if !b.Held {
-			b.Next = u.due
+			b.Next = p.pool.epoch.Add(u.due)
 		}
 		all = append(all, b)
 	}
 	if p.blocked > 0 {
-		for _, u := range p.units {
-			add(u)
-		}
-		for _, u := range p.sides {
-			add(u)
-		}
+		p.units.all(add)
+		p.sides.all(add)
 	}
 	p.mu.Unlock()
 	sort.Slice(all, func(i, j int) bool {
@@ -81,35 +82,30 @@ type Running struct {
 	Part   *Partition
 	Ctx    context.Context
 	Items  []*Item
-	Since  time.Time
-	Closed bool // its ownership has ended; only the handler has not returned
+	Since  time.Time // in package time
+	Closed bool      // its ownership has ended; only the handler has not returned
 }
 
 // Running lists the runs that have been with a worker for at least age. For a
 // fast handler's bunch it is the run that the worker is in.
 func (pl *Pool) Running(age time.Duration) []Running {
 	pl.mu.Lock()
-	workers := append([]*worker(nil), pl.workers...)
+	workers := slices.Clone(pl.workers)
 	pl.mu.Unlock()
-	cut := pl.cfg.Clock.Now().Add(-age)
+	cut := time.Since(pl.start) - age
 	var out []Running
 	for _, w := range workers {
 		p := w.part.Load()
 		if p == nil {
 			continue
 		}
-		since := time.Unix(0, w.since.Load())
-		if since.After(cut) {
-			continue
-		}
 		p.mu.Lock()
-		if w.part.Load() == p {
-			pos := w.pos.Load()
-			if pos >= stolen {
-				pos -= stolen
-			}
-			if i := int(pos) - 1; i >= 0 && i < len(w.runs) {
-				out = append(out, Running{Part: p, Ctx: w.runs[i].Ctx, Items: w.runs[i].Items, Since: since, Closed: p.closed})
+		if since := time.Duration(w.since.Load()); w.part.Load() == p && since <= cut {
+			if r := w.current.Load(); r != nil {
+				out = append(out, Running{
+					Part: p, Ctx: r.Ctx, Items: slices.Clone(r.Items),
+					Since: pl.start.Add(since), Closed: p.closed,
+				})
 			}
 		}
 		p.mu.Unlock()

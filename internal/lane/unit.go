@@ -13,23 +13,26 @@ const (
 	unitHeld              // its head failed for good: nothing of it runs under this ownership
 )
 
-// A unit is one sequence of a partition. It is guarded by Partition.mu.
+// A unit is one sequence of a partition. It is guarded by Partition.mu. There may
+// be one per outstanding record, so it is small: times are counted from the
+// pool's epoch.
 type unit struct {
 	id         uint64
 	head, tail *Item
-	n          int // queued items, those with a worker included
+	next       *unit         // in the ready list or among the free ones
+	due        time.Duration // next attempt, or end of gathering
+	since      time.Duration // when the head failed first; zero: it has not
+	n          int32         // queued items, without those that are with a worker
+	inFlight   int32         // items with the worker
+	solo       int32         // so many items from the head run one by one
+	phantoms   int32         // handlers of an earlier ownership that still run
+	heapAt     int32         // place in the timers, -1 when in none
 	state      unitState
 	isLane     bool
 	side       bool // a key that was detached from its lane
-	phantoms   int  // handlers of an earlier ownership that still run
-	solo       int  // so many items from the head run one by one
-	inFlight   int  // items with the worker
-	due        time.Time
-	since      time.Time // when the head failed first
-	heapAt     int       // place in the timers, -1 when in none
-	nextReady  *unit
 }
 
+// push puts an item behind all others.
 func (u *unit) push(it *Item) {
 	it.next = nil
 	if u.head == nil {
@@ -41,55 +44,72 @@ func (u *unit) push(it *Item) {
 	u.n++
 }
 
-// drop removes the first n items.
-func (u *unit) drop(n int) {
-	for range n {
-		it := u.head
-		u.head = it.next
-		it.next = nil
-		u.n--
-	}
+// shift takes the first item out.
+func (u *unit) shift() *Item {
+	it := u.head
+	u.head = it.next
 	if u.head == nil {
 		u.tail = nil
 	}
+	it.next = nil
+	u.n--
+	return it
 }
 
-// replaceHead puts it in the place of the unit's first item.
-func (u *unit) replaceHead(it *Item) {
-	old := u.head
-	it.next = old.next
-	old.next = nil
-	u.head = it
-	if u.tail == old {
-		u.tail = it
+// pop moves up to limit items from the unit's head to the end of items.
+func (u *unit) pop(items []*Item, limit int) []*Item {
+	for ; limit > 0 && u.head != nil; limit-- {
+		items = append(items, u.shift())
+	}
+	return items
+}
+
+// prepend gives items back to the unit's head, in their order.
+func (u *unit) prepend(items []*Item) {
+	for i := len(items) - 1; i >= 0; i-- {
+		it := items[i]
+		it.next = u.head
+		u.head = it
+		if u.tail == nil {
+			u.tail = it
+		}
+		u.n++
 	}
 }
 
-// readyList is a first-in first-out list through unit.nextReady.
-type readyList struct {
+// A unitList is a list through unit.next.
+type unitList struct {
 	head, tail *unit
 	n          int
 }
 
-func (l *readyList) push(u *unit) {
-	u.state = unitReady
-	u.nextReady = nil
+func (l *unitList) push(u *unit) {
+	u.next = nil
 	if l.head == nil {
 		l.head = u
 	} else {
-		l.tail.nextReady = u
+		l.tail.next = u
 	}
 	l.tail = u
 	l.n++
 }
 
-func (l *readyList) pop() *unit {
+func (l *unitList) pushFront(u *unit) {
+	u.next = l.head
+	l.head = u
+	if l.tail == nil {
+		l.tail = u
+	}
+	l.n++
+}
+
+func (l *unitList) pop() *unit {
 	u := l.head
-	l.head = u.nextReady
+	l.head = u.next
 	if l.head == nil {
 		l.tail = nil
 	}
-	u.nextReady = nil
+	u.next = nil
 	l.n--
 	return u
 }
@@ -98,15 +118,15 @@ func (l *readyList) pop() *unit {
 type timers []*unit
 
 func (t timers) Len() int           { return len(t) }
-func (t timers) Less(i, j int) bool { return t[i].due.Before(t[j].due) }
+func (t timers) Less(i, j int) bool { return t[i].due < t[j].due }
 func (t timers) Swap(i, j int) {
 	t[i], t[j] = t[j], t[i]
-	t[i].heapAt, t[j].heapAt = i, j
+	t[i].heapAt, t[j].heapAt = int32(i), int32(j)
 }
 
 func (t *timers) Push(x any) {
 	u := x.(*unit)
-	u.heapAt = len(*t)
+	u.heapAt = int32(len(*t))
 	*t = append(*t, u)
 }
 

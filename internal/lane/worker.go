@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// stolen is the position of a worker whose remaining runs were taken back.
+// stolen is added to the position of a worker whose remaining runs were taken
+// back, which puts it behind the end of any bunch.
 const stolen = 1 << 40
 
 // A worker takes a bunch of runs from one partition, executes them one after
@@ -14,85 +15,134 @@ const stolen = 1 << 40
 type worker struct {
 	pool  *Pool
 	wake  chan struct{}
-	runs  []Run
+	runs  []Run // written by take only, with the partition's lock held
 	items []*Item
 
-	part  atomic.Pointer[Partition] // whose bunch it has; nil between bunches
-	pos   atomic.Int64              // the next run of the bunch that is free to claim
-	bunch atomic.Int64              // number of the bunch, for the monitor
-	since atomic.Int64              // when the bunch began, Unix ns of the pool's clock
+	settled   int       // runs of the bunch whose results the partition has; guarded by its lock
+	executed  int       // runs of the bunch that were executed, or given up because of a halt
+	attempted int       // items that Apply was busy with
+	begun     time.Time // when the bunch began
+	applying  bool      // current is with Apply
+
+	part    atomic.Pointer[Partition] // whose bunch it has; nil between bunches
+	current atomic.Pointer[Run]       // the run of the bunch that was started last
+	pos     atomic.Int64              // the next run of the bunch that is free to claim
+	length  atomic.Int64              // runs in the bunch
+	bunch   atomic.Int64              // number of the bunch, for the monitor
+	since   atomic.Int64              // when the bunch began, in ns since the pool's start
 
 	seenBunch, seenPos int64 // the monitor's last look
 }
 
-func newWorker(pl *Pool) *worker {
-	return &worker{
-		pool:  pl,
-		wake:  make(chan struct{}, 1),
-		runs:  make([]Run, 0, maxRun),
-		items: make([]*Item, 0, max(maxRun, pl.cfg.BatchMax)),
-	}
-}
-
 func (w *worker) loop() {
-	defer w.pool.live.Done()
-	for p := w.pool.next(w); p != nil; p = w.pool.next(w) {
+	defer w.end()
+	if p := w.part.Load(); p != nil { // the goroutine before this one ended in a handler
 		w.work(p)
 	}
+	for p := w.pool.next(w); p != nil; p = w.pool.next(w) {
+		if w.begin(p) {
+			w.work(p)
+		}
+	}
 }
 
-func (w *worker) work(p *Partition) {
+// end runs when the worker's goroutine ends: because the pool is closed, or because
+// the handler ended it (runtime.Goexit, as a test's FailNow does). The second is
+// an attempt that failed; without a successor nothing of its unit would ever run
+// again, and with every such handler the pool would lose a worker.
+func (w *worker) end() {
+	if !w.applying {
+		w.pool.live.Done()
+		return
+	}
+	r := w.current.Load()
+	r.done, r.err = -1, errEnded
+	w.judge(r)
+	go w.loop()
+}
+
+var errEnded = errors.New("the handler ended its goroutine instead of returning")
+
+// begin takes a bunch.
+func (w *worker) begin(p *Partition) bool {
 	pl := w.pool
 	budget := pl.runLength()
-	start := pl.cfg.Clock.Now()
+	w.begun = time.Now()
+	w.executed, w.attempted = 0, 0
 	p.mu.Lock()
+	w.settled = 0
 	p.take(w, budget)
 	if len(w.runs) == 0 {
 		p.mu.Unlock()
-		return
+		return false
 	}
-	w.part.Store(p)
+	w.current.Store(nil)
 	w.pos.Store(0)
-	w.since.Store(start.UnixNano())
+	w.length.Store(int64(len(w.runs)))
+	w.since.Store(int64(w.begun.Sub(pl.start)))
 	w.bunch.Add(1)
+	w.part.Store(p)
 	more := p.dispatchable()
 	p.mu.Unlock()
 	if more {
 		pl.list(p)
 	}
 	if len(w.runs) > 1 || pl.limit() < pl.cfg.Concurrency {
-		pl.monitor()
+		pl.beginWatch()
 	}
-	n, items := w.execute()
-	pl.observe(pl.cfg.Clock.Now().Sub(start), items)
-	if p.finish(w, n) {
-		pl.list(p)
+	return true
+}
+
+// work executes what is left of the bunch and gives the results back.
+func (w *worker) work(p *Partition) {
+	w.execute(p)
+	w.pool.observe(time.Since(w.begun), w.attempted)
+	if p.finish(w) {
+		w.pool.list(p)
 	}
 	// The worker stays for long; the records do not.
 	clear(w.runs)
 	clear(w.items)
 }
 
-// execute runs what was not stolen and returns how many runs and items that
-// were.
-func (w *worker) execute() (runs, items int) {
+func (w *worker) execute(p *Partition) {
 	for {
-		i := int(w.pos.Add(1) - 1)
-		if i >= len(w.runs) {
-			return runs, items
+		i := w.pos.Add(1) - 1
+		if i >= int64(len(w.runs)) {
+			return
 		}
 		r := &w.runs[i]
+		// The order matters: a Cancel and Renew after the first line are seen by
+		// the second.
 		if r.Halted() {
 			r.done, r.err = 0, ErrHalted
-		} else {
-			r.done, r.err = w.pool.cfg.Apply(r)
-			r.check()
-			if r.done >= 0 && r.err != nil && !errors.Is(r.err, ErrHalted) {
-				r.verdict = w.pool.cfg.OnFailure(r, r.Items[r.done], r.err)
-			}
+			w.executed++
+			continue
 		}
-		runs++
-		items += len(r.Items)
+		l := p.lease.Load()
+		r.Ctx, r.Token = l.ctx, l.token
+		w.current.Store(r)
+		w.applying = true
+		r.done, r.err = w.pool.cfg.Apply(r)
+		w.judge(r)
+	}
+}
+
+// judge notes the outcome of a run.
+func (w *worker) judge(r *Run) {
+	w.applying = false
+	r.check()
+	w.executed++
+	switch {
+	case r.done < 0:
+		w.attempted += len(r.Items)
+	case r.err == nil || errors.Is(r.err, ErrHalted):
+		w.attempted += r.done
+	default:
+		w.attempted += r.done + 1
+		if decide := w.pool.cfg.OnFailure; decide != nil {
+			r.verdict = decide(r, r.Items[r.done], r.err)
+		}
 	}
 }
 

@@ -48,8 +48,8 @@ func (s Slot) Done() {
 // order. It belongs to one ownership of the partition: a new assignment makes a
 // new Ring.
 //
-// The poll loop alone calls Append, AppendN, AppendDone and Reclaim. Workers
-// call [Slot.Done], which takes no lock. Snapshot, Undone, Len and NextOffset
+// The poll loop alone calls Append, AppendN and AppendDone. Workers call
+// [Slot.Done], which takes no lock. Reclaim, Snapshot, Undone, Len and NextOffset
 // may run in any goroutine beside all of these.
 type Ring struct {
 	// The poll loop's own, without a lock.
@@ -158,8 +158,9 @@ func publish(seg *segment, end int) {
 }
 
 // Reclaim drops the leading segments whose records are all done and returns
-// what Len then is. The poll loop calls it; it costs one load when nothing was
-// completed at the front since the last call.
+// what Len then is. The poll loop calls it, and whoever waits for a window that is
+// full; it costs one load when nothing was completed at the front since the last
+// call.
 func (r *Ring) Reclaim() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -15,13 +15,21 @@ type requirement struct {
 	wayOut    string
 }
 
-const raceDetector = "race detector"
+const (
+	raceDetector = "race detector"
+	realKafka    = "real Kafka"
+)
 
 var requirements = []requirement{{
 	name:      raceDetector,
 	missing:   noCCompiler,
 	uncovered: "data races, in all modules",
 	wayOut:    "Install a C compiler (gcc or clang) and leave CGO_ENABLED unset",
+}, {
+	name:      realKafka,
+	missing:   noKafka,
+	uncovered: "behaviour on Apache Kafka, as brokers die, freeze and change leaders",
+	wayOut:    "Install a JDK of at least 17, and Maven, which gets Kafka's jars once",
 }}
 
 // missing returns the reason per absent requirement.

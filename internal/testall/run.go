@@ -15,9 +15,10 @@ import (
 // A runner runs the go commands of one run.
 type runner struct {
 	options
-	root string
-	race bool
-	rep  *report
+	root  string
+	race  bool
+	kafka *sharedKafka
+	rep   *report
 }
 
 func run(opts options, out io.Writer) int {
@@ -43,7 +44,13 @@ func runAll(opts options, rep *report) error {
 		}
 	}
 	_, noRace := absent[raceDetector]
-	r := &runner{options: opts, root: env.root(), race: !noRace, rep: rep}
+	_, kafkaAbsent := absent[realKafka]
+	r := &runner{options: opts, root: env.root(), race: !noRace, kafka: startKafka(kafkaAbsent), rep: rep}
+	defer func() {
+		if err := r.kafka.close(); err != nil {
+			rep.fail(1, err.Error(), "")
+		}
+	}()
 
 	modules, err := listModules(r.root)
 	if err != nil {
@@ -108,6 +115,7 @@ func (r *runner) test(b batch) {
 	})
 	var stderr bytes.Buffer
 	cmd := r.command(r.testArgs(b, []string{"-json", "-vet=off"}, r.run, b.pkgs))
+	cmd.Env = append(cmd.Env, r.kafka.env())
 	cmd.Stderr = &stderr
 	stray, err := runReading(cmd, c)
 	// Whatever makes go test fail shows in a package, or else in its own words.

@@ -1,0 +1,100 @@
+package orderly_test
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/orderlytest"
+)
+
+// Slow handlers on many workers while members join: no two handlers of a key at
+// a time, over all members, for all of them live.
+func TestOverlapCooperative(t *testing.T) { overlap(t, orderly.CooperativeSticky) }
+
+func TestOverlapEager(t *testing.T) { overlap(t, orderly.Range) }
+
+func overlap(t *testing.T, balancer orderly.Balancer) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 8)
+	b.Produce(topic, keyed(12, names("key", 64)...)...)
+	var running, most atomic.Int64
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Concurrency: 64, Balancer: balancer,
+		Handler: func(ctx context.Context, m *orderly.Message) error {
+			n := running.Add(1)
+			for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+			}
+			defer running.Add(-1)
+			select {
+			case <-time.After(300 * time.Millisecond): // the work
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}})
+	members := []*orderlytest.Member{g.Start()}
+	for left := 11 * 64; len(members) < 4; left -= 2 * 64 {
+		b.Eventually("a part of the records", func() bool { return g.Left() <= left })
+		if n := running.Load(); n == 0 {
+			t.Error("nothing runs when the member joins")
+		}
+		members = append(members, g.Start())
+	}
+	g.WaitDone()
+	g.RequireComplete(t)
+	if c := g.Counts(); c.ExcusedOverlaps != 0 || c.Redelivered != 0 {
+		t.Errorf("%+v", c)
+	}
+	if n := most.Load(); n < 32 {
+		t.Errorf("%d handlers at a time at the most: keys did not run side by side", n)
+	}
+	stopAll(t, members...)
+}
+
+// The invariant under everything at once: failures, rebalances, members that
+// come, go and die, in both scopes.
+func TestInvariantOneHandlerPerKey(t *testing.T)       { invariant(t, orderly.ScopeKey) }
+func TestInvariantOneHandlerPerPartition(t *testing.T) { invariant(t, orderly.ScopePartition) }
+
+func invariant(t *testing.T, scope orderly.Scope) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 4)
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Scope: scope, Concurrency: 16, SessionTimeout: time.Second,
+		Retry: orderly.Retry{Backoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond},
+		Handler: func(_ context.Context, m *orderly.Message) error {
+			switch rand.N(20) {
+			case 0:
+				return errBusy
+			case 1:
+				panic("at random")
+			}
+			return nil
+		}})
+	produce := func() { b.Produce(topic, keyed(10, names("key", 30)...)...) }
+	members := []*orderlytest.Member{g.Start()}
+	produce()
+	members = append(members, g.Start())
+	produce()
+	g.Rebalance()
+	produce()
+	stopAll(t, members[0])
+	produce()
+	g.Start()
+	dead := g.KillOwner(topic, 2)
+	produce()
+	g.Start()
+	produce()
+	g.WaitDone()
+	g.RequireComplete(t)
+	for p := range int32(4) {
+		if g.Owner(topic, p) == dead {
+			t.Error("the dead own a partition")
+		}
+		committed(t, b, g.Owner(topic, p), topic, p, b.End(topic, p))
+	}
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"regexp"
+	"time"
+)
+
+// options are what the flags say.
+type options struct {
+	records    int64
+	size       int
+	partitions int
+	pairs      int
+	quick      bool
+	huge       bool
+	match      *regexp.Regexp
+	profile    string
+}
+
+// A bench is what the measurements share.
+type bench struct {
+	opt     options
+	brokers []string
+	topics  *topics
+	say     func(format string, args ...any)
+	runs    int // groups that were made, for fresh names
+	prefix  string
+}
+
+// A workload is one thing to measure; it yields rows of the table.
+type workload struct {
+	name    string
+	measure func(ctx context.Context, b *bench) ([]row, error)
+}
+
+// The bars are those that the project has set itself. A pair without one is for
+// information.
+func workloads(o options) []workload {
+	thousand := load{Keys: 1000, Records: o.records, Size: o.size}
+	distinct := load{Records: o.records, Size: o.size}
+	hot := load{Keys: 1, Records: o.records, Size: o.size}
+	empty := func(name string, l load, bar float64, s spec) workload {
+		return workload{name, func(ctx context.Context, b *bench) ([]row, error) { return b.beside(ctx, l, s, bar) }}
+	}
+	ws := []workload{
+		empty("empty, 1,000 keys", thousand, 0.75, spec{}),
+		empty("empty, all keys distinct", distinct, 0.75, spec{}),
+		empty("empty, partition scope", thousand, 0.9, spec{Whole: true}),
+		empty("empty, one hot key", hot, 0.8, spec{}),
+		empty("empty, batches, 1,000 keys", thousand, 0, spec{Batch: true}),
+		empty("empty, batches, all keys distinct", distinct, 0, spec{Batch: true}),
+	}
+	sleeping := func(name string, d time.Duration, workers int, records int64, keys int64, skewed bool, bar float64) {
+		if o.quick {
+			records /= 2
+		}
+		l := load{Keys: keys, Skewed: skewed, Records: records, Size: o.size}
+		s := spec{Sleep: d, Concurrency: workers}
+		ws = append(ws, workload{fmt.Sprintf("sleep %s x %s%s", d, group(int64(workers)), name),
+			func(ctx context.Context, b *bench) ([]row, error) { return b.besideSleepers(ctx, l, s, bar) }})
+	}
+	const ms = time.Millisecond
+	sleeping("", ms, 100, 200_000, 0, false, 0.93)
+	sleeping("", ms, 1000, 1_000_000, 0, false, 0.80)
+	sleeping("", 10*ms, 1000, 250_000, 0, false, 0.97)
+	sleeping("", 100*ms, 5000, 200_000, 0, false, 0.97)
+	sleeping(", 100 keys", ms, 100, 200_000, 100, false, 0.93)
+	sleeping(", 1,000 keys", 10*ms, 1000, 250_000, 1000, false, 0.97)
+	// The most frequent key has 0.05 % of the records: one sequence carries half of
+	// what it would take to hold all others up.
+	sleeping(", skewed keys", 10*ms, 1000, 250_000, 4_000_000, true, 0.97)
+	return append(ws,
+		workload{"allocations", measureAllocs},
+		workload{"idle", measureIdle},
+		workload{"memory", measureMemory},
+		workload{"redelivery", measureRedelivery},
+	)
+}
+
+// groupName is a consumer group that nobody has used.
+func (b *bench) groupName() string {
+	b.runs++
+	return fmt.Sprintf("%s-%d", b.prefix, b.runs)
+}
+
+// on runs a spec over a load.
+func (b *bench) on(ctx context.Context, l load, s spec) (result, error) {
+	counts, err := b.topics.need(ctx, l)
+	if err != nil {
+		return result{}, err
+	}
+	s.Brokers, s.Topic, s.Counts, s.Group = b.brokers, l.topic(), counts, b.groupName()
+	if b.opt.profile != "" {
+		s.Profile = fmt.Sprintf("%s/%03d-%s-%s", b.opt.profile, b.runs, l.topic(), s.Side)
+	}
+	return run(ctx, s)
+}

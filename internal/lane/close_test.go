@@ -1,0 +1,203 @@
+package lane
+
+import (
+	"runtime"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// A handler that outlives its ownership keeps exactly its own unit closed.
+func TestGhostKeepsItsUnitClosed(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		cfg    PartitionConfig
+		closed []int64 // of the records 10.. with keys 1 2 3 4, while the handler of key 1 is stuck
+	}{
+		{"keys", PartitionConfig{}, []int64{10}},
+		{"lanes", PartitionConfig{Lanes: 2}, []int64{10, 12}},
+		{"detach", PartitionConfig{Lanes: 2, Detach: true}, []int64{10, 12}},
+		{"whole", PartitionConfig{Whole: true}, []int64{10, 11, 12, 13}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				release := make(chan struct{})
+				var started log[int64]
+				pl := NewPool(Config{Concurrency: 8, Apply: one(func(r *Run, it *Item) error {
+					started.add(it.Offset)
+					if it.Offset < 10 {
+						<-release // whatever its context says
+					}
+					return nil
+				})})
+				c.cfg.ID = "t/0"
+				for offset := range int64(2) { // each ownership with a stuck handler of its own
+					p := pl.Add(c.cfg, 1)
+					p.Enqueue(items(offset, 1))
+					synctest.Wait()
+					p.Close(errTest)
+				}
+				p := pl.Add(c.cfg, 2)
+				p.Enqueue(items(10, 1, 2, 3, 4))
+				synctest.Wait()
+				var want []int64
+				for o := range int64(14) {
+					if o == 0 || o >= 10 && !slices.Contains(c.closed, o) {
+						want = append(want, o)
+					}
+				}
+				got := started.take()
+				slices.Sort(got)
+				if !slices.Equal(got, want) {
+					t.Errorf("while the handler of an earlier ownership is stuck %v started, want %v", got, want)
+				}
+				if rs := pl.Running(0); len(rs) != 1 || !rs[0].Closed || rs[0].Items[0].Offset != 0 {
+					t.Errorf("Running says %+v, want the stuck one, closed", rs)
+				}
+				close(release)
+				synctest.Wait()
+				got = started.take()
+				slices.Sort(got)
+				if !slices.Equal(got, c.closed) {
+					t.Errorf("when it has returned %v started, want %v", got, c.closed)
+				}
+				if len(pl.ghosts) > 0 {
+					t.Errorf("ghosts stay: %v", pl.ghosts)
+				}
+				closePool(t, pl)
+			})
+		})
+	}
+}
+
+// A later ownership knows nothing of a key that was detached: its lane is closed.
+func TestGhostOfADetachedKey(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		var started log[int64]
+		pl := NewPool(Config{Concurrency: 8, Apply: one(func(r *Run, it *Item) error {
+			started.add(it.Offset)
+			if it.Offset == 0 {
+				if it.Attempts == 0 {
+					return errTest
+				}
+				<-release
+			}
+			return nil
+		})})
+		cfg := PartitionConfig{ID: "t/0", Lanes: 2, Detach: true}
+		p := pl.Add(cfg, 1)
+		p.Enqueue(items(0, 5))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		p.Close(errTest)
+		p = pl.Add(cfg, 2)
+		p.Enqueue(items(10, 5, 6))
+		synctest.Wait()
+		if got := started.take(); !slices.Equal(got, []int64{0, 0, 11}) {
+			t.Errorf("%v started, want the first, its retry, and the other lane", got)
+		}
+		close(release)
+		synctest.Wait()
+		if got := started.take(); !slices.Equal(got, []int64{10}) {
+			t.Errorf("%v started when the handler had returned", got)
+		}
+		closePool(t, pl)
+	})
+}
+
+// What only waits in the bunch of a stuck handler is not a running handler.
+func TestCloseFreesTheBunchOfAStuckHandler(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		dropped := make(chan int, 1)
+		var started log[int64]
+		var p *Partition
+		pl := NewPool(Config{Concurrency: 8, Apply: one(func(r *Run, it *Item) error {
+			started.add(it.Offset)
+			if it.Offset == 1 {
+				dropped <- p.Close(errTest)
+				<-release
+			}
+			return nil
+		})})
+		p = pl.Add(PartitionConfig{ID: "t/0"}, 1)
+		together(p, items(0, 4, 1, 2, 3))
+		if n := <-dropped; n != 2 {
+			t.Errorf("Close says that %d records were dropped unstarted, want 2", n)
+		}
+		p2 := pl.Add(PartitionConfig{ID: "t/0"}, 2)
+		p2.Enqueue(items(10, 1, 2, 3, 4))
+		synctest.Wait()
+		got := started.take()
+		slices.Sort(got)
+		if want := []int64{0, 1, 11, 12, 13}; !slices.Equal(got, want) {
+			t.Errorf("%v started, want %v", got, want)
+		}
+		close(release)
+		synctest.Wait()
+		if got := started.take(); !slices.Equal(got, []int64{10}) {
+			t.Errorf("%v started after the stuck one, want its key's next", got)
+		}
+		if len(pl.ghosts) > 0 {
+			t.Errorf("ghosts stay: %v", pl.ghosts)
+		}
+		closePool(t, pl)
+	})
+}
+
+// A handler that ends its goroutine, as a test's FailNow does, is a failed attempt.
+func TestHandlerEndsItsGoroutine(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var started log[int64]
+		var blamed log[int64]
+		pl := NewPool(Config{
+			Concurrency: 1,
+			Apply: one(func(r *Run, it *Item) error {
+				started.add(it.Offset)
+				if it.Offset == 1 && it.Attempts == 0 {
+					runtime.Goexit()
+				}
+				return nil
+			}),
+			OnFailure: func(r *Run, it *Item, err error) Verdict {
+				blamed.add(it.Offset)
+				return Verdict{}
+			},
+		})
+		p := pl.Add(PartitionConfig{ID: "t/0"}, 1)
+		together(p, items(0, 1, 2, 2, 3))
+		synctest.Wait()
+		if got := blamed.take(); !slices.Equal(got, []int64{1}) {
+			t.Errorf("%v blamed, want the record whose handler ended its goroutine", got)
+		}
+		if st := p.Stat(); st.Done != 4 || st.Running != 0 {
+			t.Errorf("%+v after %v, want all four done", st, started.take())
+		}
+		closePool(t, pl)
+	})
+}
+
+func TestRunningOutlivesTheRun(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		release := make(chan struct{})
+		pl := NewPool(Config{Concurrency: 1, Apply: one(func(*Run, *Item) error {
+			<-release
+			return nil
+		})})
+		p := pl.Add(PartitionConfig{ID: "t/0"}, 1)
+		p.Enqueue(items(5, 1))
+		synctest.Wait()
+		rs := pl.Running(0)
+		close(release)
+		synctest.Wait()
+		if len(rs) != 1 || len(rs[0].Items) != 1 || rs[0].Items[0] == nil || rs[0].Items[0].Offset != 5 || rs[0].Ctx == nil {
+			t.Errorf("Running's answer changed when the run ended: %+v", rs)
+		}
+		if rs := pl.Running(0); len(rs) > 0 {
+			t.Errorf("Running lists a run that has ended: %+v", rs)
+		}
+		closePool(t, pl)
+	})
+}

@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/orderly-go/orderly/internal/kafkatest"
+)
+
+// noKafka also gets what can be got: after it, the jars are there, or the tests
+// that need them do not run.
+func noKafka(goEnv) string {
+	return kafkatest.Missing(context.Background(), kafkatest.Latest)
+}
+
+// A sharedKafka is the one node of real Kafka that all packages' tests share. It
+// starts while the first of them compile: one per package would cost each seconds.
+type sharedKafka struct {
+	started chan struct{} // closed when addrs is set
+	addrs   string        // the value of kafkatest.AddrsEnv
+	stop    context.CancelFunc
+	done    chan struct{} // closed when err is set
+	err     error
+}
+
+// startKafka starts the node, unless the environment names one, or it is absent.
+func startKafka(absent bool) *sharedKafka {
+	k := &sharedKafka{started: make(chan struct{}), done: make(chan struct{}), stop: func() {}}
+	if k.addrs = os.Getenv(kafkatest.AddrsEnv); k.addrs == "" && absent {
+		k.addrs = kafkatest.None // no test need try again
+	}
+	if k.addrs != "" {
+		close(k.started)
+		close(k.done)
+		return k
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	k.stop = stop
+	go k.run(ctx)
+
+	// The node would die with us, and its folder stay.
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-interrupted
+		_ = k.close()
+		os.Exit(130)
+	}()
+	return k
+}
+
+func (k *sharedKafka) run(ctx context.Context) {
+	defer close(k.done)
+	cluster, err := kafkatest.Start(ctx, kafkatest.Options{})
+	if err != nil {
+		k.err, k.addrs = err, kafkatest.None
+		close(k.started)
+		return
+	}
+	k.addrs = strings.Join(cluster.Addrs(), ",")
+	close(k.started)
+	<-ctx.Done()
+	k.err = cluster.Close()
+}
+
+// env waits for the node and returns the variable that names it to the tests.
+func (k *sharedKafka) env() string {
+	<-k.started
+	return kafkatest.AddrsEnv + "=" + k.addrs
+}
+
+// close returns why there was no node, or what became of it.
+func (k *sharedKafka) close() error {
+	k.stop()
+	<-k.done
+	return k.err
+}

@@ -1,0 +1,35 @@
+package orderly
+
+import (
+	"time"
+
+	"github.com/orderly-go/orderly/internal/lane"
+	"github.com/orderly-go/orderly/internal/offline"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Package orderlytest runs handlers with what a Consumer runs them with, and
+// without the rest of it.
+func init() {
+	offline.New = func(o offline.Config) (*offline.Handling, error) {
+		cfg := o.Consumer.(ConsumerConfig)
+		// Nothing is connected to: these only have to pass the check.
+		cfg.Brokers, cfg.Topics = []string{"none:0"}, []string{"none"}
+		if cfg.Group == "" {
+			cfg.Group = "none"
+		}
+		cfg = cfg.withDefaults()
+		if err := cfg.validate(); err != nil {
+			return nil, err
+		}
+		h := newHandling(&cfg, func(err *StopError) { o.Stop(err) })
+		h.jitter = func(m *Message, attempts int, bound time.Duration) time.Duration {
+			return o.Jitter(m.Partition, m.Offset, attempts, bound)
+		}
+		return &offline.Handling{
+			Pool:      h.pool(o.Clock),
+			Partition: h.partition,
+			Item:      func(record any) *lane.Item { return h.items([]*kgo.Record{record.(*kgo.Record)}, nil)[0] },
+		}, nil
+	}
+}
