@@ -153,7 +153,7 @@ func TestMigrateFrom(t *testing.T) {
 	var plain []*kgo.Client
 	for range 2 {
 		cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addrs()...), kgo.ConsumerGroup(g.Name()), kgo.ConsumeTopics(topic), kgo.Balancers(kgo.RangeBalancer()),
-			kgo.SessionTimeout(3*time.Second), kgo.HeartbeatInterval(100*time.Millisecond), kgo.AutoCommitInterval(50*time.Millisecond), kgo.BlockRebalanceOnPoll())
+			kgo.SessionTimeout(3*time.Second), kgo.HeartbeatInterval(100*time.Millisecond), kgo.AutoCommitInterval(100*time.Millisecond), kgo.BlockRebalanceOnPoll())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -261,7 +261,7 @@ func TestStaticMemberRestart(t *testing.T) {
 	b.Eventually("an even share", func() bool { return len(parts(one)) == 2 && len(parts(two)) == 2 })
 	b.Produce(topic, keyed(3, names("k", 20)...)...)
 	g.WaitDone()
-	had, generation := parts(one), two.Consumer().State().Generation
+	had, before := parts(one), moved.len()
 	stopAll(t, one)
 	b.Produce(topic, keyed(3, names("k", 20)...)...)
 	again := g.Start(static("one"))
@@ -269,18 +269,13 @@ func TestStaticMemberRestart(t *testing.T) {
 	if got := parts(again); !slices.Equal(got, had) {
 		t.Errorf("partitions %v, had %v", got, had)
 	}
-	if s := two.Consumer().State(); s.Generation != generation || moved.len() != 0 {
-		t.Errorf("the other member: generation %d, was %d; revoked %+v", s.Generation, generation, moved.get())
+	if moved.len() != before || len(parts(two)) != 2 {
+		t.Errorf("the other member has %v; revoked: %+v", parts(two), moved.get())
 	}
 	g.RequireComplete(t)
 
 	// Two processes of one id: the older one ends, by name.
-	b.Eventually("the newcomer to be fenced off or to fence", func() bool {
-		other := g.Start(static("one"))
-		defer func() { stopped := other.Stop(); _ = stopped }()
-		b.Eventually("one of them to end", func() bool { return again.Ended() || other.Ended() })
-		return true
-	})
+	g.Start(static("one"))
 	var a *orderly.AccessError
 	if err := again.Wait(); !errors.As(err, &a) || a.Name != "one" || !strings.Contains(err.Error(), "another process uses the same InstanceID") {
 		t.Errorf("Run of the older one: %v", err)

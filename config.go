@@ -157,7 +157,8 @@ type ConsumerConfig struct {
 	AttemptTimeout time.Duration
 	// DrainTimeout is how long running handlers get when a partition leaves or
 	// Run's context ends. Default and maximum: two thirds of the smaller of
-	// SessionTimeout and RebalanceTimeout.
+	// SessionTimeout and RebalanceTimeout; less when HeartbeatInterval is above a
+	// sixth of RebalanceTimeout, as a rebalance is noticed only with a heartbeat.
 	DrainTimeout time.Duration
 	// CommitInterval is the time between commits. Default 1 s; at least 10 ms.
 	CommitInterval time.Duration
@@ -166,8 +167,8 @@ type ConsumerConfig struct {
 	StartTimeout time.Duration
 
 	// SessionTimeout, RebalanceTimeout and HeartbeatInterval are those of the
-	// group membership. Defaults 45 s, 60 s, 3 s (a third of the session at the
-	// most).
+	// group membership. Defaults 45 s, 60 s, 3 s (a sixth of the smaller of the
+	// others at the most).
 	SessionTimeout    time.Duration
 	RebalanceTimeout  time.Duration
 	HeartbeatInterval time.Duration
@@ -223,7 +224,7 @@ func (c ConsumerConfig) withDefaults() ConsumerConfig {
 	orDefault(&c.CommitInterval, time.Second)
 	orDefault(&c.SessionTimeout, 45*time.Second)
 	orDefault(&c.RebalanceTimeout, 60*time.Second)
-	orDefault(&c.HeartbeatInterval, min(3*time.Second, c.SessionTimeout/3))
+	orDefault(&c.HeartbeatInterval, min(3*time.Second, min(c.SessionTimeout, c.RebalanceTimeout)/6))
 	orDefault(&c.DrainTimeout, c.longestDrain())
 	orDefault(&c.Balancer.name, CooperativeSticky.name)
 	orDefault(&c.Logger, slog.Default())
@@ -233,6 +234,8 @@ func (c ConsumerConfig) withDefaults() ConsumerConfig {
 	return c
 }
 
+// longestDrain leaves a third of the time for the last commit and for joining
+// again. That a rebalance has begun a member learns from its next heartbeat.
 func (c *ConsumerConfig) longestDrain() time.Duration {
-	return min(c.SessionTimeout, c.RebalanceTimeout) * 2 / 3
+	return min(min(c.SessionTimeout, c.RebalanceTimeout)*2/3, (c.RebalanceTimeout-c.HeartbeatInterval)*4/5)
 }

@@ -83,7 +83,7 @@ func (c *ConsumerConfig) validate() error {
 	within(bad, true, "StartTimeout", c.StartTimeout, 0, 24*time.Hour)
 	within(bad, true, "SessionTimeout", c.SessionTimeout, 100*time.Millisecond, 30*time.Minute)
 	within(bad, true, "RebalanceTimeout", c.RebalanceTimeout, 100*time.Millisecond, time.Hour)
-	within(bad, true, "HeartbeatInterval", c.HeartbeatInterval, 10*time.Millisecond, c.SessionTimeout/2)
+	within(bad, true, "HeartbeatInterval", c.HeartbeatInterval, 10*time.Millisecond, min(c.SessionTimeout, c.RebalanceTimeout)/2)
 	within(bad, true, "DrainTimeout (two thirds of the smaller of SessionTimeout and RebalanceTimeout at the most: later the group has given the partition away)",
 		c.DrainTimeout, 10*time.Millisecond, c.longestDrain())
 	if c.Reset < ResetStop || c.Reset > ResetLatest {
@@ -144,45 +144,38 @@ var refused = []struct {
 	{"TransactionalID", kgo.TransactionalID, "Kafka transactions are not supported"},
 }
 
-// refusedOpts compares what the options set with a client that has none. The
+// refusedOpts compares what the options set with clients that have none: one
+// outside of a group and one inside, which sets some options by itself. The
 // clients do not connect to anything.
 func refusedOpts(opts []kgo.Opt) (problems []string) {
 	if len(opts) == 0 {
 		return nil
 	}
-	plain, err := kgo.NewClient()
-	if err != nil {
-		return []string{fmt.Sprintf("KafkaOpts cannot be checked: %v", err)}
+	group := []kgo.Opt{kgo.ConsumerGroup("check"), kgo.ConsumeTopics("check")}
+	var plain []*kgo.Client
+	for _, base := range [][]kgo.Opt{nil, group} {
+		cl, err := kgo.NewClient(base...)
+		if err != nil {
+			return []string{fmt.Sprintf("KafkaOpts cannot be checked: %v", err)}
+		}
+		defer cl.Close()
+		plain = append(plain, cl)
 	}
-	defer plain.Close()
 	given, err := kgo.NewClient(opts...)
 	if err != nil {
-		// Group options without a group are refused by the client: name them
-		// one by one below with a group beside them.
-		given, err = kgo.NewClient(slices.Concat([]kgo.Opt{kgo.ConsumerGroup("check"), kgo.ConsumeTopics("check")}, opts)...)
-		if err != nil {
+		// Options about groups are refused by a client that is in none.
+		if given, err = kgo.NewClient(slices.Concat(group, opts)...); err != nil {
 			return []string{fmt.Sprintf("KafkaOpts: %v", err)}
 		}
 	}
 	defer given.Close()
 	for _, r := range refused {
-		if !same(plain.OptValues(r.opt), given.OptValues(r.opt)) && !ownCheck(r.name, given) {
+		vals := given.OptValues(r.opt)
+		if !slices.ContainsFunc(plain, func(cl *kgo.Client) bool { return same(cl.OptValues(r.opt), vals) }) {
 			problems = append(problems, fmt.Sprintf("KafkaOpts: kgo.%s is refused: %s", r.name, r.why))
 		}
 	}
 	return problems
-}
-
-// ownCheck reports that the option's value is the one that the check itself gave.
-func ownCheck(name string, cl *kgo.Client) bool {
-	switch name {
-	case "ConsumerGroup":
-		return cl.OptValue(kgo.ConsumerGroup) == "check"
-	case "ConsumeTopics":
-		topics := cl.GetConsumeTopics()
-		return len(topics) == 1 && topics[0] == "check"
-	}
-	return false
 }
 
 func same(a, b []any) bool {

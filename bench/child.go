@@ -39,6 +39,7 @@ type spec struct {
 	Concurrency int           // and number of sleepers
 	Sleep       time.Duration // of the handler
 	Ballast     int64         // bytes that are kept alive: what makes a floor GC-matched
+	Steady      bool          // only the second half is measured: buffers and pools have grown
 	Idle        time.Duration // how long to sit there when all is handled
 
 	Stick   bool   // the first record of the first partition is never done

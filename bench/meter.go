@@ -31,6 +31,7 @@ type meter struct {
 	left  atomic.Int32
 	done  chan struct{}
 
+	before   int64        // records that were handled before a steady measurement
 	total    atomic.Int64 // of sleeping handlers
 	lo, hi   int64        // they are measured between these
 	inFlight atomic.Int64
@@ -78,7 +79,7 @@ func newMeter(s spec) *meter {
 // OnBrokerWrite begins the measurement with the first request for records. It is a
 // hook of the client, so that it is the same moment on both sides.
 func (m *meter) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
-	if kmsg.Key(key) == kmsg.Fetch && m.s.Sleep == 0 {
+	if kmsg.Key(key) == kmsg.Fetch && m.s.Sleep == 0 && !m.s.Steady {
 		m.begin()
 	}
 }
@@ -111,7 +112,14 @@ func (m *meter) finish() {
 
 // handled counts records of one partition. It is all that an empty handler does.
 func (m *meter) handled(partition int32, n int64) {
-	if m.parts[partition].n.Add(n) == m.s.Counts[partition] && m.left.Add(-1) == 0 {
+	now := m.parts[partition].n.Add(n)
+	if half := m.s.Counts[0] / 2; m.s.Steady && partition == 0 && now >= half && now-n < half {
+		for i := range m.parts {
+			m.before += m.parts[i].n.Load()
+		}
+		m.begin()
+	}
+	if now == m.s.Counts[partition] && m.left.Add(-1) == 0 {
 		m.finish()
 		close(m.done)
 	}
@@ -162,7 +170,7 @@ func (m *meter) wait(ctx context.Context, failed <-chan error) error {
 }
 
 func (m *meter) result() result {
-	n := m.s.records()
+	n := m.s.records() - m.before
 	if m.s.Sleep > 0 {
 		n = m.hi - m.lo
 	}

@@ -203,8 +203,7 @@ func (b *Broker) dump() string {
 	for _, g := range groups {
 		fmt.Fprintf(&s, "group %s: %d records not done\n", g.cfg.Group, g.j.left())
 		for _, m := range g.Members() {
-			fmt.Fprintf(&s, "member %s: %s\n%s", m.name, m.phase(), m.logs.String())
-			fmt.Fprintf(&s, "%+v\n", m.c.State())
+			fmt.Fprintf(&s, "member %s: %s, %+v\n", m.name, m.phase(), m.c.State())
 		}
 	}
 	return s.String()

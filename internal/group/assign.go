@@ -90,7 +90,7 @@ func (s *Session) onRevoked(_ context.Context, _ *kgo.Client, revoked map[string
 		s.lose(s.take(revoked))
 		return
 	}
-	s.release(s.take(revoked), false)
+	s.release(s.take(revoked))
 }
 
 // onLost drops partitions that are another's already.

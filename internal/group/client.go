@@ -85,7 +85,7 @@ func (s *Session) newMember() {
 	for _, p := range s.parts {
 		if p.state == live && p.member != member {
 			p.doubt()
-			p.lane.Cancel(s.cfg.Causes.Lost)
+			p.lane.Cancel(s.cfg.Causes.Silent) // we were not heard for so long
 		}
 	}
 }
@@ -119,7 +119,15 @@ func (h *coordinatorHook) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.B
 	default:
 		return
 	}
-	if err == nil {
-		h.s.heard.answered(time.Now().Add(-e2e.DurationE2E()))
+	if err != nil {
+		return
+	}
+	sent := time.Now().Add(-e2e.DurationE2E())
+	h.s.heard.answered(sent)
+	switch kmsg.Key(key) {
+	case keyHeartbeat:
+		h.s.heard.beaten(sent)
+	case keySyncGroup:
+		h.s.heard.synced(sent)
 	}
 }

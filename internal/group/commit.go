@@ -262,7 +262,7 @@ func (s *Session) send(ctx context.Context, member string, gen int32, items []co
 				p.committed, p.text = it.offset, it.text
 			}
 		case it.outcome == refused || it.outcome == unknown:
-			if !p.needGrant {
+			if !p.needGrant || p.refusedGen != gen {
 				p.needSince = started
 			}
 			p.needGrant, p.refusedGen = true, gen
@@ -290,7 +290,7 @@ func (s *Session) newGeneration(gen int32) {
 	if s.rejoined.Swap(gen) == gen {
 		return
 	}
-	s.cfg.Logger.Warn("orderly: an offset commit was not answered; joining a new generation before the next one",
+	s.cfg.Logger.Warn("orderly: an offset commit was not answered, or refused in this generation; joining a new one before the next commit",
 		"group", s.cfg.Group, "generation", gen)
 	if s.cfg.ServerSide {
 		s.fail(ErrRejoin) // a member cannot move its own epoch

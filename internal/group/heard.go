@@ -12,9 +12,36 @@ type heard struct {
 	mu     sync.Mutex
 	last   time.Time // monotonic
 	joinAt time.Time // a JoinGroup is on its way since then; zero: none
+	beat   time.Time // the last heartbeat that was answered was sent then
+	quiet  time.Time // and the one before it, or the last SyncGroup: no rebalance had begun
 }
 
-func (h *heard) start() { h.last = time.Now() }
+func (h *heard) start() {
+	now := time.Now()
+	h.last, h.beat, h.quiet = now, now, now
+}
+
+// beaten takes the answer to a heartbeat. If it says that a rebalance has begun,
+// which the client's hooks do not tell, then not before the heartbeat before it.
+func (h *heard) beaten(sent time.Time) {
+	h.mu.Lock()
+	h.quiet, h.beat = h.beat, sent
+	h.mu.Unlock()
+}
+
+// synced takes the answer to a SyncGroup: that rebalance is over.
+func (h *heard) synced(sent time.Time) {
+	h.mu.Lock()
+	h.quiet, h.beat = sent, sent
+	h.mu.Unlock()
+}
+
+// rebalancing returns for how long a rebalance may have been under way.
+func (h *heard) rebalancing() time.Duration {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return time.Since(h.quiet)
+}
 
 func (h *heard) answered(sent time.Time) {
 	h.mu.Lock()

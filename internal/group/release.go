@@ -7,9 +7,9 @@ import (
 )
 
 // release gives partitions up in order: nothing starts any more, running
-// handlers may finish until the drain deadline, what is done is committed. With
-// now the deadline is at once.
-func (s *Session) release(parts []*Partition, now bool) {
+// handlers may finish until the drain deadline, or until Abort, what is done is
+// committed.
+func (s *Session) release(parts []*Partition) {
 	if len(parts) == 0 {
 		return
 	}
@@ -37,12 +37,7 @@ func (s *Session) release(parts []*Partition, now bool) {
 			<-p.released
 		}
 	}()
-	deadline := s.cfg.Drain
-	cause := s.cfg.Causes.Drain
-	if now {
-		deadline, cause = 0, s.cfg.Causes.Aborted
-	}
-	clean := s.drain(with, deadline, cause)
+	clean := s.drain(with)
 	took := time.Since(started)
 	s.lastCommit(with, clean)
 
@@ -70,27 +65,29 @@ func (s *Session) release(parts []*Partition, now bool) {
 	}
 }
 
-// drain waits for the running handlers of each partition. At the deadline their
-// contexts end, what is done by then is sealed for the last commit, and they get
-// a short time to return. It says for which partitions all had returned before.
-func (s *Session) drain(parts []*Partition, deadline time.Duration, cause error) map[*Partition]bool {
+// drain waits for the running handlers of each partition. At the deadline, or at
+// once when the session is aborted, their contexts end, what is done by then is
+// sealed for the last commit, and they get a short time to return. It says for
+// which partitions all had returned before.
+func (s *Session) drain(parts []*Partition) map[*Partition]bool {
 	clean := make(map[*Partition]bool, len(parts))
 	for _, p := range parts {
 		p.lane.SetHalt(haltDrain)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), deadline)
+	deadline, cancel := context.WithTimeout(context.Background(), s.drainTime())
 	defer cancel()
-	extra := s.grace()
-	if deadline == 0 {
-		extra = min(extra, time.Second) // somebody wants to leave now
-	}
-	grace, endGrace := context.WithTimeout(context.Background(), deadline+extra)
-	defer endGrace()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
 	for _, p := range parts {
 		wg.Go(func() {
 			idle := p.lane.WaitIdle()
+			cause, grace := s.cfg.Causes.Drain, s.grace()
+			select {
+			case <-idle:
+			case <-deadline.Done():
+			case <-s.abort: // somebody wants to leave now
+				cause, grace = s.cfg.Causes.Aborted, min(grace, time.Second)
+			}
 			select {
 			case <-idle:
 				s.seal(p, true)
@@ -98,20 +95,40 @@ func (s *Session) drain(parts []*Partition, deadline time.Duration, cause error)
 				clean[p] = true
 				mu.Unlock()
 				return
-			case <-ctx.Done():
+			default:
 			}
 			// Exactly what is done now: a result that comes later is discarded.
 			s.seal(p, false)
 			p.lane.Cancel(cause)
-			select {
-			case <-idle:
-			case <-grace.Done():
+			if !closedWithin(idle, grace) {
 				s.overrun(p)
 			}
 		})
 	}
 	wg.Wait()
 	return clean
+}
+
+func closedWithin(ch <-chan struct{}, d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-ch:
+		return true
+	case <-t.C:
+		return false
+	}
+}
+
+// drainTime is how long running handlers may take. One who learns late of a
+// rebalance, because its heartbeats did not get through, has less: the group waits
+// for the rebalance timeout, from when the rebalance began, and then gives the
+// partitions away.
+func (s *Session) drainTime() time.Duration {
+	if s.cfg.ServerSide {
+		return s.cfg.Drain // there it counts from when the broker has told us
+	}
+	return max(0, min(s.cfg.Drain, s.cfg.Rebalance*5/6-s.heard.rebalancing()))
 }
 
 // grace is how long handlers get to return after their contexts have ended: a

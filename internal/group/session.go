@@ -79,10 +79,21 @@ func New(cfg Config) *Session {
 // Run joins the group and consumes until ctx ends (then it drains and returns
 // nil), Abort is called, or something ends the session.
 func (s *Session) Run(ctx context.Context) error {
-	if err := s.connect(ctx); err != nil {
-		if ctx.Err() != nil {
-			return nil
+	starting, started := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-s.abort:
+			started()
+		case <-starting.Done():
 		}
+	}()
+	err := s.connect(starting)
+	over := starting.Err() != nil
+	started()
+	switch {
+	case over:
+		return nil
+	case err != nil:
 		return err
 	}
 	work, stop := context.WithCancel(context.Background())
@@ -104,18 +115,16 @@ func (s *Session) Run(ctx context.Context) error {
 	wg.Go(func() { s.tend(work) })
 
 	var end error
-	aborted := false
 	select {
 	case <-ctx.Done():
 	case end = <-s.failed:
 	case <-s.abort:
-		aborted = true
 	}
 	s.mu.Lock()
 	s.closing = true
 	s.mu.Unlock()
 	stopPolling()
-	s.release(s.all(), aborted)
+	s.release(s.all())
 	stop()
 	// What is assigned from here on is not ours to start; leaving gives it back.
 	leave, cancel := context.WithTimeout(context.Background(), s.cfg.Heartbeat+5*time.Second)

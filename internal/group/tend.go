@@ -11,10 +11,11 @@ import (
 
 	"github.com/orderly-go/orderly/internal/lane"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 const (
-	topicsEvery = 30 * time.Second // ids and partition counts are looked up
+	topicsEvery = 30 * time.Second // ids and partition counts are looked up, unless the client does it more often
 	stuckEvery  = time.Second      // handlers whose context has ended are looked for
 )
 
@@ -22,6 +23,10 @@ const (
 // partitions, reports stuck handlers and looks after the topics.
 func (s *Session) tend(ctx context.Context) {
 	const tick = 100 * time.Millisecond
+	topicsEvery := topicsEvery
+	if age, ok := s.cl.OptValue(kgo.MetadataMaxAge).(time.Duration); ok {
+		topicsEvery = min(topicsEvery, age)
+	}
 	nextTopics := time.Now().Add(topicsEvery)
 	nextStuck := time.Now().Add(stuckEvery)
 	t := time.NewTimer(tick)
@@ -33,6 +38,7 @@ func (s *Session) tend(ctx context.Context) {
 		case <-t.C:
 		}
 		left := s.watchCoordinator()
+		s.watchGrants()
 		s.resume()
 		s.showStates()
 		now := time.Now()
@@ -43,7 +49,6 @@ func (s *Session) tend(ctx context.Context) {
 		if !now.Before(nextTopics) {
 			nextTopics = now.Add(topicsEvery)
 			s.aside(s.checkTopics)
-			s.watchGrants()
 		}
 		wait := tick
 		if left > 0 {
@@ -238,19 +243,26 @@ func (s *Session) checkTopics(ctx context.Context) {
 	}
 }
 
-// watchGrants ends the session when a kept partition has waited for a new
-// generation for longer than a session: a group that does not move when a member
-// joins again is left and joined anew.
+// watchGrants moves the group on when a partition waits for a new generation and
+// none comes: a coordinator that refuses a commit usually begins one, and a
+// heartbeat says so. When joining again does not help either for a session, the
+// group is left and joined anew.
 func (s *Session) watchGrants() {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	_, gen := s.cl.GroupMetadata()
+	var longest time.Duration
 	for _, p := range s.parts {
-		if p.state == live && p.needGrant && p.refusedGen == gen && !s.silent && time.Since(p.needSince) > s.cfg.Session {
-			s.cfg.Logger.Warn("orderly: the group's generation does not move; leaving the group to join it anew", "group", s.cfg.Group, "generation", gen)
-			s.fail(ErrRejoin)
-			return
+		if (p.state == live || p.state == granting) && p.needGrant && p.refusedGen == gen && !s.silent && !s.joining.Load() {
+			longest = max(longest, time.Since(p.needSince))
 		}
+	}
+	s.mu.Unlock()
+	switch {
+	case longest > s.cfg.Session:
+		s.cfg.Logger.Warn("orderly: the group's generation does not move; leaving the group to join it anew", "group", s.cfg.Group, "generation", gen)
+		s.fail(ErrRejoin)
+	case longest > 2*s.cfg.Heartbeat:
+		s.newGeneration(gen)
 	}
 }
 

@@ -18,31 +18,30 @@ import (
 const (
 	// AddrsEnv names the brokers that the tests of a run share, "host:port,...".
 	AddrsEnv = "ORDERLY_KAFKA"
-	// None as its value: no real Kafka at all, not even a cluster of a test's own.
-	None = "none"
+	// OffEnv=1 is no real Kafka at all, not even a cluster of a test's own.
+	OffEnv = "ORDERLY_NO_KAFKA"
 )
 
-// Shared returns the brokers that this run's tests share, or nil where there are
-// none: tests of behaviour then run on the embedded broker only, and testall has
-// said so.
+// Shared returns the brokers that this run's tests share, or nil: tests of
+// behaviour then run on the embedded broker. testall runs them both ways.
 func Shared() []string {
-	v := os.Getenv(AddrsEnv)
-	if v == "" || v == None {
-		return nil
+	if v := os.Getenv(AddrsEnv); v != "" {
+		return strings.Split(v, ",")
 	}
-	return strings.Split(v, ",")
+	return nil
 }
 
 // Require says whether this machine can start the version. Where it cannot, the
 // test has to return: testall's summary says aloud what was not covered, and
-// where everything is required, the test fails here.
+// where everything is required, the test fails here (unless OffEnv is set: then
+// testall knows).
 func Require(t testing.TB, version string) bool {
 	t.Helper()
 	why := Missing(t.Context(), version)
 	switch {
 	case why == "":
 		return true
-	case os.Getenv("CI") == "true" || os.Getenv("ORDERLY_REQUIRE_ALL") == "1":
+	case os.Getenv(OffEnv) != "1" && (os.Getenv("CI") == "true" || os.Getenv("ORDERLY_REQUIRE_ALL") == "1"):
 		t.Fatalf("Kafka %s cannot be started: %s (CI=true or ORDERLY_REQUIRE_ALL=1 requires it)", version, why)
 	}
 	t.Logf("not run: Kafka %s cannot be started: %s", version, why)
@@ -52,8 +51,8 @@ func Require(t testing.TB, version string) bool {
 // Missing says why this machine cannot start the version, or "" when it can. The
 // jars are downloaded when only they are missing.
 func Missing(ctx context.Context, version string) string {
-	if os.Getenv(AddrsEnv) == None {
-		return AddrsEnv + "=" + None
+	if os.Getenv(OffEnv) == "1" {
+		return OffEnv + "=1"
 	}
 	if err := checkJava(ctx); err != nil {
 		return err.Error()

@@ -3,10 +3,10 @@
 //
 // There are two ways to use it:
 //
-//   - [Shared]: the brokers that all test packages of a run share. "make test"
-//     starts one node for the whole run and names it in ORDERLY_KAFKA; whoever
-//     has a cluster names that instead. Topics and groups are then everybody's:
-//     take their names from [Name], and break nothing.
+//   - [Shared]: the brokers that a whole run shares. "make test" starts one node,
+//     runs the tests of behaviour a second time, and names it to them in
+//     ORDERLY_KAFKA; whoever has a cluster names that instead. Topics and groups
+//     are then everybody's: take their names from [Name], and break nothing.
 //   - [Start]: a cluster of the test's own, of one node or three, to be killed,
 //     paused and restarted. Ask [Require] first.
 //

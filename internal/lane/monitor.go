@@ -75,7 +75,7 @@ func (pl *Pool) look() {
 	switch m := &pl.watch; {
 	case moving || waiting || len(rob) > 0:
 		m.set(pl, monitorTick)
-	case stalled > 0:
+	case stalled > 0 && pl.limit() < pl.cfg.Concurrency:
 		m.set(pl, min(2*time.Duration(m.tick.Load()), monitorLongest))
 	default:
 		m.stop()
@@ -93,8 +93,8 @@ func (pl *Pool) look() {
 }
 
 // inspect compares the workers with the last look. Workers whose bunch is one run,
-// or was robbed before, are of interest only while others are held back because of
-// them.
+// or was robbed before, keep the monitor going only while others are held back
+// because of them.
 func (pl *Pool) inspect() (stalled int, moving bool, rob []*worker) {
 	held := pl.limit() < pl.cfg.Concurrency
 	for _, w := range pl.workers {
@@ -103,16 +103,15 @@ func (pl *Pool) inspect() (stalled int, moving bool, rob []*worker) {
 		}
 		bunch, pos := w.bunch.Load(), w.pos.Load()
 		bunched := pos < stolen && w.length.Load() > 1
-		switch {
-		case !bunched && !held:
-		case bunch != w.seenBunch || pos != w.seenPos:
+		pos &= stolen - 1 // being robbed is no progress
+		if bunch != w.seenBunch || pos != w.seenPos {
 			w.seenBunch, w.seenPos = bunch, pos
-			moving = true
-		default:
-			stalled++
-			if bunched {
-				rob = append(rob, w)
-			}
+			moving = moving || bunched || held
+			continue
+		}
+		stalled++
+		if bunched {
+			rob = append(rob, w)
 		}
 	}
 	return stalled, moving, rob

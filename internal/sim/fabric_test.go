@@ -28,9 +28,9 @@ type fabric struct {
 	// answered is told of each answer when the broker gives it, before the network
 	// can delay it.
 	answered func(req, resp []byte)
-	// joining is told of each JoinGroup that has reached a broker; done is closed
-	// when the broker has answered it.
-	joining func(req []byte, done <-chan struct{})
+	// waiting is told of each JoinGroup and SyncGroup that has reached a broker;
+	// done is closed when the broker has answered it.
+	waiting func(req []byte, done <-chan struct{})
 }
 
 // A host is one process's place in the fabric.
@@ -72,7 +72,7 @@ type link struct {
 	mu      sync.Mutex
 	sent    map[int32][]byte        // requests without an answer, by correlation
 	joins   map[int32]bool          // JoinGroups that the client has written, and not got an answer to
-	pending map[int32]chan struct{} // JoinGroups that the broker has not answered
+	pending map[int32]chan struct{} // JoinGroups and SyncGroups that the broker has not answered
 	closing bool                    // the client has gone
 	drop    bool                    // and what it sent is lost
 }
@@ -253,10 +253,10 @@ func (l *link) deliverRequests() {
 		if !dropped {
 			l.sent[m.corr] = m.bytes
 		}
-		if !dropped && m.key == kmsg.JoinGroup && l.h.f.joining != nil {
+		if !dropped && (m.key == kmsg.JoinGroup || m.key == kmsg.SyncGroup) && l.h.f.waiting != nil {
 			done := make(chan struct{})
 			l.pending[m.corr] = done
-			l.h.f.joining(m.bytes, done)
+			l.h.f.waiting(m.bytes, done)
 		}
 		l.mu.Unlock()
 		if dropped {

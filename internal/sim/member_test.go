@@ -6,8 +6,10 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/internal/history"
@@ -50,6 +52,11 @@ func (w *world) start(name string, cfg memberConfig) *member {
 	cc.Brokers, cc.Group, cc.Topics = w.addrs, groupName, []string{topicName}
 	cc.KafkaOpts = append(cc.KafkaOpts, kgo.Dialer(m.host.dial))
 	cc.Logger = slog.New(w.log.Handler().WithAttrs([]slog.Attr{slog.String("member", name)}))
+	if os.Getenv("ORDERLY_SIM_TRACE") == "1" {
+		cc.KafkaOpts = append(cc.KafkaOpts, kgo.WithLogger(kgo.BasicLogger(w.logText, kgo.LogLevelDebug, func() string {
+			return fmt.Sprint(time.Now().Format("time=2006-01-02T15:04:05.000Z"), " client ", name, ": ")
+		})))
+	}
 	m.tell(&cc.Events)
 	if cfg.act == nil {
 		cfg.act = func(context.Context, *orderly.Message) error { return nil }

@@ -44,6 +44,7 @@ type world struct {
 	members    []*member
 	goroutines sync.WaitGroup
 	over       chan struct{} // closed when the world ends
+	keepers    map[string]chan struct{}
 }
 
 type worldConfig struct {
@@ -55,9 +56,9 @@ type worldConfig struct {
 // defers.
 func newWorld(t testing.TB, cfg worldConfig) *world {
 	t.Helper()
-	w := &world{t: t, f: &fabric{}, h: newChronicle(), logText: &logBuffer{}, over: make(chan struct{})}
+	w := &world{t: t, f: &fabric{}, h: newChronicle(), logText: &logBuffer{}, over: make(chan struct{}), keepers: make(map[string]chan struct{})}
 	w.log = slog.New(slog.NewTextHandler(w.logText, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.f.answered, w.f.joining = w.h.answered, w.keepAlive
+	w.f.answered, w.f.waiting = w.h.answered, w.keepAlive
 	ports := make([]int, max(1, cfg.brokers))
 	for i := range ports {
 		ports[i] = 9092 + i
@@ -84,39 +85,49 @@ func newWorld(t testing.TB, cfg worldConfig) *world {
 	return w
 }
 
-// keepAlive does what Kafka does and kfake does not: a member whose JoinGroup waits
-// for the others is not expired. It beats the heart of that member; no fault
-// concerns these requests.
+// keepAlive does what Kafka does and kfake does not: a member that waits for the
+// others in a JoinGroup or SyncGroup is not expired. It beats the heart of that
+// member; no fault concerns these requests. (kfake also loses count of who has
+// joined when it expires one that waits in a SyncGroup.)
 func (w *world) keepAlive(b []byte, done <-chan struct{}) {
-	req, ok := parseRequest(b)
-	if !ok {
+	beat := kmsg.NewPtrHeartbeatRequest()
+	beat.UnknownTags.Set(keeperTag, nil)
+	switch req, _ := parseRequest(b); req := req.(type) {
+	case *kmsg.JoinGroupRequest:
+		beat.Group, beat.MemberID, beat.InstanceID = req.Group, req.MemberID, req.InstanceID
+	case *kmsg.SyncGroupRequest:
+		beat.Group, beat.MemberID, beat.InstanceID = req.Group, req.MemberID, req.InstanceID
+	}
+	if beat.MemberID == "" {
 		return
 	}
-	join := req.(*kmsg.JoinGroupRequest)
-	if join.MemberID == "" {
-		return
+	replaced := make(chan struct{}) // kfake answers only the last request of a member
+	w.mu.Lock()
+	if last := w.keepers[beat.MemberID]; last != nil {
+		close(last)
 	}
+	w.keepers[beat.MemberID] = replaced
+	w.mu.Unlock()
 	w.later(func() {
-		every := time.NewTicker(time.Duration(join.SessionTimeoutMillis) * time.Millisecond / 4)
+		every := time.NewTicker(500 * time.Millisecond)
 		defer every.Stop()
 		for {
 			select {
 			case <-done:
 				return
+			case <-replaced:
+				return
 			case <-w.over:
 				return
 			case <-every.C:
 			}
-			info := w.c.GroupInfo(join.Group)
+			info := w.c.GroupInfo(beat.Group)
 			if info == nil {
 				continue
 			}
-			beat := kmsg.NewPtrHeartbeatRequest()
-			beat.Group, beat.MemberID, beat.InstanceID = join.Group, join.MemberID, join.InstanceID
 			beat.Generation = info.Epoch
-			beat.UnknownTags.Set(keeperTag, nil)
 			// Whatever it says, the next one is soon.
-			_, _ = w.cl.Broker(int(w.c.CoordinatorFor(join.Group))).Request(context.Background(), beat)
+			_, _ = w.cl.Broker(int(w.c.CoordinatorFor(beat.Group))).Request(context.Background(), beat)
 		}
 	})
 }
@@ -287,6 +298,7 @@ func (w *world) caughtUp(d time.Duration) {
 	for len(w.behind()) > 0 {
 		if time.Now().After(until) {
 			w.t.Errorf("not done after %s: %v", d, w.behind())
+			w.t.Logf("the group: %+v", w.c.GroupInfo(groupName))
 			for _, m := range w.all() {
 				if m.running() {
 					w.t.Logf("%s: %+v", m.name, m.c.State())

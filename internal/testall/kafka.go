@@ -20,7 +20,7 @@ func noKafka(goEnv) string {
 // starts while the first of them compile: one per package would cost each seconds.
 type sharedKafka struct {
 	started chan struct{} // closed when addrs is set
-	addrs   string        // the value of kafkatest.AddrsEnv
+	addrs   string        // "" when there are none
 	stop    context.CancelFunc
 	done    chan struct{} // closed when err is set
 	err     error
@@ -28,17 +28,14 @@ type sharedKafka struct {
 
 // startKafka starts the node, unless the environment names one, or it is absent.
 func startKafka(absent bool) *sharedKafka {
-	k := &sharedKafka{started: make(chan struct{}), done: make(chan struct{}), stop: func() {}}
-	if k.addrs = os.Getenv(kafkatest.AddrsEnv); k.addrs == "" && absent {
-		k.addrs = kafkatest.None // no test need try again
-	}
-	if k.addrs != "" {
+	k := &sharedKafka{started: make(chan struct{}), done: make(chan struct{})}
+	ctx, stop := context.WithCancel(context.Background())
+	k.stop = stop
+	if k.addrs = os.Getenv(kafkatest.AddrsEnv); k.addrs != "" || absent {
 		close(k.started)
 		close(k.done)
 		return k
 	}
-	ctx, stop := context.WithCancel(context.Background())
-	k.stop = stop
 	go k.run(ctx)
 
 	// The node would die with us, and its folder stay.
@@ -56,7 +53,7 @@ func (k *sharedKafka) run(ctx context.Context) {
 	defer close(k.done)
 	cluster, err := kafkatest.Start(ctx, kafkatest.Options{})
 	if err != nil {
-		k.err, k.addrs = err, kafkatest.None
+		k.err = err
 		close(k.started)
 		return
 	}
@@ -66,10 +63,14 @@ func (k *sharedKafka) run(ctx context.Context) {
 	k.err = cluster.Close()
 }
 
-// env waits for the node and returns the variable that names it to the tests.
-func (k *sharedKafka) env() string {
+// env is what a batch's tests are told. For one that runs on real Kafka it waits
+// for the node; ok is false when there is none, which the report says elsewhere.
+func (k *sharedKafka) env(b batch) (env []string, ok bool) {
+	if !b.kafka {
+		return []string{kafkatest.AddrsEnv + "=", kafkatest.OffEnv + "=1"}, true
+	}
 	<-k.started
-	return kafkatest.AddrsEnv + "=" + k.addrs
+	return []string{kafkatest.AddrsEnv + "=" + k.addrs}, k.addrs != ""
 }
 
 // close returns why there was no node, or what became of it.

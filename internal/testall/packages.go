@@ -20,6 +20,13 @@ const (
 	rapidPath = "pgregory.net/rapid"
 )
 
+// onKafka are the packages with tests that use real Kafka where there is some:
+// they run once without, on the embedded broker, and once with it.
+var onKafka = []string{
+	"github.com/orderly-go/orderly",
+	"github.com/orderly-go/orderly/internal/kafkatest",
+}
+
 // goEnv is what "go env -json" says of this machine and workspace.
 type goEnv struct {
 	GOWORK string
@@ -126,18 +133,34 @@ func virtual(plain, tagged []testPackage) []testPackage {
 type batch struct {
 	tags  string
 	rapid bool
+	kafka bool // on real Kafka
 	pkgs  []string
+}
+
+// label tells the batch's lines from those of the same packages in another.
+func (b batch) label() string {
+	if b.kafka {
+		return "real Kafka"
+	}
+	return b.tags
 }
 
 // batches splits one module's packages by the flags that they need.
 func batches(module string, plain, virtual []testPackage) []batch {
 	var out []batch
+	var twice []testPackage
+	for _, p := range plain {
+		if slices.Contains(onKafka, p.path) {
+			twice = append(twice, p)
+		}
+	}
 	for _, set := range []struct {
-		tags string
-		pkgs []testPackage
-	}{{"", plain}, {virtualTag, virtual}} {
+		tags  string
+		kafka bool
+		pkgs  []testPackage
+	}{{pkgs: plain}, {tags: virtualTag, pkgs: virtual}, {kafka: true, pkgs: twice}} {
 		for _, rapid := range []bool{false, true} {
-			b := batch{tags: set.tags, rapid: rapid}
+			b := batch{tags: set.tags, kafka: set.kafka, rapid: rapid}
 			for _, p := range set.pkgs {
 				if p.module == module && p.rapid == rapid {
 					b.pkgs = append(b.pkgs, p.path)

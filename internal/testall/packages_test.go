@@ -2,6 +2,7 @@ package main
 
 import (
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -58,6 +59,8 @@ func TestBatches(t *testing.T) {
 		{path: "m/c", module: "m"},
 		{path: "m/sub/d", module: "m/sub"},
 	}
+	defer func(before []string) { onKafka = before }(onKafka)
+	onKafka = []string{"m/c"}
 	tests := []struct {
 		module string
 		want   []batch
@@ -66,6 +69,7 @@ func TestBatches(t *testing.T) {
 			{pkgs: []string{"m/b", "m/c"}},
 			{rapid: true, pkgs: []string{"m/a"}},
 			{tags: virtualTag, rapid: true, pkgs: []string{"m/a"}},
+			{kafka: true, pkgs: []string{"m/c"}},
 		}},
 		{"m/sub", []batch{{pkgs: []string{"m/sub/d"}}}},
 		{"m/empty", nil},
@@ -76,5 +80,20 @@ func TestBatches(t *testing.T) {
 				t.Errorf("got  %+v\nwant %+v", got, test.want)
 			}
 		})
+	}
+}
+
+// A package that uses real Kafka and is not listed would never get it.
+func TestOnKafkaIsComplete(t *testing.T) {
+	const path = "github.com/orderly-go/orderly/internal/kafkatest"
+	out, err := goOutput("", "list", "-e", "-f", "{{.ImportPath}} {{.TestImports}} {{.XTestImports}}", "work")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(out)) {
+		pkg, imports, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if slices.Contains(strings.FieldsFunc(imports, func(r rune) bool { return strings.ContainsRune(" []", r) }), path) && !slices.Contains(onKafka, pkg) {
+			t.Errorf("the tests of %s import %s, and onKafka does not name it: they would not run on real Kafka", pkg, path)
+		}
 	}
 }

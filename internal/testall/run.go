@@ -76,7 +76,7 @@ func (r *runner) module(module string, plain, virtual []testPackage) {
 	for _, tags := range []string{"", virtualTag} {
 		var pkgs []string
 		for _, b := range bs {
-			if b.tags == tags {
+			if b.tags == tags && !b.kafka {
 				pkgs = append(pkgs, b.pkgs...)
 			}
 		}
@@ -105,17 +105,24 @@ func (r *runner) vet(module, tags string, pkgs []string) {
 }
 
 func (r *runner) test(b batch) {
+	kafka, ok := r.kafka.env(b)
+	if !ok {
+		return
+	}
 	failedBefore := r.rep.failed
 	c := newCollector(func(p packageResult) {
 		again := "ORDERLY_SEED=" + strconv.FormatUint(r.seed, 10) + " "
 		if r.soak {
 			again += "ORDERLY_SOAK=1 "
 		}
-		r.rep.packageDone(p, b.tags, again+r.repeat(b, p), r.verbose)
+		if b.kafka {
+			again += "go run ./internal/kafkatest/startkafka "
+		}
+		r.rep.packageDone(p, b.label(), again+r.repeat(b, p), r.verbose)
 	})
 	var stderr bytes.Buffer
 	cmd := r.command(r.testArgs(b, []string{"-json", "-vet=off"}, r.run, b.pkgs))
-	cmd.Env = append(cmd.Env, r.kafka.env())
+	cmd.Env = append(cmd.Env, kafka...)
 	cmd.Stderr = &stderr
 	stray, err := runReading(cmd, c)
 	// Whatever makes go test fail shows in a package, or else in its own words.

@@ -1,17 +1,19 @@
-// Command startkafka starts real Kafka, as the tests do, and keeps it until it is
-// interrupted: for plain "go test" and for trying things out.
+// Command startkafka starts real Kafka, as the tests do, for a command that finds
+// its address in ORDERLY_KAFKA; without a command, until it is interrupted, and it
+// prints the line that makes tests use it.
 //
-//	go run ./internal/kafkatest/startkafka [-version v] [-nodes 1|3]
+//	go run ./internal/kafkatest/startkafka [-version v] [-nodes 1|3] [command...]
 //
-// It prints the line that makes tests use it. With -fetch it only downloads what
-// is needed, and starts nothing.
+// With -fetch it only downloads what is needed, and starts nothing.
 package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"os/signal"
 	"strings"
 	"syscall"
@@ -27,13 +29,17 @@ func main() {
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *version, *nodes, *fetch); err != nil {
+	err := run(ctx, *version, *nodes, *fetch, flag.Args())
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		os.Exit(exit.ExitCode()) // the command has said why
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "startkafka:", err)
 		os.Exit(1)
 	}
 }
 
-func run(ctx context.Context, version string, nodes int, fetch bool) error {
+func run(ctx context.Context, version string, nodes int, fetch bool, command []string) error {
 	if fetch {
 		dir, err := kafkatest.Jars(ctx, version)
 		if err == nil {
@@ -45,7 +51,15 @@ func run(ctx context.Context, version string, nodes int, fetch bool) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("export %s=%s\n", kafkatest.AddrsEnv, strings.Join(cluster.Addrs(), ","))
-	<-ctx.Done()
-	return cluster.Close()
+	env := kafkatest.AddrsEnv + "=" + strings.Join(cluster.Addrs(), ",")
+	if len(command) > 0 {
+		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+		cmd.Env = append(os.Environ(), env)
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
+		err = cmd.Run()
+	} else {
+		fmt.Println("export " + env)
+		<-ctx.Done()
+	}
+	return errors.Join(err, cluster.Close())
 }

@@ -1,0 +1,172 @@
+package orderly_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/orderlytest"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
+)
+
+// fake is a broker whose answers a test can change.
+func fake(t *testing.T, opts ...kfake.Opt) *kfake.Cluster {
+	t.Helper()
+	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100 * time.Millisecond)}, opts...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// Records that compaction has taken are offsets without a record.
+func TestOffsetGapsOfCompaction(t *testing.T) {
+	t.Parallel()
+	c := fake(t)
+	b := orderlytest.Dial(t, c.ListenAddrs()...)
+	topic := newTopic(t, b, 1, "cleanup.policy", "compact", "min.cleanable.dirty.ratio", "0", "segment.bytes", "1000")
+	write := func(key, value string) *kgo.Record {
+		r := &kgo.Record{Topic: topic, Key: []byte(key), Value: []byte(value)}
+		if err := b.Client().ProduceSync(context.Background(), r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	for i := range 200 {
+		write(fmt.Sprint("k", i%5), fmt.Sprint(i))
+	}
+	c.Compact()
+	var got seen[string]
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Handler: values(&got)})
+	m := g.Start()
+	committed(t, b, m, topic, 0, b.End(topic, 0))
+	if n := got.len(); n >= 200 || n < 5 {
+		t.Errorf("%d records: the log was not compacted", n)
+	}
+	write("k0", "end")
+	committed(t, b, m, topic, 0, 201)
+}
+
+// What is refused is named, with the operation.
+func TestAuthorizationRefused(t *testing.T) {
+	t.Parallel()
+	allow := func(res kmsg.ACLResourceType, name string, op kmsg.ACLOperation) kfake.ACL {
+		return kfake.ACL{Resource: res, Name: name, Pattern: kmsg.ACLResourcePatternTypeLiteral, Operation: op, Allow: true}
+	}
+	readTopic := allow(kmsg.ACLResourceTypeTopic, "orders", kmsg.ACLOperationRead)
+	readGroup := allow(kmsg.ACLResourceTypeGroup, "billing", kmsg.ACLOperationRead)
+	c := fake(t, kfake.SeedTopics(1, "orders"), kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "admin", "admin"),
+		kfake.User("PLAIN", "nobody", "pw"),
+		kfake.User("PLAIN", "topic-only", "pw", readTopic),
+		kfake.User("PLAIN", "group-only", "pw", readGroup),
+		kfake.User("PLAIN", "describes", "pw", readGroup, allow(kmsg.ACLResourceTypeTopic, "orders", kmsg.ACLOperationDescribe)),
+		kfake.User("PLAIN", "both", "pw", readTopic, readGroup),
+	)
+	for _, u := range []struct{ user, resource, name, operation string }{
+		{"nobody", "topic", "orders", "Describe"},
+		{"group-only", "topic", "orders", "Describe"},
+		{"topic-only", "group", "billing", "Read"},
+		{"describes", "topic", "orders", "Read"},
+		{"both", "", "", ""},
+	} {
+		assigned := make(chan struct{}, 10)
+		cons, err := orderly.NewConsumer(orderly.ConsumerConfig{Brokers: c.ListenAddrs(), Group: "billing", Topics: []string{"orders"}, Handler: nothing,
+			SessionTimeout: 3 * time.Second, HeartbeatInterval: 100 * time.Millisecond, CommitInterval: 50 * time.Millisecond,
+			Events:    orderly.Events{Assigned: func(orderly.AssignedEvent) { assigned <- struct{}{} }},
+			KafkaOpts: []kgo.Opt{kgo.SASL(plain.Auth{User: u.user, Pass: "pw"}.AsMechanism())}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), orderlytest.Patience)
+		if u.name == "" {
+			go func() { <-assigned; cancel() }()
+		}
+		err = cons.Run(ctx)
+		cancel()
+		var a *orderly.AccessError
+		switch {
+		case u.name == "":
+			if err != nil {
+				t.Errorf("%s: Run: %v", u.user, err)
+			}
+		case !errors.As(err, &a) || a.Resource != u.resource || a.Name != u.name || a.Operation != u.operation:
+			t.Errorf("%s: Run: %v", u.user, err)
+		}
+	}
+}
+
+// Brokers without topic ids: progress is kept by name, which is said.
+func TestBrokerWithoutTopicIDs(t *testing.T) {
+	t.Parallel()
+	c := fake(t, kfake.MaxVersions(kversion.V2_7_0()))
+	b := orderlytest.Dial(t, c.ListenAddrs()...)
+	topic := newTopic(t, b, 1)
+	var warnings seen[orderly.WarningEvent]
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Handler: nothing, Events: orderly.Events{Warning: warnings.add}})
+	b.Produce(topic, keyed(5, "a", "b")...)
+	m := g.Start()
+	g.WaitDone()
+	committed(t, b, m, topic, 0, 10)
+	stopAll(t, m)
+	b.Produce(topic, keyed(5, "a", "b")...)
+	g.Start()
+	g.WaitDone()
+	g.RequireComplete(t)
+	if w := warnings.get(); len(w) != 2 || w[0].Code != "no-topic-ids" || !strings.Contains(w[0].Message, topic) {
+		t.Errorf("warnings: %+v", w)
+	}
+}
+
+// Whatever a coordinator answers to a commit, order and progress hold.
+func TestCommitRefused(t *testing.T) {
+	t.Parallel()
+	for _, e := range []*kerr.Error{
+		kerr.RebalanceInProgress, kerr.IllegalGeneration, kerr.NotCoordinator, kerr.CoordinatorLoadInProgress,
+		kerr.CoordinatorNotAvailable, kerr.RequestTimedOut, kerr.UnknownServerError, kerr.OffsetMetadataTooLarge, kerr.UnknownMemberID,
+	} {
+		t.Run(e.Message, func(t *testing.T) {
+			t.Parallel()
+			c := fake(t)
+			b := orderlytest.Dial(t, c.ListenAddrs()...)
+			topic := newTopic(t, b, 2)
+			var refused seen[orderly.CommittedEvent]
+			g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, SessionTimeout: time.Second, Handler: nothing,
+				Events: orderly.Events{Committed: func(c orderly.CommittedEvent) {
+					if c.Err != nil {
+						refused.add(c)
+					}
+				}}})
+			m := g.Start()
+			b.Produce(topic, keyed(5, names("k", 10)...)...)
+			g.WaitDone()
+			for p := range int32(2) {
+				committed(t, b, m, topic, p, b.End(topic, p))
+			}
+			c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: e, Count: 2})
+			b.Produce(topic, keyed(5, names("k", 10)...)...)
+			b.Eventually("a refusal", func() bool { return refused.len() > 0 })
+			b.Produce(topic, keyed(5, names("k", 10)...)...)
+			g.WaitDone()
+			for p := range int32(2) {
+				committed(t, b, m, topic, p, b.End(topic, p))
+			}
+			if r := refused.get()[0]; !errors.Is(r.Err, e) {
+				t.Errorf("%+v", r)
+			}
+			g.RequireComplete(t)
+			if c := g.Counts(); c.Redelivered != 0 {
+				t.Errorf("%+v", c)
+			}
+		})
+	}
+}

@@ -1,0 +1,85 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/demo"
+)
+
+// The exit codes of all commands. They do not change their meaning.
+const (
+	exitOK           = 0
+	exitFailed       = 1
+	exitUsage        = 2
+	exitViolated     = 3
+	exitInconclusive = 4
+	exitRefused      = 5
+	exitInterrupted  = 130
+)
+
+// exitHelp documents them, in the help of the root command.
+const exitHelp = `Exit codes:
+  0    ok
+  1    failed
+  2    usage: unknown command or flag, wrong argument, input or configuration
+  3    finding: a promise was violated, or a check found something
+  4    inconclusive: nothing was shown either way
+  5    cannot connect, or refused by the cluster
+  130  interrupted`
+
+// commandError is an error that a command returned. What does not come in one
+// was returned by cobra before a command ran: it is about usage.
+type commandError struct{ err error }
+
+func (e *commandError) Error() string { return e.err.Error() }
+func (e *commandError) Unwrap() error { return e.err }
+
+// codeError is an outcome with its own exit code.
+type codeError struct {
+	code int
+	text string
+}
+
+func (e *codeError) Error() string { return e.text }
+
+var errInterrupted = errors.New("interrupted")
+
+func usagef(format string, args ...any) error {
+	return &codeError{code: exitUsage, text: fmt.Sprintf(format, args...)}
+}
+
+// exitCode is the one place that decides it.
+func exitCode(err error) int {
+	if err == nil {
+		return exitOK
+	}
+	if c, ok := errors.AsType[*codeError](err); ok {
+		return c.code
+	}
+	if errors.Is(err, errInterrupted) {
+		return exitInterrupted
+	}
+	if is[*orderly.ConfigError](err) || is[*demo.InputError](err) || is[*demo.LimitError](err) {
+		return exitUsage
+	}
+	if is[*orderly.ConnectError](err) || is[*orderly.AccessError](err) {
+		return exitRefused
+	}
+	if is[*commandError](err) {
+		return exitFailed
+	}
+	return exitUsage
+}
+
+func is[T error](err error) bool {
+	_, ok := errors.AsType[T](err)
+	return ok
+}
+
+// errorText is the error as it is printed: with our name in front, once.
+func errorText(err error) string {
+	return "orderly: " + strings.TrimPrefix(err.Error(), "orderly: ")
+}

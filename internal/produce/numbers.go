@@ -1,0 +1,53 @@
+package produce
+
+// Numbers counts the records of each key of a partition: 1, 2, 3 ... It holds a
+// bounded number of keys. When there is no room for another one the writer epoch
+// has to be raised and all counts begin anew under it: to forget single keys
+// would give a number twice in one epoch.
+type Numbers struct {
+	last  map[string]uint64
+	null  uint64
+	limit int
+}
+
+// NewNumbers returns a table for so many keys.
+func NewNumbers(limit int) *Numbers { return &Numbers{limit: limit} }
+
+// Next returns the key's next number; not ok when the table is full.
+func (n *Numbers) Next(key []byte) (number uint64, ok bool) {
+	if key == nil {
+		n.null++
+		return n.null, true
+	}
+	last, known := n.last[string(key)]
+	if !known && len(n.last) >= n.limit {
+		return 0, false
+	}
+	n.set(key, last+1)
+	return last + 1, true
+}
+
+// Keep notes a number that a record has already, so that no other gets it; not
+// ok when the table is full.
+func (n *Numbers) Keep(key []byte, number uint64) (ok bool) {
+	if key == nil {
+		n.null = max(n.null, number)
+		return true
+	}
+	last, known := n.last[string(key)]
+	if !known && len(n.last) >= n.limit {
+		return false
+	}
+	n.set(key, max(last, number))
+	return true
+}
+
+// Reset forgets all counts: the epoch was raised.
+func (n *Numbers) Reset() { n.last, n.null = nil, 0 }
+
+func (n *Numbers) set(key []byte, number uint64) {
+	if n.last == nil {
+		n.last = make(map[string]uint64)
+	}
+	n.last[string(key)] = number
+}
