@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -65,11 +68,12 @@ func TestAuthorizationRefused(t *testing.T) {
 	}
 	readTopic := allow(kmsg.ACLResourceTypeTopic, "orders", kmsg.ACLOperationRead)
 	readGroup := allow(kmsg.ACLResourceTypeGroup, "billing", kmsg.ACLOperationRead)
-	c := fake(t, kfake.SeedTopics(1, "orders"), kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "admin", "admin"),
-		kfake.User("PLAIN", "nobody", "pw"),
+	c := fake(t, kfake.SeedTopics(1, "orders", "public"), kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "admin", "admin"),
+		kfake.User("PLAIN", "nobody", "pw", allow(kmsg.ACLResourceTypeTopic, "public", kmsg.ACLOperationRead)),
 		kfake.User("PLAIN", "topic-only", "pw", readTopic),
-		kfake.User("PLAIN", "group-only", "pw", readGroup),
-		kfake.User("PLAIN", "describes", "pw", readGroup, allow(kmsg.ACLResourceTypeTopic, "orders", kmsg.ACLOperationDescribe)),
+		kfake.User("PLAIN", "group-only", "pw", readGroup, allow(kmsg.ACLResourceTypeTopic, "public", kmsg.ACLOperationRead)),
+		kfake.User("PLAIN", "describes", "pw", readGroup, allow(kmsg.ACLResourceTypeTopic, "orders", kmsg.ACLOperationDescribe),
+			allow(kmsg.ACLResourceTypeTopic, "public", kmsg.ACLOperationRead)),
 		kfake.User("PLAIN", "both", "pw", readTopic, readGroup),
 	)
 	for _, u := range []struct{ user, resource, name, operation string }{
@@ -80,7 +84,12 @@ func TestAuthorizationRefused(t *testing.T) {
 		{"both", "", "", ""},
 	} {
 		assigned := make(chan struct{}, 10)
-		cons, err := orderly.NewConsumer(orderly.ConsumerConfig{Brokers: c.ListenAddrs(), Group: "billing", Topics: []string{"orders"}, Handler: nothing,
+		topics := []string{"orders"}
+		if u.resource == "topic" {
+			topics = []string{"public", "orders"}
+		}
+		cons, err := orderly.NewConsumer(orderly.ConsumerConfig{Brokers: c.ListenAddrs(), Group: "billing", Topics: topics, Handler: nothing,
+			Logger:         slog.New(slog.DiscardHandler),
 			SessionTimeout: 3 * time.Second, HeartbeatInterval: 100 * time.Millisecond, CommitInterval: 50 * time.Millisecond,
 			Events:    orderly.Events{Assigned: func(orderly.AssignedEvent) { assigned <- struct{}{} }},
 			KafkaOpts: []kgo.Opt{kgo.SASL(plain.Auth{User: u.user, Pass: "pw"}.AsMechanism())}})
@@ -169,4 +178,51 @@ func TestCommitRefused(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A run of records that outlives its grant does not start its next record with
+// the old token, nor with a context that ended meanwhile.
+func TestTokenOfALongRun(t *testing.T) {
+	t.Parallel()
+	c := fake(t)
+	b := orderlytest.Dial(t, c.ListenAddrs()...)
+	topic := newTopic(t, b, 1)
+	regranted := make(chan struct{})
+	var once sync.Once
+	var after seen[orderly.Message]
+	var token atomic.Int64
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Concurrency: 1,
+		Events: orderly.Events{Assigned: func(e orderly.AssignedEvent) {
+			token.Store(e.FencingToken)
+			if e.Regranted {
+				once.Do(func() { close(regranted) })
+			}
+		}},
+		Handler: func(_ context.Context, m *orderly.Message) error {
+			switch string(m.Value) {
+			case "slow":
+				select {
+				case <-regranted:
+				case <-time.After(orderlytest.Patience):
+					t.Error("not granted anew")
+				}
+			case "after":
+				after.add(*m)
+			}
+			return nil
+		}})
+	m := g.Start()
+	// Quick ones first, so that the next are taken in one run.
+	for range 10 {
+		b.Produce(topic, keyed(500, "k")...)
+		g.WaitDone()
+	}
+	committed(t, b, m, topic, 0, 5000)
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.RebalanceInProgress, Count: 1})
+	b.Produce(topic, orderlytest.Msg("k", "quick"), orderlytest.Msg("k", "slow"), orderlytest.Msg("k", "after"), orderlytest.Msg("k", "after"))
+	g.WaitDone()
+	if all := after.get(); len(all) != 2 || all[0].FencingToken != token.Load() || all[1].FencingToken != token.Load() {
+		t.Errorf("%d records behind the slow one; token %d", len(all), token.Load())
+	}
+	g.RequireComplete(t)
 }

@@ -98,3 +98,34 @@ func invariant(t *testing.T, scope orderly.Scope) {
 		committed(t, b, g.Owner(topic, p), topic, p, b.End(topic, p))
 	}
 }
+
+// The broker assigns (KIP-848): the same invariant.
+func TestServerSideBalancer(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 4)
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Balancer: orderly.ServerSide, Concurrency: 16,
+		Handler: func(_ context.Context, m *orderly.Message) error {
+			if rand.N(20) == 0 {
+				return errBusy
+			}
+			return nil
+		}})
+	produce := func() { b.Produce(topic, keyed(10, names("key", 30)...)...) }
+	first := g.Start()
+	produce()
+	g.WaitDone()
+	second := g.Start()
+	produce()
+	b.Eventually("both to have partitions", func() bool {
+		return len(first.Consumer().State().Partitions) == 2 && len(second.Consumer().State().Partitions) == 2
+	})
+	produce()
+	stopAll(t, first)
+	produce()
+	g.WaitDone()
+	g.RequireComplete(t)
+	if c := g.Counts(); c.Redelivered != 0 || c.ExcusedOverlaps != 0 {
+		t.Errorf("%+v", c)
+	}
+}

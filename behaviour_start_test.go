@@ -78,9 +78,7 @@ func TestStartWithoutBrokerEndsWithContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
-	for log.lines("no broker answers") == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "the first try", func() bool { return log.lines("no broker answers") > 0 })
 	cancel()
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
@@ -99,9 +97,7 @@ func TestAbortBeforeABrokerAnswers(t *testing.T) {
 	ended := make(chan error, 1)
 	began := time.Now()
 	go func() { ended <- c.Run(context.Background()) }()
-	for log.lines("no broker answers") == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	eventually(t, "the first try", func() bool { return log.lines("no broker answers") > 0 })
 	c.Abort()
 	if err := <-ended; !errors.Is(err, orderly.ErrAborted) || time.Since(began) > 15*time.Second {
 		t.Errorf("Run after %s: %v", time.Since(began), err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/orderly-go/orderly"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -66,7 +67,7 @@ func TestConfigProblemsAllAtOnce(t *testing.T) {
 			AttemptTimeout: -1, DrainTimeout: time.Hour, CommitInterval: time.Millisecond, StartTimeout: -1,
 			SessionTimeout: time.Millisecond, RebalanceTimeout: 2 * time.Hour, HeartbeatInterval: time.Minute,
 			Balancer: orderly.MigrateFrom(orderly.CooperativeSticky), Reset: 5, OnStuckHandler: 3,
-			KafkaOpts: []kgo.Opt{kgo.GreedyAutoCommit(), kgo.BlockRebalanceOnPoll()},
+			KafkaOpts: []kgo.Opt{kgo.GreedyAutoCommit(), kgo.BlockRebalanceOnPoll(), kgo.OnPartitionsLost(func(context.Context, *kgo.Client, map[string][]int32) {})},
 		}},
 		{"halves", orderly.ConsumerConfig{
 			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Batch: orderly.Batch{Max: 5},
@@ -112,6 +113,10 @@ func TestConfigRefusedOptions(t *testing.T) {
 		{"GreedyAutoCommit", kgo.GreedyAutoCommit()},
 		{"AutoCommitMarks", kgo.AutoCommitMarks()},
 		{"AutoCommitInterval", kgo.AutoCommitInterval(time.Second)},
+		{"AutoCommitCallback", kgo.AutoCommitCallback(func(*kgo.Client, *kmsg.OffsetCommitRequest, *kmsg.OffsetCommitResponse, error) {})},
+		{"OnOffsetsFetched", kgo.OnOffsetsFetched(func(context.Context, *kgo.Client, *kmsg.OffsetFetchResponse) error { return nil })},
+		{"OnPartitionsCallbackBlocked", kgo.OnPartitionsCallbackBlocked(func(context.Context, *kgo.Client) {})},
+		{"ShareGroup", kgo.ShareGroup("x")},
 		{"BlockRebalanceOnPoll", kgo.BlockRebalanceOnPoll()},
 		{"OnPartitionsAssigned", kgo.OnPartitionsAssigned(nop)},
 		{"OnPartitionsRevoked", kgo.OnPartitionsRevoked(nop)},

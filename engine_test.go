@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/orderlytest"
@@ -107,6 +108,18 @@ func committed(t *testing.T, b *orderlytest.Broker, m *orderlytest.Member, topic
 		p, ok := stateOf(m, topic, partition)
 		return ok && p.Committed == offset
 	})
+}
+
+// eventually is Broker.Eventually for tests that have no broker.
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	tick := time.NewTicker(2 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(orderlytest.Patience); !condition(); <-tick.C {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %s for %s", orderlytest.Patience, what)
+		}
+	}
 }
 
 // stopAll ends the members in order, and fails when one does not end well.

@@ -59,16 +59,23 @@ func (e *OffsetRangeError) Error() string {
 		"set Reset to ResetEarliest or ResetLatest to go on by name", e.Topic, e.Partition, e.Offset, e.Start, e.End, what)
 }
 
-// A TopicRecreatedError ends Run when a topic was deleted and created again
-// under its name while it was consumed. Offsets of the old topic mean nothing in
-// the new one; at the next start the new topic is read from Start.
+// A TopicRecreatedError ends Run, or stops a Producer, when a topic was deleted
+// and created again under its name meanwhile. Offsets of the old topic mean
+// nothing in the new one; at the next start the new topic is read from Start. To a
+// Producer the records that it wrote to the old one are gone.
 type TopicRecreatedError struct {
 	Topic    string
 	Old, New string // topic ids; New is empty when the topic is gone
+
+	producing bool
 }
 
 // Error names both topics and the way out.
 func (e *TopicRecreatedError) Error() string {
+	if e.producing {
+		return fmt.Sprintf("orderly: topic %s was deleted and created again (id %s, now %s): what was written to the old one is gone; "+
+			"start a new producer to write to the new one", e.Topic, e.Old, e.New)
+	}
 	if e.New == "" {
 		return fmt.Sprintf("orderly: topic %s (id %s) was deleted while it was consumed; create it and start again: it is then read from Start", e.Topic, e.Old)
 	}

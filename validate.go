@@ -117,6 +117,7 @@ var refused = []struct {
 }{
 	{"SeedBrokers", kgo.SeedBrokers, "set Brokers"},
 	{"ConsumerGroup", kgo.ConsumerGroup, "set Group"},
+	{"ShareGroup", kgo.ShareGroup, "a share group has no order; set Group"},
 	{"ConsumeTopics", kgo.ConsumeTopics, "set Topics"},
 	{"ConsumeRegex", kgo.ConsumeRegex, "name the topics in Topics"},
 	{"ConsumePartitions", kgo.ConsumePartitions, "partitions are assigned by the group"},
@@ -134,14 +135,23 @@ var refused = []struct {
 	{"AutoCommitInterval", kgo.AutoCommitInterval, "set CommitInterval"},
 	{"AutoCommitCallback", kgo.AutoCommitCallback, "use Events.Committed"},
 	{"BlockRebalanceOnPoll", kgo.BlockRebalanceOnPoll, "a slow poll would hold up the whole group; the consumer drains on revoke instead"},
-	{"OnPartitionsAssigned", kgo.OnPartitionsAssigned, "use Events.Assigned"},
-	{"OnPartitionsRevoked", kgo.OnPartitionsRevoked, "use Events.Revoked"},
-	{"OnPartitionsLost", kgo.OnPartitionsLost, "use Events.Lost"},
 	{"OnPartitionsCallbackBlocked", kgo.OnPartitionsCallbackBlocked, "the consumer never blocks a rebalance on a poll"},
 	{"OnOffsetsFetched", kgo.OnOffsetsFetched, "use Events.Assigned"},
 	{"AdjustFetchOffsetsFn", kgo.AdjustFetchOffsetsFn, "set Start; moving a group's offsets is an operator's command"},
 	{"KeepControlRecords", kgo.KeepControlRecords, "the consumer reads them itself, to know how far a partition is done; handlers never see them"},
 	{"TransactionalID", kgo.TransactionalID, "Kafka transactions are not supported"},
+}
+
+// refusedCallbacks are refused as well. A client in a group puts functions of its
+// own in their place, so that they cannot be compared.
+var refusedCallbacks = []struct {
+	name string
+	none kgo.Opt // takes it back
+	why  string
+}{
+	{"OnPartitionsAssigned", kgo.OnPartitionsAssigned(nil), "use Events.Assigned"},
+	{"OnPartitionsRevoked", kgo.OnPartitionsRevoked(nil), "use Events.Revoked"},
+	{"OnPartitionsLost", kgo.OnPartitionsLost(nil), "use Events.Lost"},
 }
 
 // refusedOpts compares what the options set with clients that have none: one
@@ -173,6 +183,18 @@ func refusedOpts(opts []kgo.Opt) (problems []string) {
 		vals := given.OptValues(r.opt)
 		if !slices.ContainsFunc(plain, func(cl *kgo.Client) bool { return same(cl.OptValues(r.opt), vals) }) {
 			problems = append(problems, fmt.Sprintf("KafkaOpts: kgo.%s is refused: %s", r.name, r.why))
+		}
+	}
+	for _, opt := range opts {
+		// Outside of a group a client refuses such a callback.
+		outside := kgo.ConsumerGroup("")
+		if kgo.ValidateOpts(opt, outside) == nil {
+			continue
+		}
+		for _, r := range refusedCallbacks {
+			if kgo.ValidateOpts(opt, outside, r.none) == nil {
+				problems = append(problems, fmt.Sprintf("KafkaOpts: kgo.%s is refused: %s", r.name, r.why))
+			}
 		}
 	}
 	return problems

@@ -75,6 +75,17 @@ func TestDeliverLeavesBlockedKeys(t *testing.T) {
 	}
 }
 
+// When the attempts are used up the waits are of the maximum, however few they
+// were.
+func TestDeliverWaitsTheMaximumAtLast(t *testing.T) {
+	r := orderlytest.Delivery{Config: orderly.ConsumerConfig{Retry: orderly.Retry{MaxAttempts: 2, MaxBackoff: 10 * time.Minute},
+		Handler: func(context.Context, *orderly.Message) error { return errBusy },
+	}}.Run(t, keyed(1, "a")...)
+	if n := len(r.Attempts); n < 10 || n > 120 || r.Attempts[1].At > time.Second {
+		t.Errorf("%s", r)
+	}
+}
+
 func TestDeliverStops(t *testing.T) {
 	r := orderlytest.Delivery{Config: orderly.ConsumerConfig{
 		OnExhausted: orderly.PolicyStop, Retry: orderly.Retry{MaxAttempts: 3},

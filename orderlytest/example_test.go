@@ -63,3 +63,27 @@ func ExampleDelivery() {
 	// alice is blocked at offset 0, 2 records wait
 	// bob: [7]
 }
+
+// Consumers of one group come, go and die; at the end the order is checked over
+// all of them. In a test t is the test's own.
+func ExampleNewBroker() {
+	t := new(testing.T)
+
+	b := orderlytest.NewBroker(t, "orders")
+	g := b.Group(orderly.ConsumerConfig{
+		Topics:  []string{"orders"},
+		Handler: func(ctx context.Context, m *orderly.Message) error { return nil },
+	})
+	g.Start()
+	g.Start()
+	b.Produce("orders",
+		orderlytest.Msg("alice", "open"), orderlytest.Msg("bob", "open"),
+		orderlytest.Msg("alice", "close"), orderlytest.Msg("bob", "close"),
+	)
+	g.Owner("orders", 0)
+	g.KillOwner("orders", 0) // as kill -9 does
+	g.Start()
+	g.Rebalance()
+	g.WaitDone()
+	g.RequireComplete(t)
+}

@@ -30,10 +30,9 @@ type journal struct {
 	rec     *history.Recorder
 	batches atomic.Int64
 
-	mu      sync.Mutex
-	logged  map[place]struct{}
-	undone  map[place]struct{} // of those
-	running int
+	mu     sync.Mutex
+	logged map[place]struct{}
+	undone map[place]struct{} // of those
 }
 
 func newJournal(cfg *orderly.ConsumerConfig) *journal {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -241,6 +242,9 @@ func (s *Session) connect(ctx context.Context) error {
 func (s *Session) readTopics(ctx context.Context, adm *kadm.Client) (map[string]topicInfo, error) {
 	md, err := adm.Metadata(ctx, s.cfg.Topics...)
 	if err != nil {
+		if errors.Is(err, kerr.TopicAuthorizationFailed) {
+			return nil, s.refusedTopic(ctx, adm, err)
+		}
 		if a := access("cluster", strings.Join(s.cfg.Brokers, ","), "Describe", err); a != nil {
 			return nil, a
 		}
@@ -258,4 +262,16 @@ func (s *Session) readTopics(ctx context.Context, adm *kadm.Client) (map[string]
 		out[name] = topicInfo{id: t.ID, partitions: len(t.Partitions), initial: len(t.Partitions)}
 	}
 	return out, nil
+}
+
+// refusedTopic finds the topic that an answer for all of them does not name.
+func (s *Session) refusedTopic(ctx context.Context, adm *kadm.Client, err error) error {
+	name := strings.Join(s.cfg.Topics, ", ")
+	for _, topic := range s.cfg.Topics {
+		if _, e := adm.Metadata(ctx, topic); errors.Is(e, kerr.TopicAuthorizationFailed) {
+			name, err = topic, e
+			break
+		}
+	}
+	return &AccessError{Resource: "topic", Name: name, Operation: "Describe", Err: err}
 }

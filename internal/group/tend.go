@@ -62,7 +62,10 @@ func (s *Session) tend(ctx context.Context) {
 // the session timeout, for then another member may own the partitions; and goes
 // on when it is heard again and has confirmed that they are still ours.
 func (s *Session) watchCoordinator() (left time.Duration) {
-	left = s.heard.left(s.cfg.Session, s.cfg.Rebalance)
+	// Who is not heard from is dropped after the session, and at the latest when a
+	// rebalance has waited for it: it may have begun after the last answer.
+	patience := min(s.cfg.Session, s.cfg.Rebalance)
+	left = s.heard.left(patience, s.cfg.Rebalance)
 	s.mu.Lock()
 	if s.silent == (left <= 0) {
 		s.mu.Unlock()
@@ -91,7 +94,7 @@ func (s *Session) watchCoordinator() (left time.Duration) {
 		if len(parts) > 0 {
 			s.cfg.Hooks.Warning("coordinator-silent", fmt.Sprintf("group %s: the coordinator has not answered for the session timeout (%s): "+
 				"running handlers' contexts end and nothing starts until it has confirmed that the %d partitions are still ours",
-				s.cfg.Group, s.cfg.Session, len(parts)))
+				s.cfg.Group, patience, len(parts)))
 		}
 		return 0
 	}

@@ -129,6 +129,31 @@ func TestNothingStartsWhileHalted(t *testing.T) {
 	})
 }
 
+func TestWaitIdleWaitsForTheLast(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		gates := []chan struct{}{make(chan struct{}), make(chan struct{})}
+		pl := NewPool(Config{Concurrency: 2, Apply: one(func(r *Run, it *Item) error {
+			<-gates[it.Offset]
+			return nil
+		})})
+		p := pl.Add(PartitionConfig{ID: "t/0"}, 7)
+		p.Enqueue(items(0, 1, 2))
+		synctest.Wait()
+		p.SetHalt(held)
+		idle := p.WaitIdle()
+		close(gates[0])
+		synctest.Wait()
+		select {
+		case <-idle:
+			t.Error("idle with a handler that runs")
+		default:
+		}
+		close(gates[1])
+		<-idle
+		closePool(t, pl)
+	})
+}
+
 func TestAddToAClosedPool(t *testing.T) {
 	pl := NewPool(Config{Concurrency: 1, Apply: one(func(*Run, *Item) error { return nil })})
 	closePool(t, pl)

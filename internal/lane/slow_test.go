@@ -189,6 +189,24 @@ func TestLimitOnFastHandlersStarvesNobody(t *testing.T) {
 			closePool(t, pl)
 		})
 	})
+	t.Run("slow in many partitions", func(t *testing.T) {
+		bubble(t, func(t *testing.T) {
+			pl, _, release, _ := setup()
+			fast(pl)
+			for i := range pl.cfg.Concurrency {
+				q := pl.Add(PartitionConfig{ID: string(rune('a' + i))}, 1)
+				q.Enqueue(items(stuck, 1))
+			}
+			time.Sleep(few)
+			synctest.Wait()
+			if n := len(pl.Running(0)); n != pl.cfg.Concurrency {
+				t.Errorf("%d handlers run after %v, want all %d", n, few, pl.cfg.Concurrency)
+			}
+			close(release)
+			synctest.Wait()
+			closePool(t, pl)
+		})
+	})
 	t.Run("no more workers than processors", func(t *testing.T) {
 		bubble(t, func(t *testing.T) {
 			var now, most atomic.Int64
@@ -233,6 +251,8 @@ func TestMonitorEnds(t *testing.T) {
 		pl := NewPool(Config{Concurrency: 64, Apply: one(func(r *Run, it *Item) error {
 			if it.Offset == 0 {
 				time.Sleep(time.Minute)
+			} else if it.Offset >= 100 {
+				time.Sleep(time.Millisecond)
 			}
 			return nil
 		})})
@@ -255,6 +275,16 @@ func TestMonitorEnds(t *testing.T) {
 		if tick := pl.watch.tick.Load(); tick != 0 {
 			t.Errorf("the monitor still looks every %v although all is done", time.Duration(tick))
 		}
+		pl.average.Store(int64(time.Second))
+		for i := range int64(100) {
+			p.Enqueue(items(100+i, 1))
+		}
+		pl.beginWatch()
+		time.Sleep(10 * time.Millisecond)
+		if tick := pl.watch.tick.Load(); tick != 0 {
+			t.Errorf("the monitor looks every %v at workers that hold nobody up", time.Duration(tick))
+		}
+		time.Sleep(time.Second)
 		closePool(t, pl)
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // A copy that is kept for long takes the item's place in all counts.
@@ -123,4 +124,59 @@ func TestStrangeAnswers(t *testing.T) {
 			t.Errorf("%d of %d with %v: judged %d with %v", c.done, c.n, c.err, r.done, r.err)
 		}
 	}
+}
+
+// A head is blocked since its own first failure, not since that of the one before.
+func TestBlockedSince(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		clock := newFakeClock()
+		start := clock.Now()
+		pl := NewPool(Config{
+			Concurrency: 1, Clock: clock,
+			Apply: one(func(r *Run, it *Item) error {
+				if it.Attempts < 2 {
+					return errTest
+				}
+				return nil
+			}),
+			OnFailure: func(*Run, *Item, error) Verdict { return Verdict{Delay: time.Minute} },
+		})
+		p := pl.Add(PartitionConfig{ID: "t/0"}, 1)
+		p.Enqueue(items(0, 1, 1))
+		for minute, want := range []struct {
+			head  int64
+			since int
+		}{{0, 0}, {0, 0}, {1, 2}, {1, 2}} {
+			synctest.Wait()
+			b := p.Blocked(1)
+			if len(b) != 1 || b[0].Head.Offset != want.head ||
+				!b[0].Since.Equal(start.Add(time.Duration(want.since)*time.Minute)) ||
+				!b[0].Next.Equal(start.Add(time.Duration(minute+1)*time.Minute)) {
+				t.Errorf("minute %d: %+v, want record %d since minute %d, next a minute from now", minute, b, want.head, want.since)
+			}
+			clock.advance(time.Minute)
+		}
+		synctest.Wait()
+		closePool(t, pl)
+	})
+}
+
+// A worker that has taken a bunch and not begun it runs nothing, whatever it ran
+// before.
+func TestRunningBeforeTheFirstRun(t *testing.T) {
+	pl := NewPool(Config{Concurrency: 1, Apply: one(func(*Run, *Item) error { return nil })})
+	p := pl.Add(PartitionConfig{ID: "t/0", Halt: held}, 1)
+	p.Enqueue(items(0, 1))
+	w := &worker{pool: pl}
+	w.current.Store(&Run{Part: p})
+	pl.workers = append(pl.workers, w)
+	p.halt.Store(0)
+	if !w.begin(p) {
+		t.Fatal("nothing to take")
+	}
+	if rs := pl.Running(0); len(rs) > 0 {
+		t.Errorf("Running lists %+v", rs)
+	}
+	w.work(p)
+	closePool(t, pl)
 }

@@ -114,8 +114,8 @@ func TestMemoryFollowsOutstandingRecords(t *testing.T) {
 		}
 		for range 5 {
 			clock.advance(tidyEvery)
-			swing(large)
-			if p.free.n != large {
+			kept := p.free.n
+			if swing(large); kept != large || p.free.n != large {
 				t.Fatalf("%d units stay for a load of %d that comes again and again", p.free.n, large)
 			}
 		}

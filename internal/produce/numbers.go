@@ -27,21 +27,6 @@ func (n *Numbers) Next(key []byte) (number uint64, ok bool) {
 	return last + 1, true
 }
 
-// Keep notes a number that a record has already, so that no other gets it; not
-// ok when the table is full.
-func (n *Numbers) Keep(key []byte, number uint64) (ok bool) {
-	if key == nil {
-		n.null = max(n.null, number)
-		return true
-	}
-	last, known := n.last[string(key)]
-	if !known && len(n.last) >= n.limit {
-		return false
-	}
-	n.set(key, max(last, number))
-	return true
-}
-
 // Reset forgets all counts: the epoch was raised.
 func (n *Numbers) Reset() { n.last, n.null = nil, 0 }
 

@@ -6,8 +6,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// No number is given twice in one epoch, whatever is kept, and however often the
-// table is full.
+// No number is given twice in one epoch, however often the table is full.
 func TestNumbersModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := NewNumbers(rapid.IntRange(1, 4).Draw(t, "limit"))
@@ -32,13 +31,6 @@ func TestNumbersModel(t *testing.T) {
 					t.Fatalf("number %+v was given before, or is zero", g)
 				}
 				seen[g] = true
-			},
-			"keep": func(t *rapid.T) {
-				k := key(rapid.IntRange(0, 6).Draw(t, "key"))
-				number := rapid.Uint64Range(1, 20).Draw(t, "number")
-				if n.Keep(k, number) {
-					seen[given{epoch, name(k), number}] = true
-				}
 			},
 		})
 	})

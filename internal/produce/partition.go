@@ -81,6 +81,16 @@ func (p *Partition) Reject(it *Item, cause error) {
 	p.refuse(it, c)
 }
 
+// Refuse takes in a record that is not to be sent; its key is not affected.
+func (p *Partition) Refuse(it *Item, cause error) {
+	it.Outcome, it.Err = NotWritten, cause
+	if last := p.lastLive(it.Key); last != nil {
+		last.then = append(last.then, it)
+		return
+	}
+	p.tell(it)
+}
+
 // Take hands over the next run: the oldest records, up to the limits and at
 // least one; nil when there is none, or when the last run is not answered.
 func (p *Partition) Take(items, wire int) []*Item {
@@ -320,6 +330,9 @@ func (p *Partition) refuseQueued() {
 func (p *Partition) tell(it *Item) {
 	it.told = true
 	p.out = append(p.out, it)
+	if c := p.Why(it.Key); c != nil && c.last == it {
+		c.last = nil // the item may be used again for another record
+	}
 	if it.then == nil {
 		return
 	}

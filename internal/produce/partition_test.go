@@ -31,6 +31,7 @@ type entry struct {
 	n        int
 	handed   bool
 	rejected bool
+	refused  bool
 	cleared  int // how often its key had been cleared when it was given
 }
 
@@ -131,7 +132,13 @@ func TestPartitionModel(t *testing.T) {
 			"add":    func(t *rapid.T) { add(false) },
 			"add2":   func(t *rapid.T) { add(false) },
 			"reject": func(t *rapid.T) { add(true) },
-			"take":   w.take,
+			"refuse": func(t *rapid.T) {
+				e := &entry{n: len(w.sent), refused: true}
+				e.item = Item{Key: key(pick()), Payload: e}
+				w.sent = append(w.sent, e)
+				w.p.Refuse(&e.item, errBroker)
+			},
+			"take": w.take,
 			"answer": func(t *rapid.T) {
 				if !w.running {
 					return
@@ -161,7 +168,7 @@ func TestPartitionModel(t *testing.T) {
 				}
 				w.p.Expire(w.now, errBroker)
 				for _, e := range w.sent {
-					if e.item.Outcome == NotWritten && !e.handed {
+					if e.item.Outcome == NotWritten && !e.handed && !e.refused {
 						w.fail(&e.item)
 					}
 				}
@@ -208,7 +215,7 @@ func TestPartitionModel(t *testing.T) {
 			if e.item.Outcome != Written && e.item.Err == nil {
 				t.Fatalf("record %d failed without a cause", e.n)
 			}
-			if e.rejected && e.item.Outcome != NotWritten {
+			if (e.rejected || e.refused) && e.item.Outcome != NotWritten {
 				t.Fatalf("record %d was rejected and told as %v", e.n, e.item.Outcome)
 			}
 		}

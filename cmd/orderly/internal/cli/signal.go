@@ -11,9 +11,17 @@ import (
 // terminate), so that the command can end in order. At the second one leave is
 // called, with the exit code.
 func Interruptible(parent context.Context, leave func(code int)) (ctx context.Context, stop func()) {
-	ctx, cancel := context.WithCancelCause(parent)
 	ch := make(chan os.Signal, 2)
 	signal.Notify(ch, os.Interrupt, syscall.SIGTERM)
+	ctx, end := interruptible(parent, ch, leave)
+	return ctx, func() {
+		signal.Stop(ch)
+		end()
+	}
+}
+
+func interruptible(parent context.Context, ch <-chan os.Signal, leave func(code int)) (context.Context, func()) {
+	ctx, cancel := context.WithCancelCause(parent)
 	done := make(chan struct{})
 	go func() {
 		for n := 1; ; n++ {
@@ -29,7 +37,6 @@ func Interruptible(parent context.Context, leave func(code int)) (ctx context.Co
 		}
 	}()
 	return ctx, func() {
-		signal.Stop(ch)
 		close(done)
 		cancel(nil)
 	}

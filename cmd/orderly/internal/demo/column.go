@@ -13,15 +13,14 @@ import (
 // A column runs one kind of consumer through the disturbances and fills one
 // column of the table.
 type column struct {
-	kind    Kind
-	opt     *Options
-	in      *Input
-	show    func(column Kind, phase string)
-	ledger  *ledger
-	rec     *history.Recorder
-	broker  string
-	procs   []*process // all that were started
-	written int
+	kind   Kind
+	opt    *Options
+	in     *Input
+	show   func(column Kind, phase string)
+	ledger *ledger
+	rec    *history.Recorder
+	broker string
+	procs  []*process // all that were started
 
 	killed   int // pid
 	running  int // handlers of the killed process
@@ -56,7 +55,7 @@ func newColumn(kind Kind, opt *Options, in *Input) *column {
 func (c *column) run(ctx context.Context) error {
 	c.began = time.Now()
 	defer func() { c.finished = time.Now() }()
-	c.phase("starting a broker in memory and two consumer processes")
+	c.phase("starting broker and processes")
 	cluster, err := startBroker(c.opt.Partitions)
 	if err != nil {
 		return err
@@ -92,7 +91,7 @@ func (c *column) disturb(ctx context.Context, w *writer) error {
 	if err := c.await(ctx, "both processes to get partitions", c.ledger.owns(first, second)); err != nil {
 		return err
 	}
-	c.phase("two consumer processes at work")
+	c.phase("two processes at work")
 	if err := w.write(ctx, 0, part); err != nil {
 		return err
 	}
@@ -102,7 +101,7 @@ func (c *column) disturb(ctx context.Context, w *writer) error {
 
 	victim.kill()
 	c.killed, c.running = victim.pid(), c.ledger.killed(first)
-	c.phase(fmt.Sprintf("process %d killed (kill -9); the group notices after %s", c.killed, c.opt.session))
+	c.phase(fmt.Sprintf("process %d killed (kill -9)", c.killed))
 	if _, err := c.start(replacement); err != nil {
 		return err
 	}
@@ -112,7 +111,7 @@ func (c *column) disturb(ctx context.Context, w *writer) error {
 
 	// The control's fate is sealed by now.
 	if c.kind == Orderly {
-		c.phase("replacement at work; one more process joins: rebalance")
+		c.phase("replaced; one more joins")
 		p, err := c.start(third)
 		if err != nil {
 			return err
@@ -122,16 +121,18 @@ func (c *column) disturb(ctx context.Context, w *writer) error {
 			return err
 		}
 	}
-	c.phase("the rest of the records is written and processed")
+	c.phase("processing the rest")
 	if err := w.write(ctx, part, n); err != nil {
 		return err
 	}
+	// It is through when the group has committed everything. That is all that can
+	// be awaited of the control: what it has lost it will never do, and what it
+	// has begun it finishes when it is stopped.
+	through := c.ledger.allCommitted
 	if c.kind == Orderly {
-		return c.await(ctx, "all records to be done", c.ledger.doneAtLeast(n))
+		through = both(c.ledger.doneAtLeast(n), through)
 	}
-	// What the control has lost it will never do: it is through when it has read
-	// and committed everything; stopping then waits for its goroutines.
-	return c.await(ctx, "all records to be committed", c.ledger.allCommitted)
+	return c.await(ctx, "all records to be done and committed", through)
 }
 
 func (c *column) await(ctx context.Context, what string, cond func() bool) error {
@@ -149,32 +150,45 @@ func (c *column) start(name string) (*process, error) {
 	return p, err
 }
 
-// stop ends all processes in order, or when that takes too long in disorder.
+// stop ends all processes in order, or when nothing moves any more in disorder.
+// good says that the run was so until now: only then a bad end is worth a word.
 func (c *column) stop(ctx context.Context, good bool) error {
-	c.phase("stopping the consumer processes: what they have begun they finish")
-	patience := c.opt.patience
-	if ctx.Err() != nil {
-		patience = interruptPatience
+	c.phase("stopping the processes")
+	c.ledger.touch()
+	var interrupted time.Time
+	overdue := func() bool {
+		if ctx.Err() == nil {
+			return c.ledger.idle() > c.opt.patience
+		}
+		if interrupted.IsZero() {
+			interrupted = time.Now()
+		}
+		return time.Since(interrupted) > interruptPatience
 	}
+	var alive []*process
 	for _, p := range c.procs {
 		if p.pid() != c.killed {
+			alive = append(alive, p)
 			p.stop()
 		}
 	}
-	var errs []error
-	for _, p := range c.procs {
-		if p.pid() == c.killed {
-			continue
+	if c.kind == Naive && ctx.Err() != nil {
+		// What the control has begun can be much, and nobody will see it.
+		for _, p := range alive {
+			p.kill()
 		}
-		// Only in a run that was good until then is it worth a word.
-		if err := p.finish(patience); err != nil && good {
+		return nil
+	}
+	var errs []error
+	for _, p := range alive {
+		if err := p.finish(overdue); err != nil && good {
 			errs = append(errs, err)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func (c *column) phase(text string) { c.show(c.kind, text) }
+func (c *column) phase(text string) { c.show(text) }
 
 // result judges the column.
 func (c *column) result() Column {
@@ -192,7 +206,7 @@ func (c *column) result() Column {
 		CommittedTooFar: rep.Counts[history.CommitPast],
 		EndStateEqual:   len(diffs) == 0, EndStateDifferences: len(diffs),
 		KilledPID: c.killed, KilledRunning: c.running, JoinedPID: c.joined,
-		Seconds: c.finished.Sub(c.began).Round(10 * time.Millisecond).Seconds(),
+		Seconds: seconds(c.finished.Sub(c.began)),
 	}
 	r.OtherViolations = rep.Total() - r.OrderViolations - r.Overlaps - r.Lost - r.CommittedTooFar
 	for _, v := range rep.Violations {

@@ -112,10 +112,10 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	var failure error
 	for i, c := range []*column{naive, ours} {
-		p := newProgress(o.Progress, i+1, 2, c)
+		p := newProgress(o.Progress, isTerminal(o.Progress), i+1, 2, c)
 		c.show = p.phase
 		failure = c.run(ctx)
-		p.end()
+		p.end(failure)
 		if failure != nil {
 			failure = fmt.Errorf("%s consumer: %w", c.kind, failure)
 			break
@@ -128,7 +128,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 		res.Naive, res.Orderly = naive.result(), ours.result()
 		res.judge()
 	}
-	res.Seconds = time.Since(began).Round(10 * time.Millisecond).Seconds()
+	res.Seconds = seconds(time.Since(began))
 	if o.KeepLogs != "" || failure != nil || res.Verdict != Kept {
 		dir, err := o.save(naive, ours)
 		if err != nil {

@@ -109,19 +109,23 @@ func (p *process) stop() {
 	p.send(reply{Stop: true})
 }
 
-// finish waits for a process that was told to stop; after the patience it is
-// killed, and says so.
-func (p *process) finish(patience time.Duration) error {
-	t := time.NewTimer(patience)
+// finish waits for a process that was told to stop; when it is overdue it is
+// killed, and the error says so.
+func (p *process) finish(overdue func() bool) error {
+	t := time.NewTicker(100 * time.Millisecond)
 	defer t.Stop()
-	select {
-	case <-p.exited:
-	case <-t.C:
-		p.kill()
-		return fmt.Errorf("the consumer process %s did not end within %s after it was told to", p.member.Name, patience)
+	for {
+		select {
+		case <-p.exited:
+			if p.err != nil {
+				return fmt.Errorf("the consumer process %s ended badly (%w); its last words:\n%s", p.member.Name, p.err, p.log.last(5))
+			}
+			return nil
+		case <-t.C:
+			if overdue() {
+				p.kill()
+				return fmt.Errorf("the consumer process %s (pid %d) was told to stop and did not; its last words:\n%s", p.member.Name, p.pid(), p.log.last(5))
+			}
+		}
 	}
-	if p.err != nil {
-		return fmt.Errorf("the consumer process %s ended badly (%w); its last words:\n%s", p.member.Name, p.err, p.log.last(5))
-	}
-	return nil
 }

@@ -26,8 +26,8 @@ type progress struct {
 	shown string // the last line
 }
 
-func newProgress(w io.Writer, number, of int, c *column) *progress {
-	p := &progress{w: w, terminal: isTerminal(w), number: number, of: of, col: c, stop: make(chan struct{}), stopped: make(chan struct{})}
+func newProgress(w io.Writer, terminal bool, number, of int, c *column) *progress {
+	p := &progress{w: w, terminal: terminal, number: number, of: of, col: c, stop: make(chan struct{}), stopped: make(chan struct{})}
 	go p.run()
 	return p
 }
@@ -60,7 +60,7 @@ func (p *progress) run() {
 }
 
 // phase begins a new phase.
-func (p *progress) phase(_ Kind, text string) {
+func (p *progress) phase(text string) {
 	p.mu.Lock()
 	p.text = text
 	p.mu.Unlock()
@@ -71,11 +71,13 @@ func (p *progress) show() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	n := p.col.ledger.counts()
-	line := fmt.Sprintf("[%d/%d %s] %s of %s done, %s retries: %s", p.number, p.of, p.col.kind,
+	line := fmt.Sprintf("[%d/%d %s] %s of %s, %s retries: %s", p.number, p.of, p.col.kind,
 		thousands(n.done), thousands(len(p.col.in.Changes)), thousands(n.retries), p.text)
 	switch {
 	case line == p.shown:
 	case p.terminal:
+		// A line that wraps could not be written over. None does, where a
+		// terminal has the usual width.
 		left := utf8.RuneCountInString(p.shown) - utf8.RuneCountInString(line)
 		fmt.Fprintf(p.w, "\r%s%s", line, strings.Repeat(" ", max(left, 0)))
 	default:
@@ -84,11 +86,15 @@ func (p *progress) show() {
 	p.shown = line
 }
 
-// end leaves the last line as it is.
-func (p *progress) end() {
+// end leaves the last line as it is. err is how the column's run ended.
+func (p *progress) end(err error) {
 	close(p.stop)
 	<-p.stopped
-	p.phase("", fmt.Sprintf("finished in %.1f s", p.col.finished.Sub(p.col.began).Seconds()))
+	how := "finished in"
+	if err != nil {
+		how = "ended after"
+	}
+	p.phase(fmt.Sprintf("%s %.1f s", how, p.col.finished.Sub(p.col.began).Seconds()))
 	if p.terminal {
 		fmt.Fprintln(p.w)
 	}

@@ -2,7 +2,9 @@ package demo
 
 import (
 	"fmt"
+	"math"
 	"strings"
+	"time"
 )
 
 // Verdict is what the demo comes to.
@@ -60,13 +62,13 @@ func (c *Column) faults() []string {
 	var fs []string
 	count := func(n int, what string) {
 		if n > 0 {
-			fs = append(fs, fmt.Sprintf("%d %s", n, what))
+			fs = append(fs, fmt.Sprintf("%s: %d", what, n))
 		}
 	}
 	count(c.OrderViolations, "order violations")
 	count(c.Overlaps, "overlaps")
 	count(c.Lost, "lost")
-	count(c.RepeatedEffects-max(c.RepeatsAllowed, 0), "repeated effects more than the kill excuses")
+	count(c.RepeatedEffects-max(c.RepeatsAllowed, 0), "repeated effects beyond those that the kill excuses")
 	count(c.Refused, "changes refused")
 	count(c.CommittedTooFar, "commits past unfinished records")
 	count(c.OtherViolations, "other violations")
@@ -97,3 +99,6 @@ func (r *Result) judge() {
 		r.Verdict, r.Reason = Kept, "orderly kept the order of every key through a kill -9 and a rebalance; the naive consumer did not keep it."
 	}
 }
+
+// seconds gives a time with two digits behind the point.
+func seconds(d time.Duration) float64 { return math.Round(d.Seconds()*100) / 100 }

@@ -38,6 +38,9 @@ func yes(c *Column) string {
 	if c.EndStateEqual {
 		return "yes"
 	}
+	if c.EndStateDifferences == 1 {
+		return "no (1 file)"
+	}
 	return "no (" + thousands(c.EndStateDifferences) + " files)"
 }
 
@@ -49,7 +52,7 @@ the key. Each change of a file is valid only after the one before. Two consumer 
 applies them to a table of files and ignores a change that it has applied already.
   kill       process %d was killed (kill -9) while it worked on %d records, and replaced (naive: process %d)
 `, thousands(o.Records), thousands(o.Keys), r.Input, o.KilledPID, o.KilledRunning, n.KilledPID)
-	if o.JoinedPID != 0 {
+	if o.JoinedPID != 0 && o.Stalled == "" {
 		fmt.Fprintf(w, "  rebalance  process %d then joined orderly's group, and partitions moved while records were processed\n", o.JoinedPID)
 	}
 	fmt.Fprintf(w, `  failures   some records failed twice before they succeeded; with orderly the later ones of their key waited

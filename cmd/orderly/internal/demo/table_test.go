@@ -98,17 +98,14 @@ func TestProgress(t *testing.T) {
 		col := newColumn(Orderly, &Options{Partitions: 1}, &Input{})
 		col.began = time.Now()
 		col.finished = col.began
-		p := newProgress(&b, 1, 2, col)
-		p.mu.Lock()
-		p.terminal = terminal
-		p.mu.Unlock()
-		p.phase("", "a long phase")
-		p.phase("", "a long phase")
-		p.phase("", "short")
-		p.end()
+		p := newProgress(&b, terminal, 1, 2, col)
+		p.phase("a long phase")
+		p.phase("a long phase")
+		p.phase("short")
+		p.end(nil)
 		return b.String()
 	}
-	const head = "[1/2 orderly] 0 of 0 done, 0 retries: "
+	const head = "[1/2 orderly] 0 of 0, 0 retries: "
 	if got, want := show(false), head+"a long phase\n"+head+"short\n"+head+"finished in 0.0 s\n"; got != want {
 		t.Errorf("elsewhere:\n%q, want\n%q", got, want)
 	}

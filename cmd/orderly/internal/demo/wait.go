@@ -45,9 +45,9 @@ func (lg *ledger) await(ctx context.Context, patience time.Duration, what string
 	w := &waiter{cond: cond, ch: make(chan struct{})}
 	lg.mu.Lock()
 	lg.waiters = append(lg.waiters, w)
-	lg.progress = time.Now() // the phase has just begun
 	lg.notify()
 	lg.mu.Unlock()
+	lg.touch()
 	t := time.NewTicker(patience / 20)
 	defer t.Stop()
 	for {
@@ -59,14 +59,25 @@ func (lg *ledger) await(ctx context.Context, patience time.Duration, what string
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-t.C:
-			lg.mu.Lock()
-			idle := time.Since(lg.progress)
-			lg.mu.Unlock()
-			if idle > patience {
+			if idle := lg.idle(); idle > patience {
 				return fmt.Errorf("%w for %s, waiting for %s", errStalled, idle.Round(time.Second), what)
 			}
 		}
 	}
+}
+
+// touch lets the patience begin anew: another phase has begun.
+func (lg *ledger) touch() {
+	lg.mu.Lock()
+	defer lg.mu.Unlock()
+	lg.progress = time.Now()
+}
+
+// idle is how long nothing has come to the sink.
+func (lg *ledger) idle() time.Duration {
+	lg.mu.Lock()
+	defer lg.mu.Unlock()
+	return time.Since(lg.progress)
 }
 
 // Conditions for await.

@@ -22,6 +22,11 @@
 // does not sync directories. A killed process loses nothing that was
 // acknowledged; a machine that loses power may.
 //
+// What an unclean end undoes, and the repair cannot see: records deleted by
+// request (DeleteRecords) since the last clean end may be there again, for kfake
+// saves the log's start only when it is closed. Transactions that were open are
+// aborted.
+//
 // A full disk: a batch that cannot be written is refused with
 // UNKNOWN_SERVER_ERROR, which clients do not send again, and what was
 // acknowledged stays. A client that does send such a batch again, with the same

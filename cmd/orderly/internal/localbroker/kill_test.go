@@ -90,8 +90,13 @@ func TestKilledBrokerKeepsOrder(t *testing.T) {
 	for range kills {
 		f.await(t, between)
 		b.kill()
+		if !skipRepair { // a kill in the middle of the repair
+			early, _ := spawnChild(t, nil, "--data", dir, "--listen", b.addr)
+			early.awaitSaid("checking its data")
+			early.kill()
+		}
 		b = startChild(t, nil, "--data", dir, "--listen", b.addr)
-		if said := b.said(); !skipRepair && !strings.Contains(said, "not ended cleanly") {
+		if said := b.awaitSaid("data in"); !skipRepair && !strings.Contains(said, "not ended cleanly") {
 			t.Errorf("nothing said of the kill:\n%s", said)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"strings"
@@ -48,6 +49,7 @@ type child struct {
 	addr string
 
 	mu     sync.Mutex
+	more   *sync.Cond
 	stderr bytes.Buffer
 	once   sync.Once
 	err    error
@@ -56,7 +58,25 @@ type child struct {
 func (c *child) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	defer c.more.Broadcast()
 	return c.stderr.Write(p)
+}
+
+// awaitSaid returns all that was said when a line of it is there: the last one
+// of a start is "data in".
+func (c *child) awaitSaid(want string) string {
+	c.t.Helper()
+	ctx := withPatience(c.t)
+	defer context.AfterFunc(ctx, func() { c.mu.Lock(); c.more.Broadcast(); c.mu.Unlock() })()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for !strings.Contains(c.stderr.String(), want) {
+		if ctx.Err() != nil {
+			c.t.Fatalf("%q is not in:\n%s", want, c.stderr.String())
+		}
+		c.more.Wait()
+	}
+	return c.stderr.String()
 }
 
 func (c *child) said() string {
@@ -68,8 +88,22 @@ func (c *child) said() string {
 // startChild waits until the broker listens. The child ends with the test.
 func startChild(t testing.TB, env []string, args ...string) *child {
 	t.Helper()
-	c := &child{t: t, cmd: exec.Command(os.Args[0], args...)}
+	c, out := spawnChild(t, env, args...)
+	line, err := bufio.NewReader(out).ReadString('\n')
+	addr, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
+	if err != nil || !ok {
+		c.kill()
+		t.Fatalf("the broker did not start: %q, %v\n%s", line, err, c.said())
+	}
+	c.addr = addr
+	return c
+}
+
+func spawnChild(t testing.TB, env []string, args ...string) (c *child, stdout io.Reader) {
+	t.Helper()
+	c = &child{t: t, cmd: exec.Command(os.Args[0], args...)}
 	c.cmd.Env = append(append(os.Environ(), childEnv+"=1"), env...)
+	c.more = sync.NewCond(&c.mu)
 	c.cmd.Stderr = c
 	out, err := c.cmd.StdoutPipe()
 	if err != nil {
@@ -79,14 +113,7 @@ func startChild(t testing.TB, env []string, args ...string) *child {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.kill)
-	line, err := bufio.NewReader(out).ReadString('\n')
-	addr, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on ")
-	if err != nil || !ok {
-		c.kill()
-		t.Fatalf("the broker did not start: %q, %v\n%s", line, err, c.said())
-	}
-	c.addr = addr
-	return c
+	return c, out
 }
 
 func (c *child) kill() {

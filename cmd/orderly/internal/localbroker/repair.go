@@ -151,9 +151,13 @@ func (r *repair) producers() error {
 
 // summary is one line for a person.
 func (r *repair) summary(took time.Duration) string {
+	producers := make(map[int64]bool)
+	for _, w := range r.windows {
+		producers[w.PID] = true
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "checked %d batches of %d partitions in %s: %s can go on where they were", r.batches, len(r.dir.partitions),
-		took.Round(time.Millisecond), count(len(r.windows), "producer", "producers"))
+		took.Round(time.Millisecond), count(len(producers), "producer", "producers"))
 	if r.torn > 0 {
 		fmt.Fprintf(&b, "; %s that ended in the middle of a write (never acknowledged) cut to the last whole entry", count(r.torn, "file", "files"))
 	}

@@ -157,7 +157,7 @@ func TestTornEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	appendTo(t, seg.path, whole[:len(whole)/2])
+	appendTo(t, seg.path, whole[:batchPrefix+50]) // of its first batch
 	appendTo(t, filepath.Join(image, groupsName), []byte{50, 0, 0, 0, 1, 2, 3, 4, 1, 0, '{'})
 	appendTo(t, filepath.Join(image, pidsName), []byte{50, 0, 0, 0, 1, 2, 3})
 	if err := os.Truncate(seg.indexPath(), 7); err != nil {
@@ -165,7 +165,7 @@ func TestTornEnds(t *testing.T) {
 	}
 
 	again, said := mustOpen(t, image)
-	for _, want := range []string{"not ended cleanly", "3 files that ended in the middle of a write", "1 index written anew", "6 producers"} {
+	for _, want := range []string{"not ended cleanly", "3 files that ended in the middle of a write", "1 index written anew", "3 producers"} {
 		if !strings.Contains(said.String(), want) {
 			t.Errorf("%q is not in:\n%s", want, said)
 		}

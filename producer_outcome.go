@@ -1,0 +1,92 @@
+package orderly
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync/atomic"
+	"time"
+
+	"github.com/orderly-go/orderly/internal/produce"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// wire watches the client's requests, to tell a record that was surely not
+// written from one that may have been. The client's error alone does not say it:
+// a batch can be answered with an error although an earlier try, which was never
+// answered, has written it.
+type wire struct {
+	cut      atomic.Int64 // connections that ended, and produce requests without an answer
+	backoffs atomic.Int64 // waits before something is tried again
+	backoff  func(int) time.Duration
+	refused  atomic.Pointer[error] // the last connection that could not be made; nil after one that could
+}
+
+// wireMark is what was counted when a run was handed over.
+type wireMark struct{ cut, backoffs int64 }
+
+func (w *wire) mark() wireMark { return wireMark{w.cut.Load(), w.backoffs.Load()} }
+
+// OnBrokerE2E counts produce requests that were sent and not answered.
+func (w *wire) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
+	if key == int16(kmsg.Produce) && e.BytesWritten > 0 && (e.WriteErr != nil || e.ReadErr != nil) {
+		w.cut.Add(1)
+	}
+}
+
+// OnBrokerConnect keeps why no broker can be reached, to name it.
+func (w *wire) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	switch {
+	case err == nil:
+		w.refused.Store(nil)
+	case !errors.Is(err, context.Canceled):
+		w.refused.Store(&err)
+	}
+}
+
+// OnBrokerDisconnect counts connections: of several requests under way on one,
+// only the first is told to OnBrokerE2E.
+func (w *wire) OnBrokerDisconnect(kgo.BrokerMetadata, net.Conn) { w.cut.Add(1) }
+
+// retryBackoff is the client's backoff, counted: an answer that leaves the outcome
+// open (timed out, or too few replicas after the append) is followed by one.
+func (w *wire) retryBackoff(tries int) time.Duration {
+	w.backoffs.Add(1)
+	return w.backoff(tries)
+}
+
+// rejections are answers by which a broker refuses a batch before it appends
+// anything of it.
+var rejections = []error{
+	kerr.MessageTooLarge, kerr.RecordListTooLarge, kerr.InvalidRecord, kerr.InvalidTimestamp, kerr.CorruptMessage,
+	kerr.UnsupportedForMessageFormat, kerr.UnsupportedCompressionType, kerr.InvalidRequiredAcks, kerr.PolicyViolation,
+	kerr.InvalidTopicException, kerr.TopicAuthorizationFailed, kerr.ClusterAuthorizationFailed, kerr.SaslAuthenticationFailed,
+}
+
+// outcome says what is known of a record that the client has failed since mark.
+//
+// Not written is said of two kinds only. A run that we gave up ourselves: the
+// client then fails what was never sent, or whose last answer was that it is not
+// written, and keeps all else until it knows. And a batch that was rejected. Both
+// only when no connection was cut since, and a rejection only when nothing had to
+// be tried again: an earlier try may have been written. Anything else, an unknown
+// server error above all, may have been written.
+func (w *wire) outcome(err error, since wireMark) produce.Outcome {
+	now := w.mark()
+	if now.cut != since.cut {
+		return produce.MaybeWritten
+	}
+	if errors.Is(err, context.Canceled) {
+		return produce.NotWritten
+	}
+	if now.backoffs == since.backoffs {
+		for _, r := range rejections {
+			if errors.Is(err, r) {
+				return produce.NotWritten
+			}
+		}
+	}
+	return produce.MaybeWritten
+}

@@ -1,0 +1,397 @@
+package orderly
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/orderly-go/orderly/internal/produce"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// A sender is one partition: its records in order, and one goroutine while there
+// are any, which hands over runs, waits for their results and tells callers.
+type sender struct {
+	p         *Producer
+	t         *topic
+	partition int32
+	wake      chan struct{} // something is to be told, or need not linger
+	run       atomic.Pointer[run]
+
+	mu      sync.Mutex
+	part    produce.Partition
+	numbers *numbering
+	working bool
+	free    *outgoing // to be used again
+	frees   int
+}
+
+func newSender(p *Producer, t *topic, partition int32) *sender {
+	return &sender{p: p, t: t, partition: partition, wake: make(chan struct{}, 1), numbers: p.writer.forPartition()}
+}
+
+// keepFree is how many records of a partition are kept to be used again.
+const keepFree = 4096
+
+// add takes a record in; one with a cause has failed already.
+func (s *sender) add(rec *kgo.Record, done func(*kgo.Record, error), size int64, wire int, due time.Duration, cause error) {
+	s.mu.Lock()
+	if s.partition < 0 && s.t.loaded.Load() {
+		// The topic was found in the meantime; closed keys have gone over.
+		s.mu.Unlock()
+		s.t.senderOf(s.p, rec).add(rec, done, size, wire, due, cause)
+		return
+	}
+	o := s.free
+	if o == nil {
+		o = new(outgoing)
+	} else {
+		s.free, o.next = o.next, nil
+		s.frees--
+	}
+	rec.Partition = s.partition
+	if cause == nil && s.numbers != nil && s.part.Why(rec.Key) == nil {
+		cause = s.numbers.stamp(rec)
+	}
+	o.src, o.done, o.rec = rec, done, *rec
+	o.Item = produce.Item{Key: rec.Key, Size: size, Wire: wire, Due: due, Payload: o}
+	if cause != nil {
+		s.part.Reject(&o.Item, cause)
+		s.p.cfg.Logger.Error("orderly: a record was refused; its key is closed", "topic", s.t.name, "partition", s.partition,
+			"key", string(rec.Key), "error", cause)
+	} else {
+		s.part.Add(&o.Item)
+	}
+	start := !s.working
+	s.working = true
+	poke := !start && (s.part.Told() || s.p.cfg.Linger > 0 && s.full())
+	s.mu.Unlock()
+	if start {
+		s.p.running.Go(s.work)
+	} else if poke {
+		s.poke()
+	}
+}
+
+// refuse tells a caller that a record is not taken in; its key stays as it is.
+func (s *sender) refuse(rec *kgo.Record, done func(*kgo.Record, error), size int64, cause error) {
+	o := &outgoing{src: rec, done: done, rec: *rec}
+	o.Item = produce.Item{Key: rec.Key, Size: size, Payload: o}
+	s.mu.Lock()
+	s.part.Refuse(&o.Item, cause)
+	s.mu.Unlock()
+	s.start()
+}
+
+// full reports that a batch's worth waits. Called with the lock held.
+func (s *sender) full() bool {
+	_, wire := s.part.Queued()
+	return wire >= s.t.limit
+}
+
+func (s *sender) poke() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// start sees to it that what was decided from outside is told.
+func (s *sender) start() {
+	s.mu.Lock()
+	start := !s.working && !s.part.Idle()
+	s.working = s.working || start
+	s.mu.Unlock()
+	if start {
+		s.p.running.Go(s.work)
+	} else {
+		s.poke()
+	}
+}
+
+// work is the sender's goroutine.
+func (s *sender) work() {
+	s.linger()
+	for {
+		s.mu.Lock()
+		s.expire()
+		most := maxRun
+		if s.run.Load() == nil {
+			// The client does not know the topic perhaps; then it does not ask
+			// for a partition at once.
+			most = 1
+		}
+		items := s.part.Take(most, s.t.limit-batchOverhead)
+		out := s.part.Out()
+		if items == nil && out == nil {
+			s.working = false
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock()
+		s.tell(out)
+		if items != nil {
+			s.send(items)
+		}
+	}
+}
+
+// maxRun bounds a run's records, so that what it holds in memory is bounded when
+// they are tiny.
+const maxRun = 1 << 14
+
+// linger waits for more records, when the partition was idle.
+func (s *sender) linger() {
+	if s.p.cfg.Linger == 0 || s.p.hurry.Load() > 0 {
+		return
+	}
+	timer := time.NewTimer(s.p.cfg.Linger)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			return
+		case <-s.p.closing:
+			return
+		case <-s.wake:
+			s.mu.Lock()
+			enough := s.full() || s.p.hurry.Load() > 0
+			out := s.part.Out()
+			s.mu.Unlock()
+			s.tell(out)
+			if enough {
+				return
+			}
+		}
+	}
+}
+
+// send hands a run over and returns when the client has answered all of it. A run
+// that is not answered by its deadline has failed with an unknown outcome, and
+// still keeps the partition closed to others: the client will write it when it
+// can.
+func (s *sender) send(items []*produce.Item) {
+	p := s.p
+	mark := p.wire.mark()
+	r := newRun(p.runs, items)
+	defer r.cancel()
+	s.run.Store(r)
+	r.feed(p.cl)
+
+	// Before the deadline the client gets time to fail what it surely has not
+	// sent: the rest may have been written.
+	now, due := p.now(), items[0].Due
+	giveUp := due - min((due-now)/4, 5*time.Second)
+	timer := time.NewTimer(giveUp - now)
+	defer timer.Stop()
+	var given, decided bool
+	abort := p.abort
+	for {
+		select {
+		case <-r.done:
+			s.finish(r, mark, decided)
+			return
+		case <-s.wake:
+			s.mu.Lock()
+			out := s.part.Out()
+			s.mu.Unlock()
+			s.tell(out)
+		case <-abort:
+			abort = nil
+			due = min(due, p.now()+closeGrace)
+			giveUp = min(giveUp, p.now())
+			timer.Reset(0)
+		case <-timer.C:
+			now := p.now()
+			if now >= giveUp && !given {
+				given = true
+				r.cancel()
+				// The client looks at what it holds when it has new metadata, or
+				// knows that there is none.
+				p.cl.ForceMetadataRefresh()
+			}
+			if now >= due && !decided {
+				decided = true
+				s.decideUnknown(r)
+			}
+			next := due
+			s.mu.Lock()
+			if decided {
+				s.expire()
+				next = now + p.cfg.DeliveryTimeout
+				if d, ok := s.part.Due(); ok {
+					next = d
+				}
+			}
+			out := s.part.Out()
+			s.mu.Unlock()
+			s.tell(out)
+			timer.Reset(max(next-now, time.Millisecond))
+		}
+	}
+}
+
+// closeGrace is how long Close waits, past its deadline, for the client to fail
+// what was surely not sent.
+const closeGrace = 250 * time.Millisecond
+
+// finish decides a run whose results are all in.
+func (s *sender) finish(r *run, mark wireMark, decided bool) {
+	p := s.p
+	admitted, failed := r.results()
+	if decided {
+		p.cfg.Logger.Warn("orderly: the outcome of records came after they had failed; the partition goes on", "topic", s.t.name,
+			"partition", s.partition, "records", admitted, "written", !failed)
+	}
+	cause := map[error]error{}
+	if failed && !decided {
+		for _, it := range r.items[:admitted] {
+			if err := it.Payload.(*outgoing).err; err != nil && cause[err] == nil {
+				cause[err] = p.cause(s.t, err)
+			}
+		}
+	}
+	s.mu.Lock()
+	switch {
+	case decided:
+	case !failed:
+		s.part.Return(admitted)
+		s.part.Written()
+	default:
+		s.part.Return(admitted)
+		s.part.Finish(func(it *produce.Item) (produce.Outcome, error) {
+			o := it.Payload.(*outgoing)
+			if o.err == nil {
+				return produce.Written, nil
+			}
+			outcome := p.wire.outcome(o.err, mark)
+			if r.ctx.Err() != nil && errors.Is(o.err, context.Canceled) {
+				return outcome, s.gaveUp(outcome != produce.NotWritten)
+			}
+			return outcome, cause[o.err]
+		})
+	}
+	s.part.Release()
+	out := s.part.Out()
+	s.mu.Unlock()
+	if failed && !decided {
+		s.logClosed(out)
+	}
+	s.tell(out)
+	if admitted == 0 && !failed {
+		// The client knows less of the topic than we do; it learns.
+		p.cl.ForceMetadataRefresh()
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-p.runs.Done():
+		}
+	}
+}
+
+// decideUnknown fails a run whose deadline has passed without an answer.
+func (s *sender) decideUnknown(r *run) {
+	s.mu.Lock()
+	if r.shut.Load() {
+		s.part.Return(int(r.cut.Load()))
+	}
+	s.part.Finish(func(*produce.Item) (produce.Outcome, error) { return produce.MaybeWritten, s.gaveUp(true) })
+	out := s.part.Out()
+	s.mu.Unlock()
+	s.logClosed(out)
+	s.tell(out)
+}
+
+// gaveUp is the cause of a failure that is our own decision.
+func (s *sender) gaveUp(sent bool) error {
+	select {
+	case <-s.p.abort:
+		return ErrProducerClosed
+	default:
+		return s.p.errDelivery(sent)
+	}
+}
+
+// expire fails records that were not handed over in time. Called with the lock
+// held.
+func (s *sender) expire() {
+	if n := s.part.Expire(s.p.now(), s.p.errDelivery(false)); n > 0 {
+		s.p.cfg.Logger.Error("orderly: records were not sent within DeliveryTimeout; their keys are closed", "topic", s.t.name,
+			"partition", s.partition, "records", n)
+	}
+}
+
+func (s *sender) logClosed(out []*produce.Item) {
+	keys := map[*produce.Closed]bool{}
+	var first *produce.Closed
+	for _, it := range out {
+		if it.Why != nil {
+			keys[it.Why] = true
+			if first == nil {
+				first = it.Why
+			}
+		}
+	}
+	if first != nil {
+		s.p.cfg.Logger.Error("orderly: records failed; their keys are closed until Clear", "topic", s.t.name, "partition", s.partition,
+			"keys", len(keys), "first_key", string(first.Key), "error", first.Cause)
+	}
+}
+
+// tell calls the callers' functions, in order, and gives the room back.
+func (s *sender) tell(out []*produce.Item) {
+	const several = 256
+	var again *outgoing
+	for len(out) > 0 {
+		some := out[:min(len(out), several)]
+		out = out[len(some):]
+		var bytes int64
+		for _, it := range some {
+			bytes += it.Size
+			o := it.Payload.(*outgoing)
+			if it.Outcome != produce.Written {
+				s.p.noteUnsent(s, it)
+				o.done(o.src, s.failure(it))
+				continue
+			}
+			src, done := o.src, o.done
+			src.Offset, src.Timestamp, src.Attrs = o.rec.Offset, o.rec.Timestamp, o.rec.Attrs
+			src.ProducerID, src.ProducerEpoch, src.LeaderEpoch = o.rec.ProducerID, o.rec.ProducerEpoch, o.rec.LeaderEpoch
+			// The client and we are done with it.
+			*o = outgoing{next: again}
+			again = o
+			done(src, nil)
+		}
+		s.p.budget.Release(len(some), bytes)
+	}
+	if again == nil {
+		return
+	}
+	s.mu.Lock()
+	for again != nil && s.frees < keepFree {
+		o := again
+		again = o.next
+		o.next, s.free = s.free, o
+		s.frees++
+	}
+	s.mu.Unlock()
+}
+
+// failure is the error of a record that was not acknowledged.
+func (s *sender) failure(it *produce.Item) error {
+	outcome := ErrNotWritten
+	if it.Outcome == produce.MaybeWritten {
+		outcome = ErrMaybeWritten
+	}
+	if it.Why == nil {
+		return &failure{outcome, it.Err}
+	}
+	return s.keyClosed(it.Why, outcome, it.Why.First != it, it.Err)
+}
+
+func (s *sender) keyClosed(c *produce.Closed, outcome error, refused bool, cause error) *KeyClosedError {
+	src := c.First.Payload.(*outgoing)
+	return &KeyClosedError{Topic: s.t.name, Partition: s.partition, Key: clone(c.Key), First: src.src, Refused: refused,
+		Outcome: outcome, Err: cause, first: describe(&src.rec)}
+}

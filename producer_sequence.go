@@ -1,0 +1,207 @@
+package orderly
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"sync/atomic"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/orderly-go/orderly/internal/produce"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Names of the sequence headers. Their encodings and what they promise stand in
+// docs/sequence-headers.md; programs in other languages read them.
+const (
+	HeaderWriter = "orderly-writer" // UTF-8 text
+	HeaderEpoch  = "orderly-epoch"  // 8 bytes, big-endian
+	HeaderSeq    = "orderly-seq"    // 8 bytes, big-endian
+)
+
+// badWriter says what is wrong with a writer id.
+func badWriter(id string) string {
+	switch {
+	case len(id) == 0 || len(id) > 64:
+		return "has to be 1 to 64 bytes long"
+	case !utf8.ValidString(id):
+		return "is not valid UTF-8"
+	}
+	for _, r := range id {
+		if unicode.IsControl(r) {
+			return "has control characters"
+		}
+	}
+	return ""
+}
+
+func randomWriter() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
+}
+
+// numberOf reads the number in a record's headers.
+func numberOf(r *kgo.Record) (uint64, bool) {
+	for _, h := range r.Headers {
+		if h.Key == HeaderSeq && len(h.Value) == 8 {
+			return binary.BigEndian.Uint64(h.Value), true
+		}
+	}
+	return 0, false
+}
+
+// A writer numbers the records of a producer.
+type writer struct {
+	cfg   SequenceHeaders
+	id    []byte
+	epoch atomic.Int64 // last one given, without NextEpoch
+	wire  int          // bytes that the headers add to a record, at most
+}
+
+func newWriter(cfg SequenceHeaders) *writer {
+	if !cfg.Enabled {
+		return nil
+	}
+	if cfg.Writer == "" {
+		cfg.Writer = randomWriter()
+	}
+	orDefault(&cfg.Epoch, 1)
+	w := &writer{cfg: cfg, id: []byte(cfg.Writer)}
+	for _, h := range w.headers(1, 1) {
+		w.wire += headerBytes(h)
+	}
+	return w
+}
+
+func (w *writer) headers(epoch int64, number uint64) []kgo.RecordHeader {
+	b := make([]byte, 16)
+	binary.BigEndian.PutUint64(b[:8], uint64(epoch))
+	binary.BigEndian.PutUint64(b[8:], number)
+	return []kgo.RecordHeader{
+		{Key: HeaderWriter, Value: w.id},
+		{Key: HeaderEpoch, Value: b[:8:8]},
+		{Key: HeaderSeq, Value: b[8:]},
+	}
+}
+
+// next returns an epoch that no partition of this writer has had.
+func (w *writer) next() (int64, error) {
+	if w.cfg.NextEpoch == nil {
+		return w.epoch.Add(1), nil
+	}
+	e, err := w.cfg.NextEpoch()
+	if err != nil {
+		return 0, fmt.Errorf("Sequence.NextEpoch: %w", err)
+	}
+	for {
+		last := w.epoch.Load()
+		if e <= last {
+			return 0, fmt.Errorf("Sequence.NextEpoch returned %d after %d: each epoch must be higher than all before it, and at least 1", e, last)
+		}
+		if w.epoch.CompareAndSwap(last, e) {
+			return e, nil
+		}
+	}
+}
+
+// A numbering is the writer's state for one partition. Each partition has epochs
+// of its own: so a number found in a record that is sent again can be told from
+// one that the same record got in another topic, whose counts are others.
+type numbering struct {
+	w       *writer
+	epochs  []int64 // of this partition; the last one counts
+	numbers *produce.Numbers
+}
+
+func (w *writer) forPartition() *numbering {
+	if w == nil {
+		return nil
+	}
+	return &numbering{w: w, numbers: produce.NewNumbers(w.cfg.Keys)}
+}
+
+// stamp puts the headers into a record: new ones, or those that it has already
+// when it is sent again.
+func (n *numbering) stamp(r *kgo.Record) error {
+	if n == nil {
+		return nil
+	}
+	if n.w.cfg.Number != nil {
+		number, err := n.w.cfg.Number(r)
+		switch {
+		case err != nil:
+			return fmt.Errorf("Sequence.Number: %w", err)
+		case number < 1:
+			return fmt.Errorf("Sequence.Number returned %d: numbers are 1 and up", number)
+		}
+		n.set(r, n.w.cfg.Epoch, uint64(number))
+		return nil
+	}
+	if epoch, ok := n.w.read(r); ok && slices.Contains(n.epochs, epoch) {
+		return nil // given by this partition: no other record has it
+	}
+	if len(n.epochs) == 0 {
+		if err := n.raise(); err != nil {
+			return err
+		}
+	}
+	number, ok := n.numbers.Next(r.Key)
+	if !ok {
+		if err := n.raise(); err != nil {
+			return err
+		}
+		if number, ok = n.numbers.Next(r.Key); !ok {
+			return errors.New("the table of numbers has no room for a key")
+		}
+	}
+	n.set(r, n.epochs[len(n.epochs)-1], number)
+	return nil
+}
+
+func (n *numbering) raise() error {
+	e, err := n.w.next()
+	if err != nil {
+		return err
+	}
+	n.epochs = append(n.epochs, e)
+	n.numbers.Reset()
+	return nil
+}
+
+// read returns the epoch under which this writer numbered the record.
+func (w *writer) read(r *kgo.Record) (epoch int64, ok bool) {
+	if len(r.Headers) < 3 {
+		return 0, false
+	}
+	var ours, numbered bool
+	for _, h := range r.Headers {
+		switch h.Key {
+		case HeaderWriter:
+			ours = string(h.Value) == string(w.id)
+		case HeaderEpoch:
+			if len(h.Value) == 8 {
+				epoch = int64(binary.BigEndian.Uint64(h.Value))
+			}
+		case HeaderSeq:
+			numbered = len(h.Value) == 8
+		}
+	}
+	return epoch, ours && numbered && epoch > 0
+}
+
+// set replaces the sequence headers, also those of another writer whose record
+// this one was. The slice is a new one: the caller's may be shared.
+func (n *numbering) set(r *kgo.Record, epoch int64, number uint64) {
+	hs := make([]kgo.RecordHeader, 0, len(r.Headers)+3)
+	for _, h := range r.Headers {
+		if h.Key != HeaderWriter && h.Key != HeaderEpoch && h.Key != HeaderSeq {
+			hs = append(hs, h)
+		}
+	}
+	r.Headers = append(hs, n.w.headers(epoch, number)...)
+}
