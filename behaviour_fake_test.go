@@ -52,7 +52,7 @@ func TestOffsetGapsOfCompaction(t *testing.T) {
 	var got seen[string]
 	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Handler: values(&got)})
 	m := g.Start()
-	committed(t, b, m, topic, 0, b.End(topic, 0))
+	caughtUp(t, b, m, topic, 0)
 	if n := got.len(); n >= 200 || n < 5 {
 		t.Errorf("%d records: the log was not compacted", n)
 	}
@@ -159,7 +159,7 @@ func TestCommitRefused(t *testing.T) {
 			b.Produce(topic, keyed(5, names("k", 10)...)...)
 			g.WaitDone()
 			for p := range int32(2) {
-				committed(t, b, m, topic, p, b.End(topic, p))
+				caughtUp(t, b, m, topic, p)
 			}
 			c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: e, Count: 2})
 			b.Produce(topic, keyed(5, names("k", 10)...)...)
@@ -167,7 +167,7 @@ func TestCommitRefused(t *testing.T) {
 			b.Produce(topic, keyed(5, names("k", 10)...)...)
 			g.WaitDone()
 			for p := range int32(2) {
-				committed(t, b, m, topic, p, b.End(topic, p))
+				caughtUp(t, b, m, topic, p)
 			}
 			if r := refused.get()[0]; !errors.Is(r.Err, e) {
 				t.Errorf("%+v", r)

@@ -270,3 +270,25 @@ func TestFencingTokens(t *testing.T) {
 	}
 	g.RequireComplete(t)
 }
+
+// The new owner reads a partition at once, also when it waits for records of
+// others at that moment.
+func TestTakenOverPartitionIsReadAtOnce(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 2)
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Handler: nothing})
+	first, second := g.Start(), g.Start()
+	b.Eventually("a partition each", func() bool { return g.Owner(topic, 0) != g.Owner(topic, 1) })
+	stopAll(t, first)
+	b.Eventually("both at one", func() bool { return g.Owner(topic, 0) == second && g.Owner(topic, 1) == second })
+	began := time.Now()
+	for p := range int32(2) {
+		b.Produce(topic, orderlytest.Msg("k", "1").Partition(p), orderlytest.Msg("k", "2").Partition(p))
+		g.WaitDone()
+	}
+	if d := time.Since(began); d > 3*time.Second {
+		t.Errorf("the records were handled after %s", d)
+	}
+	g.RequireComplete(t)
+}

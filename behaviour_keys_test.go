@@ -146,7 +146,7 @@ func TestSeveralTopics(t *testing.T) {
 		return n == 6
 	})
 	for _, topic := range []string{one, two, three} {
-		committed(t, b, g.Owner(topic, 0), topic, 0, b.End(topic, 0))
+		caughtUp(t, b, g.Owner(topic, 0), topic, 0)
 	}
 }
 

@@ -64,7 +64,7 @@ func TestOffsetGapsNeverStall(t *testing.T) {
 	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Handler: values(&got)})
 	m := g.Start()
 	g.WaitDone()
-	committed(t, b, m, topic, 0, b.End(topic, 0))
+	caughtUp(t, b, m, topic, 0)
 	g.RequireComplete(t)
 	if s := fmt.Sprint(got.get()); s != "[0 1 2 3]" {
 		t.Errorf("read committed: %s", s)
@@ -74,7 +74,7 @@ func TestOffsetGapsNeverStall(t *testing.T) {
 	var all seen[string]
 	u := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Handler: values(&all), ReadUncommitted: true})
 	n := u.Start()
-	committed(t, b, n, topic, 0, b.End(topic, 0))
+	caughtUp(t, b, n, topic, 0)
 	if s := fmt.Sprint(all.get()); s != "[0 1 x y z 2 3 x y]" {
 		t.Errorf("read uncommitted: %s", s)
 	}
@@ -95,7 +95,7 @@ func TestOffsetGapsAcrossARestart(t *testing.T) {
 			transaction(t, b, topic, kgo.TryCommit, fmt.Sprint(want))
 			want++
 		}
-		committed(t, b, m, topic, 0, b.End(topic, 0))
+		caughtUp(t, b, m, topic, 0)
 		stopAll(t, m)
 	}
 	if s := fmt.Sprint(got.get()); s != "[0 1 2 3 4 5]" {
@@ -127,7 +127,7 @@ func TestStart(t *testing.T) {
 		m := g.Start()
 		g.Owner(topic, 0)
 		b.Produce(topic, orderlytest.Msg("k", "end").Timestamp(base.Add(10*time.Minute)))
-		committed(t, b, m, topic, 0, b.End(topic, 0))
+		caughtUp(t, b, m, topic, 0)
 		if s := fmt.Sprint(got.get()); s != c.want {
 			t.Errorf("%s: %s, want %s", c.name, s, c.want)
 		}

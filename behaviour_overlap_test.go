@@ -95,7 +95,7 @@ func invariant(t *testing.T, scope orderly.Scope) {
 		if g.Owner(topic, p) == dead {
 			t.Error("the dead own a partition")
 		}
-		committed(t, b, g.Owner(topic, p), topic, p, b.End(topic, p))
+		caughtUp(t, b, g.Owner(topic, p), topic, p)
 	}
 }
 

@@ -110,6 +110,16 @@ func committed(t *testing.T, b *orderlytest.Broker, m *orderlytest.Member, topic
 	})
 }
 
+// caughtUp waits until the member has committed the end of the log. A transaction
+// may end a moment after its producer was told so: the end is asked for each time.
+func caughtUp(t *testing.T, b *orderlytest.Broker, m *orderlytest.Member, topic string, partition int32) {
+	t.Helper()
+	b.Eventually(fmt.Sprintf("commit of the end of %s/%d", topic, partition), func() bool {
+		p, ok := stateOf(m, topic, partition)
+		return ok && p.Committed == b.End(topic, partition)
+	})
+}
+
 // eventually is Broker.Eventually for tests that have no broker.
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()

@@ -34,11 +34,12 @@ type Producer struct {
 	budget *produce.Budget
 	begin  time.Time
 
-	mu      sync.Mutex
-	topics  atomic.Pointer[map[string]*topic]
-	watched sync.Once
-	reason  atomic.Pointer[error] // why it was stopped
-	hurry   atomic.Int32          // Flush and ProduceSync: do not linger
+	mu        sync.Mutex
+	topics    atomic.Pointer[map[string]*topic]
+	lastTopic atomic.Pointer[topic]
+	watched   sync.Once
+	reason    atomic.Pointer[error] // why it was stopped
+	hurry     atomic.Int32          // Flush and ProduceSync: do not linger
 
 	ctx     context.Context // of look-ups
 	cancel  context.CancelFunc
@@ -160,8 +161,9 @@ func (p *Producer) now() time.Duration { return time.Since(p.begin) }
 // the topic is known: for as long as ctx, DeliveryTimeout and StartTimeout allow.
 // A record that is not taken in for that has failed, and closes its key.
 //
-// The record's fields must not be changed before done was called, and its key,
-// value and headers not as long as its outcome is unknown (ErrMaybeWritten).
+// The record is the producer's until done was called with it. When its outcome is
+// unknown (ErrMaybeWritten) done is called with a copy, and the record itself stays
+// the producer's: send the copy again. Its key, value and headers are shared.
 func (p *Producer) Produce(ctx context.Context, rec *kgo.Record, done func(*kgo.Record, error)) {
 	if done == nil {
 		done = func(*kgo.Record, error) {}
@@ -175,7 +177,7 @@ func (p *Producer) Produce(ctx context.Context, rec *kgo.Record, done func(*kgo.
 
 	t := p.topic(rec.Topic)
 	if err := p.refusal(rec); err != nil {
-		p.budget.Force(size)
+		p.budget.Force(int64(size))
 		s := t.limbo
 		if t.loaded.Load() {
 			s = t.senderOf(p, rec)
@@ -190,8 +192,8 @@ func (p *Producer) Produce(ctx context.Context, rec *kgo.Record, done func(*kgo.
 	} else if rec.Context != nil && rec.Context.Done() != nil {
 		rec.Context = context.WithoutCancel(rec.Context)
 	}
-	if !p.budget.Acquire(ctx, p.closing, size) {
-		p.budget.Force(size)
+	if !p.budget.Acquire(ctx, p.closing, int64(size)) {
+		p.budget.Force(int64(size))
 		p.fail(t, rec, done, size, due, p.waitError(ctx, "for room in the buffer"))
 		return
 	}
@@ -212,8 +214,9 @@ func (p *Producer) Produce(ctx context.Context, rec *kgo.Record, done func(*kgo.
 	var cause error
 	if wire+batchOverhead > t.limit {
 		cause = tooLarge(wire+batchOverhead, t.limit)
+		wire = 0
 	}
-	t.senderOf(p, rec).add(rec, done, size, wire+inBatchExtra, due, cause)
+	t.senderOf(p, rec).add(rec, done, size, int32(wire+inBatchExtra), due, cause)
 }
 
 func tooLarge(bytes, limit int) error {
@@ -222,12 +225,12 @@ func tooLarge(bytes, limit int) error {
 }
 
 // bufferBytes is what a record counts against Buffer.Bytes.
-func bufferBytes(r *kgo.Record) int64 {
-	n := int64(len(r.Key)+len(r.Value)) + 256
+func bufferBytes(r *kgo.Record) int32 {
+	n := len(r.Key) + len(r.Value) + 256
 	for _, h := range r.Headers {
-		n += int64(len(h.Key)+len(h.Value)) + 48
+		n += len(h.Key) + len(h.Value) + 48
 	}
-	return n
+	return int32(min(n, math.MaxInt32))
 }
 
 // refusal says why a record is not taken in at all. It closes no key: there is
@@ -261,7 +264,7 @@ func (p *Producer) waitError(ctx context.Context, what string) error {
 }
 
 // fail closes the key of a record that did not get to its partition.
-func (p *Producer) fail(t *topic, rec *kgo.Record, done func(*kgo.Record, error), size int64, due time.Duration, cause error) {
+func (p *Producer) fail(t *topic, rec *kgo.Record, done func(*kgo.Record, error), size int32, due time.Duration, cause error) {
 	s := t.limbo
 	if t.loaded.Load() {
 		s = t.senderOf(p, rec)

@@ -2,21 +2,19 @@ package orderly
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 
 	"github.com/orderly-go/orderly/internal/produce"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// An outgoing is one record on its way. The client gets a copy: it may still hold
-// it when the caller was told that its outcome is unknown, and has the record back.
+// An outgoing is one record on its way.
 type outgoing struct {
 	produce.Item
-	rec  kgo.Record
-	src  *kgo.Record
-	done func(*kgo.Record, error)
-	err  error // the client's
-	next *outgoing
+	src     *kgo.Record
+	done    func(*kgo.Record, error)
+	context context.Context // of the record; the client puts the run's where there is none
 }
 
 // A run is what was taken from a partition's queue at a time. All of it goes into
@@ -31,110 +29,113 @@ type run struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
-	opened atomic.Bool  // the batch was begun
-	shut   atomic.Bool  // no more of this run
-	fed    atomic.Int32 // records given to the client
-	seen   atomic.Int32 // of these, those for which it asked for a partition
-	cut    atomic.Int32 // records before the one that was refused
+	shut    atomic.Bool // no more of this run
+	opened  bool        // the batch was begun
+	fed     int         // records given to the client
+	seen    int         // of these, those for which it asked for a partition
+	cut     int         // records before the one that was refused
+	mu      sync.Mutex
+	failed  []failed
+	scanned int // items, for failed
 
-	scan    int          // of the promises
-	failed  atomic.Int32 // records that the client failed or was told to leave
-	pending atomic.Int32
+	_       [64]byte     // what follows is written by the client's goroutine
+	pending atomic.Int32 // results to come
 	done    chan struct{}
+}
+
+type failed struct {
+	i   int
+	err error
 }
 
 func newRun(ctx context.Context, items []*produce.Item) *run {
 	r := &run{items: items, done: make(chan struct{})}
 	r.ctx, r.cancel = context.WithCancel(ctx)
+	r.pending.Store(int32(len(items)))
 	return r
 }
 
 // feed gives the records to the client, as long as it takes them.
 func (r *run) feed(cl *kgo.Client) {
-	r.pending.Store(1)
+	promise := r.promise
 	last := len(r.items) - 1
 	for _, it := range r.items[:last] {
-		r.pending.Add(1)
-		r.fed.Add(1)
-		cl.Produce(r.ctx, &it.Payload.(*outgoing).rec, r.promise)
+		r.fed++
+		cl.Produce(r.ctx, it.Payload.(*outgoing).src, promise)
 		if r.shut.Load() {
-			break
+			r.answered(len(r.items) - r.fed)
+			return
 		}
 	}
-	if !r.shut.Load() {
-		// With the last one the client is told not to wait for more: of all its
-		// calls only ProduceSync does that for this partition alone.
-		r.pending.Add(1)
-		r.fed.Add(1)
-		rec := &r.items[last].Payload.(*outgoing).rec
-		go func() {
-			res := cl.ProduceSync(r.ctx, rec)
-			r.promise(rec, res[0].Err)
-		}()
-	}
-	r.answered()
+	// With the last one the client is told not to wait for more: of all its calls
+	// only ProduceSync does that for this partition alone.
+	r.fed++
+	rec := r.items[last].Payload.(*outgoing).src
+	go func() { r.promise(rec, cl.ProduceSync(r.ctx, rec)[0].Err) }()
 }
 
-// promise takes a record's result from the client, in the order of the records
-// as far as they were taken in.
+// promise takes a record's result from the client.
 func (r *run) promise(rec *kgo.Record, err error) {
 	if err != nil {
-		for i := range r.items {
-			o := r.items[(r.scan+i)%len(r.items)].Payload.(*outgoing)
-			if &o.rec == rec {
-				o.err = err
-				r.scan = (r.scan + i) % len(r.items)
+		r.mu.Lock()
+		for n := range r.items {
+			i := (r.scanned + n) % len(r.items) // they come in order, but for one
+			if r.items[i].Payload.(*outgoing).src == rec {
+				r.failed = append(r.failed, failed{i, err})
+				r.scanned = i + 1
 				break
 			}
 		}
-		r.failed.Add(1)
+		r.mu.Unlock()
 	}
-	r.answered()
+	r.answered(1)
 }
 
-func (r *run) answered() {
-	if r.pending.Add(-1) == 0 {
+func (r *run) answered(n int) {
+	if r.pending.Add(-int32(n)) == 0 {
 		close(r.done)
 	}
 }
 
-// results returns how many records the client took in, and whether it failed any
-// of them. After done only.
-func (r *run) results() (admitted int, failed bool) {
+// results returns how many records the client took in, and the errors of those
+// that it failed. After done only.
+func (r *run) results() (admitted int, errs map[*produce.Item]error) {
 	admitted = len(r.items)
-	if r.failed.Load() == 0 {
-		return admitted, false
-	}
 	if r.shut.Load() {
-		admitted = int(r.cut.Load())
+		admitted = r.cut
 	}
-	for i, it := range r.items {
-		o := it.Payload.(*outgoing)
-		if i >= admitted {
-			// Left for the next run. The client has put the context of this one in.
-			o.err, o.rec.Context = nil, o.src.Context
-		} else if o.err != nil {
-			failed = true
+	for _, f := range r.failed {
+		if f.i < admitted {
+			if errs == nil {
+				errs = make(map[*produce.Item]error)
+			}
+			errs[r.items[f.i]] = f.err
 		}
 	}
-	return admitted, failed
+	for _, it := range r.items[admitted:] {
+		o := it.Payload.(*outgoing)
+		o.src.Context = o.context // not this run's: they are left for the next
+	}
+	return admitted, errs
 }
 
-// admit says whether the client may take a record in.
+// admit says whether the client may take a record in. It is called while the
+// record is given to the client.
 func (r *run) admit(newBatch bool) bool {
-	switch n := r.fed.Load(); {
-	case r.shut.Load():
-		return false
-	case !newBatch:
-		// One before this that never came so far was failed on its way.
-		if r.seen.Add(1) == n {
+	if !r.shut.Load() {
+		switch {
+		case newBatch && !r.opened:
+			r.opened = true
 			return true
+		case !newBatch:
+			// One before this that never came so far was failed on its way.
+			if r.seen++; r.seen == r.fed {
+				return true
+			}
 		}
-	case r.opened.CompareAndSwap(false, true):
-		return true
+		r.cut = r.fed - 1
+		r.shut.Store(true)
 	}
-	r.cut.Store(r.fed.Load() - 1)
-	r.shut.Store(true)
 	return false
 }
 
@@ -159,13 +160,12 @@ func (tp *topicPlacer) Partition(rec *kgo.Record, n int) int {
 	newBatch := tp.newBatch
 	tp.newBatch = false
 	r := tp.t.senders[rec.Partition].run.Load()
-	if !r.admit(newBatch) {
-		return -1
-	}
 	if int(rec.Partition) >= n {
 		// The client knows an older state of the topic than we do.
-		r.cut.Store(r.fed.Load() - 1)
+		r.cut = r.fed - 1
 		r.shut.Store(true)
+	}
+	if !r.admit(newBatch) {
 		return -1
 	}
 	return int(rec.Partition)

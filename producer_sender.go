@@ -24,19 +24,15 @@ type sender struct {
 	part    produce.Partition
 	numbers *numbering
 	working bool
-	free    *outgoing // to be used again
-	frees   int
+	slab    []outgoing
 }
 
 func newSender(p *Producer, t *topic, partition int32) *sender {
 	return &sender{p: p, t: t, partition: partition, wake: make(chan struct{}, 1), numbers: p.writer.forPartition()}
 }
 
-// keepFree is how many records of a partition are kept to be used again.
-const keepFree = 4096
-
 // add takes a record in; one with a cause has failed already.
-func (s *sender) add(rec *kgo.Record, done func(*kgo.Record, error), size int64, wire int, due time.Duration, cause error) {
+func (s *sender) add(rec *kgo.Record, done func(*kgo.Record, error), size, wire int32, due time.Duration, cause error) {
 	s.mu.Lock()
 	if s.partition < 0 && s.t.loaded.Load() {
 		// The topic was found in the meantime; closed keys have gone over.
@@ -44,19 +40,20 @@ func (s *sender) add(rec *kgo.Record, done func(*kgo.Record, error), size int64,
 		s.t.senderOf(s.p, rec).add(rec, done, size, wire, due, cause)
 		return
 	}
-	o := s.free
-	if o == nil {
-		o = new(outgoing)
-	} else {
-		s.free, o.next = o.next, nil
-		s.frees--
+	if len(s.slab) == 0 {
+		s.slab = make([]outgoing, 64)
 	}
-	rec.Partition = s.partition
+	o := &s.slab[0]
+	s.slab = s.slab[1:]
+	if rec.Partition != s.partition { // who sends it again may share it with the client
+		rec.Partition = s.partition
+	}
 	if cause == nil && s.numbers != nil && s.part.Why(rec.Key) == nil {
 		cause = s.numbers.stamp(rec)
 	}
-	o.src, o.done, o.rec = rec, done, *rec
-	o.Item = produce.Item{Key: rec.Key, Size: size, Wire: wire, Due: due, Payload: o}
+	o.src, o.done, o.context = rec, done, rec.Context
+	o.Key, o.Due, o.Payload = rec.Key, due, o
+	o.Size, o.Wire = size, wire
 	if cause != nil {
 		s.part.Reject(&o.Item, cause)
 		s.p.cfg.Logger.Error("orderly: a record was refused; its key is closed", "topic", s.t.name, "partition", s.partition,
@@ -76,8 +73,8 @@ func (s *sender) add(rec *kgo.Record, done func(*kgo.Record, error), size int64,
 }
 
 // refuse tells a caller that a record is not taken in; its key stays as it is.
-func (s *sender) refuse(rec *kgo.Record, done func(*kgo.Record, error), size int64, cause error) {
-	o := &outgoing{src: rec, done: done, rec: *rec}
+func (s *sender) refuse(rec *kgo.Record, done func(*kgo.Record, error), size int32, cause error) {
+	o := &outgoing{src: rec, done: done, context: rec.Context}
 	o.Item = produce.Item{Key: rec.Key, Size: size, Payload: o}
 	s.mu.Lock()
 	s.part.Refuse(&o.Item, cause)
@@ -240,47 +237,46 @@ const closeGrace = 250 * time.Millisecond
 // finish decides a run whose results are all in.
 func (s *sender) finish(r *run, mark wireMark, decided bool) {
 	p := s.p
-	admitted, failed := r.results()
+	admitted, errs := r.results()
 	if decided {
 		p.cfg.Logger.Warn("orderly: the outcome of records came after they had failed; the partition goes on", "topic", s.t.name,
-			"partition", s.partition, "records", admitted, "written", !failed)
+			"partition", s.partition, "records", admitted, "written", admitted-len(errs))
+		s.mu.Lock()
+		s.part.Release()
+		s.mu.Unlock()
+		return
 	}
-	cause := map[error]error{}
-	if failed && !decided {
-		for _, it := range r.items[:admitted] {
-			if err := it.Payload.(*outgoing).err; err != nil && cause[err] == nil {
-				cause[err] = p.cause(s.t, err)
-			}
+	causes := map[error]error{}
+	for _, err := range errs {
+		if causes[err] == nil {
+			causes[err] = p.cause(s.t, err)
 		}
 	}
 	s.mu.Lock()
-	switch {
-	case decided:
-	case !failed:
-		s.part.Return(admitted)
+	s.part.Return(admitted)
+	if len(errs) == 0 {
 		s.part.Written()
-	default:
-		s.part.Return(admitted)
+	} else {
 		s.part.Finish(func(it *produce.Item) (produce.Outcome, error) {
-			o := it.Payload.(*outgoing)
-			if o.err == nil {
+			err := errs[it]
+			if err == nil {
 				return produce.Written, nil
 			}
-			outcome := p.wire.outcome(o.err, mark)
-			if r.ctx.Err() != nil && errors.Is(o.err, context.Canceled) {
+			outcome := p.wire.outcome(err, mark)
+			if r.ctx.Err() != nil && errors.Is(err, context.Canceled) {
 				return outcome, s.gaveUp(outcome != produce.NotWritten)
 			}
-			return outcome, cause[o.err]
+			return outcome, causes[err]
 		})
 	}
 	s.part.Release()
 	out := s.part.Out()
 	s.mu.Unlock()
-	if failed && !decided {
+	if len(errs) > 0 {
 		s.logClosed(out)
 	}
 	s.tell(out)
-	if admitted == 0 && !failed {
+	if admitted == 0 {
 		// The client knows less of the topic than we do; it learns.
 		p.cl.ForceMetadataRefresh()
 		select {
@@ -290,13 +286,19 @@ func (s *sender) finish(r *run, mark wireMark, decided bool) {
 	}
 }
 
-// decideUnknown fails a run whose deadline has passed without an answer.
+// decideUnknown fails a run whose deadline has passed without an answer. The client
+// goes on with the records until it has one: callers get copies to send again.
 func (s *sender) decideUnknown(r *run) {
 	s.mu.Lock()
 	if r.shut.Load() {
-		s.part.Return(int(r.cut.Load()))
+		s.part.Return(r.cut)
 	}
-	s.part.Finish(func(*produce.Item) (produce.Outcome, error) { return produce.MaybeWritten, s.gaveUp(true) })
+	s.part.Finish(func(it *produce.Item) (produce.Outcome, error) {
+		o := it.Payload.(*outgoing)
+		o.src = &kgo.Record{Topic: s.t.name, Partition: s.partition, Key: o.src.Key, Value: o.src.Value, Headers: o.src.Headers,
+			Timestamp: o.src.Timestamp, Context: o.context}
+		return produce.MaybeWritten, s.gaveUp(true)
+	})
 	out := s.part.Out()
 	s.mu.Unlock()
 	s.logClosed(out)
@@ -326,11 +328,12 @@ func (s *sender) logClosed(out []*produce.Item) {
 	keys := map[*produce.Closed]bool{}
 	var first *produce.Closed
 	for _, it := range out {
-		if it.Why != nil {
-			keys[it.Why] = true
-			if first == nil {
-				first = it.Why
-			}
+		if it.Fate == nil || it.Fate.Why == nil {
+			continue
+		}
+		keys[it.Fate.Why] = true
+		if first == nil {
+			first = it.Fate.Why
 		}
 	}
 	if first != nil {
@@ -342,40 +345,24 @@ func (s *sender) logClosed(out []*produce.Item) {
 // tell calls the callers' functions, in order, and gives the room back.
 func (s *sender) tell(out []*produce.Item) {
 	const several = 256
-	var again *outgoing
 	for len(out) > 0 {
 		some := out[:min(len(out), several)]
 		out = out[len(some):]
 		var bytes int64
 		for _, it := range some {
-			bytes += it.Size
+			bytes += int64(it.Size)
 			o := it.Payload.(*outgoing)
+			src, done := o.src, o.done
+			src.Context = o.context
 			if it.Outcome != produce.Written {
 				s.p.noteUnsent(s, it)
-				o.done(o.src, s.failure(it))
+				done(src, s.failure(it))
 				continue
 			}
-			src, done := o.src, o.done
-			src.Offset, src.Timestamp, src.Attrs = o.rec.Offset, o.rec.Timestamp, o.rec.Attrs
-			src.ProducerID, src.ProducerEpoch, src.LeaderEpoch = o.rec.ProducerID, o.rec.ProducerEpoch, o.rec.LeaderEpoch
-			// The client and we are done with it.
-			*o = outgoing{next: again}
-			again = o
 			done(src, nil)
 		}
 		s.p.budget.Release(len(some), bytes)
 	}
-	if again == nil {
-		return
-	}
-	s.mu.Lock()
-	for again != nil && s.frees < keepFree {
-		o := again
-		again = o.next
-		o.next, s.free = s.free, o
-		s.frees++
-	}
-	s.mu.Unlock()
 }
 
 // failure is the error of a record that was not acknowledged.
@@ -384,14 +371,15 @@ func (s *sender) failure(it *produce.Item) error {
 	if it.Outcome == produce.MaybeWritten {
 		outcome = ErrMaybeWritten
 	}
-	if it.Why == nil {
-		return &failure{outcome, it.Err}
+	c := it.Fate.Why
+	if c == nil {
+		return &failure{outcome, it.Fate.Err}
 	}
-	return s.keyClosed(it.Why, outcome, it.Why.First != it, it.Err)
+	return s.keyClosed(c, outcome, c.First != it, it.Fate.Err)
 }
 
 func (s *sender) keyClosed(c *produce.Closed, outcome error, refused bool, cause error) *KeyClosedError {
-	src := c.First.Payload.(*outgoing)
-	return &KeyClosedError{Topic: s.t.name, Partition: s.partition, Key: clone(c.Key), First: src.src, Refused: refused,
-		Outcome: outcome, Err: cause, first: describe(&src.rec)}
+	first := c.First.Payload.(*outgoing).src
+	return &KeyClosedError{Topic: s.t.name, Partition: s.partition, Key: clone(c.Key), First: first, Refused: refused,
+		Outcome: outcome, Err: cause, first: describe(first)}
 }

@@ -52,7 +52,11 @@ func (t *topic) senderOf(p *Producer, r *kgo.Record) *sender {
 }
 
 func (p *Producer) topic(name string) *topic {
+	if t := p.lastTopic.Load(); t != nil && t.name == name {
+		return t
+	}
 	if t := (*p.topics.Load())[name]; t != nil {
+		p.lastTopic.Store(t)
 		return t
 	}
 	p.mu.Lock()

@@ -42,8 +42,13 @@ type Broker struct {
 // the test. Members may have short sessions.
 func NewBroker(t testing.TB, topics ...string) *Broker {
 	t.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.GroupMinSessionTimeout(100*time.Millisecond),
-		kfake.SeedTopics(partitions, topics...))
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topics...),
+		kfake.GroupMinSessionTimeout(100*time.Millisecond),
+		// Of groups whose partitions the broker assigns.
+		kfake.BrokerConfigs(map[string]string{
+			"group.consumer.heartbeat.interval.ms": "100",
+			"group.consumer.session.timeout.ms":    "3000",
+		}))
 	if err != nil {
 		t.Fatalf("orderlytest: starting a broker: %v", err)
 	}

@@ -12,10 +12,15 @@ import (
 // group with another one is not ours.
 const clientID = "orderly"
 
+// fetchWait is how long a broker may hold a request for records that are not there
+// yet. A partition that is resumed cannot be read before the present request of its
+// broker is answered, so the client's default of 5 s would be a stall.
+const fetchWait = 500 * time.Millisecond
+
 var errFenced = errors.New("fenced by a member with the same instance id")
 
 func (s *Session) options() []kgo.Opt {
-	opts := []kgo.Opt{kgo.ClientID(clientID)}
+	opts := []kgo.Opt{kgo.ClientID(clientID), kgo.FetchMaxWait(fetchWait)}
 	opts = append(opts, s.cfg.Opts...)
 	opts = append(opts,
 		kgo.SeedBrokers(s.cfg.Brokers...),
@@ -94,7 +99,6 @@ func (s *Session) newMember() {
 type coordinatorHook struct{ s *Session }
 
 const (
-	keyOffsetCommit   = kmsg.OffsetCommit
 	keyJoinGroup      = kmsg.JoinGroup
 	keyHeartbeat      = kmsg.Heartbeat
 	keySyncGroup      = kmsg.SyncGroup
@@ -115,7 +119,7 @@ func (h *coordinatorHook) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.B
 		if err == nil {
 			h.s.joining.Store(true)
 		}
-	case keyOffsetCommit, keyHeartbeat, keySyncGroup, keyGroupHeartbeat:
+	case keyHeartbeat, keySyncGroup, keyGroupHeartbeat:
 	default:
 		return
 	}

@@ -97,6 +97,9 @@ func (s *Session) regrant(ctx context.Context) {
 func (s *Session) commit(ctx context.Context, parts []*Partition) {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
+	if ctx.Err() != nil {
+		return // the turn came too late: what is not sent has no outcome
+	}
 	s.mu.Lock()
 	member, gen, ok := s.membership()
 	var items []commitItem
@@ -335,6 +338,7 @@ func (s *Session) request(ctx context.Context, member string, gen int32, items [
 	ctx, cancel := context.WithTimeout(ctx, s.commitTimeout())
 	defer cancel()
 	// A broker's Request, unlike the client's, is never sent twice.
+	sent := time.Now()
 	raw, err := s.cl.Broker(int(node)).Request(ctx, req)
 	if err != nil {
 		s.coordinator.Store(-1)
@@ -349,6 +353,11 @@ func (s *Session) request(ctx context.Context, member string, gen int32, items [
 			if it := at[tp{name, rp.Partition}]; it != nil {
 				it.err = kerr.ErrorForCode(rp.ErrorCode)
 				it.outcome = s.judge(it)
+				if it.err == nil && !s.cfg.ServerSide {
+					// Any other answer may be that of a broker which coordinates
+					// this group no more.
+					s.heard.answered(sent)
+				}
 			}
 		}
 	}

@@ -19,7 +19,7 @@ func (s *Session) poll(ctx context.Context) {
 	var buf pollBuffer
 	for s.room(ctx) {
 		pctx := s.gate.enter(ctx)
-		fetches := s.cl.PollFetches(pctx)
+		fetches := s.cl.PollRecords(pctx, s.most())
 		s.fetched(fetches, &buf)
 		s.gate.leave()
 		if fetches.IsClientClosed() {
@@ -225,10 +225,21 @@ func (s *Session) room(ctx context.Context) bool {
 	}
 }
 
+// most is how many records a poll may bring: what is left of the budget, but at
+// least one share, for the partition that has not had its own.
+func (s *Session) most() int {
+	s.mu.Lock()
+	n := max(1, len(s.parts))
+	s.mu.Unlock()
+	return max(s.cfg.Records-int(s.cfg.Pool.Records()), s.cfg.Records/2/n, 1)
+}
+
 // pressure says whether the buffer is too full to poll. One half of the budget
 // is anybody's, the other is shared out evenly. When the first half stays used
-// up (long), partitions that hold more than their share are paused, and the
-// others are read on.
+// up (long), partitions that hold more than their share are paused for the sake
+// of the others, which are read on. Where there is no other one it only waits: a
+// pause throws away what was fetched, and the client can fetch it again only when
+// its present request has been answered.
 func (s *Session) pressure(long bool) bool {
 	pool := s.cfg.Pool
 	if pool.Records() < int64(s.cfg.Records/2) && pool.Bytes() < s.cfg.Bytes/2 {
@@ -239,6 +250,7 @@ func (s *Session) pressure(long bool) bool {
 	n := max(1, len(s.parts))
 	shareRecords, shareBytes := s.cfg.Records/2/n, s.cfg.Bytes/2/int64(n)
 	overRecords, overBytes := 0, int64(0)
+	others := false
 	var over []*Partition
 	for _, p := range s.parts {
 		if p.lane == nil {
@@ -251,12 +263,14 @@ func (s *Session) pressure(long bool) bool {
 			if p.pause == 0 {
 				over = append(over, p)
 			}
+		} else if p.pause == 0 {
+			others = true
 		}
 	}
 	if overRecords <= s.cfg.Records/2 && overBytes <= s.cfg.Bytes/2 || len(over) == 0 {
 		return false
 	}
-	if long && len(s.parts) > 1 {
+	if long && others {
 		for _, p := range over {
 			s.pauseLocked(p, pauseBuffer, true)
 		}

@@ -37,9 +37,10 @@ func (s *Session) release(parts []*Partition) {
 			<-p.released
 		}
 	}()
-	clean := s.drain(with)
+	until := started.Add(s.drainTime())
+	clean := s.drain(with, until)
 	took := time.Since(started)
-	s.lastCommit(with, clean)
+	s.lastCommit(with, until)
 
 	s.mu.Lock()
 	for _, p := range with {
@@ -69,12 +70,12 @@ func (s *Session) release(parts []*Partition) {
 // once when the session is aborted, their contexts end, what is done by then is
 // sealed for the last commit, and they get a short time to return. It says for
 // which partitions all had returned before.
-func (s *Session) drain(parts []*Partition) map[*Partition]bool {
+func (s *Session) drain(parts []*Partition, until time.Time) map[*Partition]bool {
 	clean := make(map[*Partition]bool, len(parts))
 	for _, p := range parts {
 		p.lane.SetHalt(haltDrain)
 	}
-	deadline, cancel := context.WithTimeout(context.Background(), s.drainTime())
+	deadline, cancel := context.WithDeadline(context.Background(), until)
 	defer cancel()
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -107,6 +108,15 @@ func (s *Session) drain(parts []*Partition) map[*Partition]bool {
 	}
 	wg.Wait()
 	return clean
+}
+
+func (s *Session) aborting() bool {
+	select {
+	case <-s.abort:
+		return true
+	default:
+		return false
+	}
 }
 
 func closedWithin(ch <-chan struct{}, d time.Duration) bool {
@@ -160,10 +170,15 @@ func (s *Session) overrun(p *Partition) {
 	}
 }
 
-// lastCommit commits what drain has sealed. A refusal that passes is tried
-// again, within the time that the session leaves.
-func (s *Session) lastCommit(parts []*Partition, clean map[*Partition]bool) {
-	ctx, cancel := context.WithTimeout(context.Background(), s.grace())
+// lastCommit commits what drain has sealed. A commit that is on its way is waited
+// for, and a refusal that passes is tried again, within the time that the session
+// leaves; the drain may have left some of its own.
+func (s *Session) lastCommit(parts []*Partition, until time.Time) {
+	limit := time.Now().Add(s.grace())
+	if end := until.Add(s.grace()); end.After(limit) && !s.aborting() {
+		limit = end
+	}
+	ctx, cancel := context.WithDeadline(context.Background(), limit)
 	defer cancel()
 	for wait := 10 * time.Millisecond; ; wait *= 2 {
 		s.commit(ctx, parts)

@@ -19,7 +19,7 @@ func (d *deque) push(it *Item) {
 		d.items, d.head = d.items[:n], 0
 	}
 	d.items = append(d.items, it)
-	d.wire += it.Wire
+	d.wire += int(it.Wire)
 }
 
 // take removes the first n.
@@ -30,7 +30,7 @@ func (d *deque) take(n int) []*Item {
 	clear(front)
 	d.head += n
 	for _, it := range out {
-		d.wire -= it.Wire
+		d.wire -= int(it.Wire)
 	}
 	if d.head == len(d.items) {
 		d.items, d.head = d.items[:0], 0
@@ -49,7 +49,7 @@ func (d *deque) putBack(items []*Item) {
 	d.head -= len(items)
 	copy(d.items[d.head:], items)
 	for _, it := range items {
-		d.wire += it.Wire
+		d.wire += int(it.Wire)
 	}
 }
 
@@ -60,7 +60,7 @@ func (d *deque) filter(keep func(*Item) bool) {
 	for _, it := range d.items[d.head:] {
 		if keep(it) {
 			kept = append(kept, it)
-			wire += it.Wire
+			wire += int(it.Wire)
 		}
 	}
 	clear(d.items[len(kept):])

@@ -1,6 +1,9 @@
 package produce
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // An Outcome is what became of a record.
 type Outcome uint8
@@ -12,21 +15,25 @@ const (
 	MaybeWritten         // in the log or not: nobody can tell
 )
 
-// An Item is one record on its way.
+// An Item is one record on its way. There are as many as the buffer allows, and
+// memory is what a producer waits for most: what only failures need is in Fate.
 type Item struct {
 	Key     []byte        // nil: no key, which is a sequence of its own
-	Size    int64         // counted against the budget
-	Wire    int           // at most so many bytes of a batch
 	Due     time.Duration // on the caller's clock: it fails when it is not answered by then
 	Payload any
+	Size    int32 // counted against the budget
+	Wire    int32 // at most so many bytes of a batch
 
-	// Set when it is decided. Why is the closed key when the record failed or
-	// was refused for its key; nil when the whole partition was stopped.
 	Outcome Outcome
-	Err     error
-	Why     *Closed
+	told    bool  // it is in out, or beyond
+	Fate    *Fate // of one that failed
+}
 
-	told bool    // it is in out, or beyond
+// A Fate is why a record failed.
+type Fate struct {
+	Err error
+	Why *Closed // the closed key; nil when the record failed for itself
+
 	then []*Item // refused ones of its key, to be told right after it
 }
 
@@ -83,12 +90,9 @@ func (p *Partition) Reject(it *Item, cause error) {
 
 // Refuse takes in a record that is not to be sent; its key is not affected.
 func (p *Partition) Refuse(it *Item, cause error) {
-	it.Outcome, it.Err = NotWritten, cause
-	if last := p.lastLive(it.Key); last != nil {
-		last.then = append(last.then, it)
-		return
-	}
-	p.tell(it)
+	it.Outcome = NotWritten
+	it.fate().Err = cause
+	p.tellAfter(it, p.lastLive(it.Key))
 }
 
 // Take hands over the next run: the oldest records, up to the limits and at
@@ -99,7 +103,7 @@ func (p *Partition) Take(items, wire int) []*Item {
 	}
 	n, sum := 0, 0
 	for n < p.queue.len() && n < items {
-		sum += p.queue.at(n).Wire
+		sum += int(p.queue.at(n).Wire)
 		if n > 0 && sum > wire {
 			break
 		}
@@ -133,7 +137,8 @@ func (p *Partition) Finish(result func(*Item) (Outcome, error)) {
 		it.Outcome = outcome
 		if outcome != Written {
 			failed = true
-			it.Err, it.Why = err, p.fail(it, err)
+			f := it.fate()
+			f.Err, f.Why = err, p.fail(it, err)
 		}
 		p.tell(it)
 	}
@@ -147,6 +152,7 @@ func (p *Partition) Finish(result func(*Item) (Outcome, error)) {
 func (p *Partition) Written() {
 	run := p.run
 	p.run = nil
+	p.out = slices.Grow(p.out, len(run))
 	for _, it := range run {
 		it.Outcome = Written
 		p.tell(it)
@@ -306,13 +312,27 @@ func (p *Partition) setClosed(c *Closed) {
 // refuse decides a record whose key is closed: its caller is told after those
 // of the key's records before it.
 func (p *Partition) refuse(it *Item, c *Closed) {
-	it.Outcome, it.Err, it.Why = NotWritten, c.Cause, c
-	if c.last != nil && !c.last.told {
-		c.last.then = append(c.last.then, it)
+	it.Outcome = NotWritten
+	f := it.fate()
+	f.Err, f.Why = c.Cause, c
+	p.tellAfter(it, c.last)
+}
+
+// tellAfter has a record told after another of its key, if that is not told yet.
+func (p *Partition) tellAfter(it, last *Item) {
+	if last == nil || last.told {
+		p.tell(it)
 		return
 	}
-	c.last = nil
-	p.tell(it)
+	f := last.fate()
+	f.then = append(f.then, it)
+}
+
+func (it *Item) fate() *Fate {
+	if it.Fate == nil {
+		it.Fate = &Fate{}
+	}
+	return it.Fate
 }
 
 // refuseQueued refuses the queue's records whose keys are closed.
@@ -333,11 +353,11 @@ func (p *Partition) tell(it *Item) {
 	if c := p.Why(it.Key); c != nil && c.last == it {
 		c.last = nil // the item may be used again for another record
 	}
-	if it.then == nil {
+	if it.Fate == nil {
 		return
 	}
-	then := it.then
-	it.then = nil
+	then := it.Fate.then
+	it.Fate.then = nil
 	for _, t := range then {
 		p.tell(t)
 	}
@@ -349,7 +369,8 @@ func (p *Partition) drainStopped() {
 		return
 	}
 	for _, it := range p.queue.take(p.queue.len()) {
-		it.Outcome, it.Err = NotWritten, p.stopped
+		it.Outcome = NotWritten
+		it.fate().Err = p.stopped
 		p.tell(it)
 	}
 }

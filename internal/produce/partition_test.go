@@ -212,7 +212,7 @@ func TestPartitionModel(t *testing.T) {
 				t.Fatalf("key %s: record %d told after record %d", k, e.n, l)
 			}
 			last[k] = e.n
-			if e.item.Outcome != Written && e.item.Err == nil {
+			if e.item.Outcome != Written && (e.item.Fate == nil || e.item.Fate.Err == nil) {
 				t.Fatalf("record %d failed without a cause", e.n)
 			}
 			if (e.rejected || e.refused) && e.item.Outcome != NotWritten {
@@ -247,8 +247,8 @@ func TestPartitionFirstFailedRecord(t *testing.T) {
 		t.Fatalf("told %d records", len(out))
 	}
 	for _, it := range []*Item{items[0], items[2], items[4]} {
-		if it.Why == nil || it.Why.First != items[0] || !errors.Is(it.Why.Cause, errBroker) {
-			t.Errorf("why = %+v: it does not name the key's first failed record", it.Why)
+		if why := it.Fate.Why; why == nil || why.First != items[0] || !errors.Is(why.Cause, errBroker) {
+			t.Errorf("why = %+v: it does not name the key's first failed record", why)
 		}
 	}
 	if items[0].Outcome != MaybeWritten || items[2].Outcome != NotWritten {
@@ -290,7 +290,7 @@ func TestPartitionRejectKeepsEarlierRecords(t *testing.T) {
 
 func TestTakeWithinLimits(t *testing.T) {
 	var p Partition
-	for _, wire := range []int{500, 30, 30, 30, 30} {
+	for _, wire := range []int32{500, 30, 30, 30, 30} {
 		p.Add(&Item{Key: []byte("k"), Wire: wire})
 	}
 	for _, want := range []int{1, 3, 1} { // the first is over the limit and goes alone

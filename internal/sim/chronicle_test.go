@@ -90,6 +90,15 @@ func (c *chronicle) contradiction(format string, args ...any) {
 	c.broken = append(c.broken, fmt.Sprintf(format, args...))
 }
 
+// forget begins a new history: what was before is another topic's, or is checked by
+// other means.
+func (c *chronicle) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.entries = nil
+	clear(c.offsets)
+}
+
 // know tells which member has a member id.
 func (c *chronicle) know(id, member string) {
 	c.mu.Lock()

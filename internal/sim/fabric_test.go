@@ -40,6 +40,7 @@ type host struct {
 	mu       sync.Mutex
 	cut      bool
 	stalled  chan struct{} // closed when the stall ends; nil: none
+	oneWay   bool          // the stall is of answers only
 	holds    []hold
 	links    map[*link]struct{}
 	requests func(key int16, req []byte) // an observer; may be nil
@@ -82,7 +83,7 @@ func newHost(f *fabric) *host { return &host{f: f, links: make(map[*link]struct{
 var errUnreachable = errors.New("network is unreachable")
 
 func (h *host) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	if err := h.passable(ctx); err != nil {
+	if err := h.passable(ctx, true); err != nil {
 		return nil, err
 	}
 	server, err := h.f.DialContext(ctx, network, addr)
@@ -104,11 +105,14 @@ func (h *host) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	return mine, nil
 }
 
-// passable waits for the end of a stall.
-func (h *host) passable(ctx context.Context) error {
+// passable waits for the end of a stall of this direction.
+func (h *host) passable(ctx context.Context, answers bool) error {
 	for {
 		h.mu.Lock()
 		cut, stalled := h.cut, h.stalled
+		if h.oneWay && !answers {
+			stalled = nil
+		}
 		h.mu.Unlock()
 		if cut {
 			return errUnreachable
@@ -124,12 +128,12 @@ func (h *host) passable(ctx context.Context) error {
 	}
 }
 
-// stall stops all traffic both ways, without an error, until the function that it
-// returns is called.
-func (h *host) stall() (end func()) {
+// stall stops all traffic without an error, or only that to the host, until the
+// function that it returns is called.
+func (h *host) stall(oneWay bool) (end func()) {
 	ch := make(chan struct{})
 	h.mu.Lock()
-	h.stalled = ch
+	h.stalled, h.oneWay = ch, oneWay
 	h.mu.Unlock()
 	return sync.OnceFunc(func() {
 		h.mu.Lock()
@@ -245,7 +249,7 @@ func (l *link) readRequests() {
 func (l *link) deliverRequests() {
 	broken := false
 	for m := range l.up {
-		if broken || !l.arrive(m) {
+		if broken || !l.arrive(m, false) {
 			continue
 		}
 		l.mu.Lock()
@@ -327,7 +331,7 @@ func (l *link) deliverAnswers() {
 	defer l.forget()
 	broken := false
 	for m := range l.down {
-		if broken || !l.arrive(m) {
+		if broken || !l.arrive(m, true) {
 			continue
 		}
 		if m.key == kmsg.JoinGroup {
@@ -348,7 +352,7 @@ func (l *link) forget() {
 }
 
 // arrive waits until the message gets there; false: it does not.
-func (l *link) arrive(m message) bool {
+func (l *link) arrive(m message, answer bool) bool {
 	if d := time.Until(m.at); d > 0 {
 		time.Sleep(d)
 	}
@@ -359,7 +363,7 @@ func (l *link) arrive(m message) bool {
 		return false
 	}
 	// A cut concerns connections; what has left them arrives, or was dropped there.
-	_ = l.h.passable(context.Background())
+	_ = l.h.passable(context.Background(), answer)
 	return true
 }
 

@@ -116,7 +116,7 @@ func (m *member) running() bool {
 // the coordinator can give their partitions to others, so none of them is excused
 // from overlapping; but see late.
 func (m *member) freeze() (thaw func()) {
-	end := m.host.stall()
+	end := m.host.stall(false)
 	if m.host.joining() {
 		m.late(kmsg.JoinGroup)
 	}

@@ -16,7 +16,7 @@ type column struct {
 	kind   Kind
 	opt    *Options
 	in     *Input
-	show   func(column Kind, phase string)
+	show   func(phase string)
 	ledger *ledger
 	rec    *history.Recorder
 	broker string
@@ -95,7 +95,7 @@ func (c *column) disturb(ctx context.Context, w *writer) error {
 	if err := w.write(ctx, 0, part); err != nil {
 		return err
 	}
-	if err := c.await(ctx, "a quarter of the records to be done", both(c.ledger.busy(first), c.ledger.doneAtLeast(n/4))); err != nil {
+	if err := c.await(ctx, "a quarter of the records to be done", c.ledger.strike(first, n/4)); err != nil {
 		return err
 	}
 

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
@@ -26,6 +27,10 @@ type ledger struct {
 	waiters  []*waiter
 	failure  error
 	progress time.Time // of the last change that was applied
+
+	victim string // the process to be killed
+	killAt int    // once so many records are done
+	struck bool   // one of its handlers has begun since, and waits for its end
 
 	total   int // records in the log
 	done    int // of these, handed to the sink
@@ -91,6 +96,10 @@ func (lg *ledger) add(member string, e history.Event, partition int32) {
 	lg.rec.Add(e)
 }
 
+// errNoAnswer is handle's word for a handler that is to be found at work when its
+// process is killed: it has begun, and must not end before.
+var errNoAnswer = errors.New("no answer")
+
 // handle takes what a process says, and gives the answer.
 func (lg *ledger) handle(member string, m message) (reply, error) {
 	lg.mu.Lock()
@@ -128,6 +137,10 @@ func (lg *ledger) handle(member string, m message) (reply, error) {
 		v.running[m.Partition]++
 		r.Work = lg.plan.work(m.Partition, m.Offset, m.Attempt)
 		r.Fail = p.entries[m.Offset].failed < lg.plan.failures && lg.plan.fails(m.Partition, m.Offset)
+		if member == lg.victim && lg.done >= lg.killAt && !lg.struck {
+			lg.struck = true
+			return r, errNoAnswer
+		}
 	case ended:
 		if err := lg.end(member, p, m); err != nil {
 			return r, err

@@ -98,6 +98,29 @@ func TestLedgerLateChange(t *testing.T) {
 	}
 }
 
+// A process is killed while a handler of it runs, on any machine: the ledger does
+// not let that handler end.
+func TestLedgerStrike(t *testing.T) {
+	b := newBench(t)
+	struck := b.strike("one", 1)
+	b.do("one", 1, 0)
+	b.begin("two", 2, 1)
+	if struck() {
+		t.Error("struck without a handler of the victim")
+	}
+	for _, want := range []error{errNoAnswer, nil} { // one such handler is enough
+		if _, err := b.handle("one", message{Kind: started, Offset: 2, Key: "f", Token: 1, Attempt: 1}); !errors.Is(err, want) {
+			t.Errorf("error %v, want %v", err, want)
+		}
+		if !struck() {
+			t.Error("not struck")
+		}
+	}
+	if b.killed("one") == 0 {
+		t.Error("no handler ran in the killed process")
+	}
+}
+
 func TestLedgerFailsAsPlanned(t *testing.T) {
 	b := newBench(t)
 	b.plan.perMille, b.plan.failures = 1000, 2

@@ -3,6 +3,7 @@ package demo
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -63,6 +64,9 @@ func (p *process) serve(out io.Reader) {
 			continue
 		}
 		answer, err := p.ledger.handle(p.member.Name, m)
+		if errors.Is(err, errNoAnswer) {
+			continue
+		}
 		if err != nil {
 			p.ledger.fail(err)
 		}

@@ -95,17 +95,13 @@ func (lg *ledger) owns(names ...string) func() bool {
 	}
 }
 
-func (lg *ledger) busy(name string) func() bool {
-	return func() bool {
-		if v := lg.members[name]; v != nil {
-			for _, n := range v.running {
-				if n > 0 {
-					return true
-				}
-			}
-		}
-		return false
-	}
+// strike: so many records are done, and a handler of the victim is at work and
+// will not end before the victim is killed.
+func (lg *ledger) strike(victim string, killAt int) func() bool {
+	lg.mu.Lock()
+	defer lg.mu.Unlock()
+	lg.victim, lg.killAt = victim, killAt
+	return func() bool { return lg.struck }
 }
 
 // allCommitted: the group has committed the end of every partition.

@@ -1,0 +1,206 @@
+//go:build synctests
+
+package sim
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/internal/history"
+)
+
+// A partition leaves while a handler ignores its context, and comes back to the
+// same consumer before that handler has returned: its key stays closed until then,
+// other keys run, and its result is not counted.
+func TestStuckHandlerOfAnEarlierOwnershipIsNotOverlapped(t *testing.T) {
+	for _, other := range []bool{false, true} {
+		name := "back at once"
+		if other {
+			name = "another owner in between"
+		}
+		t.Run(name, func(t *testing.T) {
+			scene(t, 1, func(t *testing.T, w *world) {
+				s := newScript()
+				s.set("stuck", deafFor(time.Minute))
+				c := short()
+				c.act = s.act
+				a := w.start("a", turns(c, "b"))
+				w.produce(keys("k", "stuck", "stuck"))
+				w.running(a, 1)
+				s.set("stuck", nil)
+				if other {
+					b := w.start("b", turns(c, "a"))
+					w.owns(b)
+					b.kill(true)
+				} else {
+					a.c.Rebalance()
+				}
+				w.until("a has the partition again", time.Minute, func() bool { return w.count(history.Own, "a") == 2 })
+				w.produce(keys("k", "l"))
+				w.running(a, 4)
+				if n := len(w.find(func(e history.Event) bool { return e.Kind == history.End && e.Member == "a" && e.Offset == 1 })); n != 0 {
+					t.Fatalf("the stuck handler has returned: this test shows nothing")
+				}
+				w.caughtUp(5 * time.Minute)
+				st := w.starts(1)
+				if len(st) < 2 || st[len(st)-1].Member != "a" {
+					t.Errorf("the record was begun as %+v; its first result came after its ownership, so it comes again", st)
+				}
+				w.verdict(orderly.ScopeKey, true)
+			})
+		})
+	}
+}
+
+// At the drain deadline contexts end. What is done by then is committed before the
+// partition is released, also what is done ahead; what comes later is not.
+func TestDrainDeadline(t *testing.T) {
+	scene(t, 1, func(t *testing.T, w *world) {
+		var mu sync.Mutex
+		var cause error
+		var took time.Duration
+		s := newScript()
+		s.set("slow", func(ctx context.Context, m *orderly.Message) error {
+			began := time.Now()
+			err := busy(ctx, time.Hour)
+			mu.Lock()
+			cause, took = context.Cause(ctx), time.Since(began)
+			mu.Unlock()
+			return err
+		})
+		s.set("late", deafFor(7*time.Second))
+		var freed orderly.RevokedEvent
+		var then stored
+		c := short()
+		c.act, c.DrainTimeout = s.act, 2*time.Second
+		c.Events.Revoked = func(e orderly.RevokedEvent) {
+			freed = e
+			then, _ = w.h.committed(topicName, 0)
+		}
+		a := w.start("a", c)
+		w.produce(keys("k0", "slow", "k1", "late", "slow", "k2"))
+		w.running(a, 1)
+		w.running(a, 5)
+		time.Sleep(5*time.Second - time.Until(time.Now().Truncate(time.Second).Add(time.Second)))
+		began := time.Now()
+		a.end()
+		w.until("the partition is released", time.Minute, func() bool { return w.count(history.Release, "a") == 1 })
+		if d := time.Since(began); d < 2*time.Second || d > 4*time.Second {
+			t.Errorf("released after %s; the drain deadline is 2s", d)
+		}
+		<-a.done
+		mu.Lock()
+		if !errors.Is(cause, orderly.ErrDrainDeadline) {
+			t.Errorf("the context ended with %v after %s", cause, took)
+		}
+		mu.Unlock()
+		if freed.Clean || !freed.Committed || freed.Drain < 2*time.Second {
+			t.Errorf("the release was told as %+v", freed)
+		}
+		if then.offset != 1 || len(then.meta.Ahead) != 2 || then.meta.Clean {
+			t.Errorf("committed before the release: offset %d, ahead %v, clean %v; want 1, [2,3) and [5,6), not clean", then.offset, then.meta.Ahead, then.meta.Clean)
+		}
+		s.set("slow", nil)
+		s.set("late", nil)
+		w.start("b", c)
+		w.caughtUp(time.Minute)
+		if n := len(w.starts(3)); n != 2 {
+			t.Errorf("the record with the late result was begun %d times, want 2", n)
+		}
+		if n := len(w.starts(5)); n != 1 {
+			t.Errorf("a record that was done ahead was begun %d times", n)
+		}
+		w.verdict(orderly.ScopeKey, true)
+	})
+}
+
+const exitChild = "ORDERLY_SIM_EXIT_CHILD"
+
+// With StuckExit the process ends instead of releasing the partition.
+func TestStuckExitEndsTheProcess(t *testing.T) {
+	if os.Getenv(exitChild) == "1" {
+		scene(t, 1, func(t *testing.T, w *world) {
+			s := newScript()
+			s.set("stuck", deafFor(time.Hour))
+			c := short()
+			c.act, c.OnStuckHandler = s.act, orderly.StuckExit
+			c.Events.Revoked = func(orderly.RevokedEvent) { os.Stdout.WriteString("released\n") }
+			a := w.start("a", c)
+			w.produce(keys("stuck"))
+			w.running(a, 0)
+			a.leave()
+			os.Stdout.WriteString("survived\n")
+		})
+		return
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestStuckExitEndsTheProcess$")
+	cmd.Env = append(os.Environ(), exitChild+"=1")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 {
+		t.Errorf("the process ended with %v, want exit code 1\n%s", err, out.String())
+	}
+	if s := out.String(); strings.Contains(s, "released") || strings.Contains(s, "survived") {
+		t.Errorf("the partition was released all the same:\n%s", s)
+	}
+}
+
+// One record is stuck, and thousands behind it are done: the next owner repeats
+// what was running, and nothing that a commit had recorded. Attempts go on from
+// where they were.
+func TestDoneAheadSurvivesAHandover(t *testing.T) {
+	const behind = 20_000
+	for _, killed := range []bool{false, true} {
+		name := "in order"
+		if killed {
+			name = "killed"
+		}
+		t.Run(name, func(t *testing.T) {
+			scene(t, 1, func(t *testing.T, w *world) {
+				s := newScript()
+				tries := 0
+				s.set("stuck", func(ctx context.Context, m *orderly.Message) error {
+					if tries++; tries <= 3 {
+						return errHandler
+					}
+					return busy(ctx, time.Hour)
+				})
+				c := short()
+				c.act = s.act
+				a := w.start("a", c)
+				w.produce(keys("stuck"))
+				w.produce(many(behind))
+				w.until("all that can be done is recorded", time.Minute, func() bool {
+					st, ok := w.h.committed(topicName, 0)
+					return ok && len(st.meta.Ahead) == 1 && st.meta.Ahead[0].To == behind+1 && len(st.meta.Attempts) == 1 && tries == 4
+				})
+				if killed {
+					a.kill(true)
+				} else {
+					a.leave()
+				}
+				s.set("stuck", nil)
+				w.start("b", c)
+				w.caughtUp(5 * time.Minute)
+				again := w.find(func(e history.Event) bool { return e.Kind == history.Start && e.Member == "b" })
+				if len(again) != 1 || again[0].Offset != 0 {
+					t.Errorf("the next owner began %d records; only the stuck one was not done", len(again))
+				}
+				if len(again) > 0 && again[0].Attempt != 4 {
+					t.Errorf("it was handed over as attempt %d; 3 had failed, and the one that was cut short is not counted", again[0].Attempt)
+				}
+				w.verdict(orderly.ScopeKey, true)
+			})
+		})
+	}
+}
