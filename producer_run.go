@@ -12,9 +12,16 @@ import (
 // An outgoing is one record on its way.
 type outgoing struct {
 	produce.Item
-	src     *kgo.Record
-	done    func(*kgo.Record, error)
-	context context.Context // of the record; the client puts the run's where there is none
+	src    *kgo.Record
+	done   func(*kgo.Record, error)
+	traced bool // it has a context; else the client puts the run's in
+}
+
+// restore takes the context of a run out of the record.
+func (o *outgoing) restore() {
+	if !o.traced {
+		o.src.Context = nil
+	}
 }
 
 // A run is what was taken from a partition's queue at a time. All of it goes into
@@ -113,8 +120,7 @@ func (r *run) results() (admitted int, errs map[*produce.Item]error) {
 		}
 	}
 	for _, it := range r.items[admitted:] {
-		o := it.Payload.(*outgoing)
-		o.src.Context = o.context // not this run's: they are left for the next
+		it.Payload.(*outgoing).restore() // it is left for the next run
 	}
 	return admitted, errs
 }

@@ -51,7 +51,7 @@ func (s *sender) add(rec *kgo.Record, done func(*kgo.Record, error), size, wire 
 	if cause == nil && s.numbers != nil && s.part.Why(rec.Key) == nil {
 		cause = s.numbers.stamp(rec)
 	}
-	o.src, o.done, o.context = rec, done, rec.Context
+	o.src, o.done, o.traced = rec, done, rec.Context != nil
 	o.Key, o.Due, o.Payload = rec.Key, due, o
 	o.Size, o.Wire = size, wire
 	if cause != nil {
@@ -74,7 +74,7 @@ func (s *sender) add(rec *kgo.Record, done func(*kgo.Record, error), size, wire 
 
 // refuse tells a caller that a record is not taken in; its key stays as it is.
 func (s *sender) refuse(rec *kgo.Record, done func(*kgo.Record, error), size int32, cause error) {
-	o := &outgoing{src: rec, done: done, context: rec.Context}
+	o := &outgoing{src: rec, done: done, traced: rec.Context != nil}
 	o.Item = produce.Item{Key: rec.Key, Size: size, Payload: o}
 	s.mu.Lock()
 	s.part.Refuse(&o.Item, cause)
@@ -295,8 +295,12 @@ func (s *sender) decideUnknown(r *run) {
 	}
 	s.part.Finish(func(it *produce.Item) (produce.Outcome, error) {
 		o := it.Payload.(*outgoing)
-		o.src = &kgo.Record{Topic: s.t.name, Partition: s.partition, Key: o.src.Key, Value: o.src.Value, Headers: o.src.Headers,
-			Timestamp: o.src.Timestamp, Context: o.context}
+		own := &kgo.Record{Topic: s.t.name, Partition: s.partition, Key: o.src.Key, Value: o.src.Value, Headers: o.src.Headers,
+			Timestamp: o.src.Timestamp}
+		if o.traced {
+			own.Context = o.src.Context
+		}
+		o.src = own
 		return produce.MaybeWritten, s.gaveUp(true)
 	})
 	out := s.part.Out()
@@ -353,7 +357,7 @@ func (s *sender) tell(out []*produce.Item) {
 			bytes += int64(it.Size)
 			o := it.Payload.(*outgoing)
 			src, done := o.src, o.done
-			src.Context = o.context
+			o.restore()
 			if it.Outcome != produce.Written {
 				s.p.noteUnsent(s, it)
 				done(src, s.failure(it))

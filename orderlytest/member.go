@@ -119,8 +119,8 @@ func (m *Member) Ended() bool {
 
 // Kill ends the member as kill -9 does. See Group.KillOwner.
 func (m *Member) Kill() {
+	m.net.close() // before it is dead: what it still commits, it has done
 	m.w.kill()
-	m.net.close()
 	m.c.Abort()
 }
 

@@ -62,6 +62,25 @@ func (j *journal) log(r *kgo.Record) {
 	j.rec.Add(history.Event{Kind: history.Log, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: history.BytesKey(j.key(r))})
 }
 
+// await returns when the records are in the history: their producer may still be
+// waiting for their offsets.
+func (j *journal) await(ms []*orderly.Message) {
+	if j.published == nil {
+		return
+	}
+	j.mu.Lock()
+	known := 0
+	for _, m := range ms {
+		if _, ok := j.logged[place{m.Topic, m.Partition, m.Offset}]; ok {
+			known++
+		}
+	}
+	j.mu.Unlock()
+	if known < len(ms) {
+		j.published()
+	}
+}
+
 // left is how many of the records are not done.
 func (j *journal) left() int {
 	j.mu.Lock()
@@ -131,16 +150,25 @@ func (w *witness) ownLocked(topic string, partition int32, token int64) {
 	}
 }
 
-func (w *witness) start(m *orderly.Message, batch int64) {
-	if w.j.published != nil {
-		w.j.published()
-	}
+// start records that the records are handed over. It reports false when the
+// context ended before that: the ownership may be over, and the handler is not
+// called.
+func (w *witness) start(ctx context.Context, batch int64, ms ...*orderly.Message) bool {
+	w.j.await(ms)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	// A handler may begin under a new token before its event has come.
-	w.ownLocked(m.Topic, m.Partition, m.FencingToken)
-	w.addLocked(history.Event{Kind: history.Start, Topic: m.Topic, Partition: m.Partition, Offset: m.Offset,
-		Key: history.BytesKey(w.j.key(m.Record)), Token: m.FencingToken, Attempt: m.Attempt, Batch: batch})
+	// A context ends before the end of its ownership is told, which takes this
+	// lock: one that has not ended now is in time.
+	if ctx.Err() != nil {
+		return false
+	}
+	for _, m := range ms {
+		// A handler may begin under a new token before its event has come.
+		w.ownLocked(m.Topic, m.Partition, m.FencingToken)
+		w.addLocked(history.Event{Kind: history.Start, Topic: m.Topic, Partition: m.Partition, Offset: m.Offset,
+			Key: history.BytesKey(w.j.key(m.Record)), Token: m.FencingToken, Attempt: m.Attempt, Batch: batch})
+	}
+	return true
 }
 
 // end takes the outcome of one attempt: done, failed, or (cancelled) neither.
@@ -168,7 +196,9 @@ var errNotReturned = errors.New("the handler panicked, or ended its goroutine")
 // plain is next with its calls written down.
 func (w *witness) plain(next orderly.Handler) orderly.Handler {
 	return func(ctx context.Context, m *orderly.Message) (err error) {
-		w.start(m, 0)
+		if !w.start(ctx, 0, m) {
+			return context.Cause(ctx)
+		}
 		err = errNotReturned
 		defer func() {
 			// A panic is passed on as it is: to recover it here would change its
@@ -189,8 +219,8 @@ func gone(ctx context.Context) bool {
 func (w *witness) batch(next orderly.BatchHandler) orderly.BatchHandler {
 	return func(ctx context.Context, ms []*orderly.Message) (done int, err error) {
 		b := w.j.batches.Add(1)
-		for _, m := range ms {
-			w.start(m, b)
+		if !w.start(ctx, b, ms...) {
+			return 0, context.Cause(ctx)
 		}
 		done, err = -1, errNotReturned
 		defer func() {

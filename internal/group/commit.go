@@ -179,7 +179,7 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	}
 	return commitItem{
 		p: p, offset: p.snap.Watermark, text: text, token: p.token,
-		ahead: sum(m.Ahead), notRecorded: dropped.Ahead + int64(p.snap.Unlisted),
+		ahead: sum(m.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead + int64(p.snap.Unlisted),
 	}, nil
 }
 

@@ -163,6 +163,7 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 		return nil, err
 	}
 	items := make([]commitItem, 0, len(parts))
+	clocked := 0
 	for _, p := range parts {
 		st := read[p.tp]
 		id := topics[p.topic].id
@@ -212,8 +213,7 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 			// Nobody has left a token: the wall clock is above all that were
 			// given before the group's offsets were lost.
 			token = time.Now().UnixMilli()
-			s.cfg.Logger.Info("orderly: no fencing token is stored; it begins at the clock", "group", s.cfg.Group,
-				"topic", p.topic, "partition", p.partition, "token", token+1)
+			clocked++
 		default:
 			token = max(token, mine)
 		}
@@ -251,8 +251,11 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 		}
 		items = append(items, commitItem{
 			p: p, offset: offset, text: text, token: token, meta: meta, grant: true,
-			clean: clean || !meta.Present, ahead: sum(meta.Ahead), notRecorded: dropped.Ahead,
+			clean: clean || !meta.Present, ahead: sum(meta.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead,
 		})
+	}
+	if clocked > 0 {
+		s.cfg.Logger.Info("orderly: no fencing token is stored; tokens begin at the clock", "group", s.cfg.Group, "partitions", clocked)
 	}
 	return items, nil
 }

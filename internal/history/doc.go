@@ -19,7 +19,8 @@
 //     last.
 //   - commit, park and done are recorded when they were acknowledged, and
 //     before anything is done that builds on them.
-//   - kill, freeze: before the member stops. A member that is cut off from the
+//   - freeze: before the member stops; kill: before it stops, or when it is
+//     dead and before anyone can own its partitions. A member that is cut off from the
 //     group counts as frozen: it cannot take part in a handover.
 //
 // # File format, version 1

@@ -22,22 +22,19 @@ func (d *deque) push(it *Item) {
 	d.wire += int(it.Wire)
 }
 
-// take removes the first n.
-func (d *deque) take(n int) []*Item {
+// take removes the first n, which need so many bytes.
+func (d *deque) take(n, wire int) []*Item {
+	d.wire -= wire
+	if n == d.len() {
+		out := d.items[d.head:]
+		d.items, d.head = make([]*Item, 0, min(len(out), 1024)), 0
+		return out
+	}
 	out := make([]*Item, n)
 	front := d.items[d.head : d.head+n]
 	copy(out, front)
 	clear(front)
 	d.head += n
-	for _, it := range out {
-		d.wire -= int(it.Wire)
-	}
-	if d.head == len(d.items) {
-		d.items, d.head = d.items[:0], 0
-		if cap(d.items) > 1<<16 {
-			d.items = nil
-		}
-	}
 	return out
 }
 

@@ -1,18 +1,14 @@
 package produce
 
-import (
-	"slices"
-	"time"
-)
+import "time"
 
 // An Outcome is what became of a record.
 type Outcome uint8
 
 const (
-	Pending      Outcome = iota
-	Written              // acknowledged
-	NotWritten           // surely not in the log
-	MaybeWritten         // in the log or not: nobody can tell
+	Written      Outcome = iota // acknowledged
+	NotWritten                  // surely not in the log
+	MaybeWritten                // in the log or not: nobody can tell
 )
 
 // An Item is one record on its way. There are as many as the buffer allows, and
@@ -24,9 +20,9 @@ type Item struct {
 	Size    int32 // counted against the budget
 	Wire    int32 // at most so many bytes of a batch
 
-	Outcome Outcome
-	told    bool  // it is in out, or beyond
-	Fate    *Fate // of one that failed
+	Outcome Outcome // when it is told
+	told    bool    // it is in out, or beyond
+	Fate    *Fate   // of one that failed
 }
 
 // A Fate is why a record failed.
@@ -53,6 +49,7 @@ type Partition struct {
 	queue   deque
 	run     []*Item // handed to the client and undecided
 	out     []*Item
+	after   int  // live items that others are to be told after
 	busy    bool // the client has not answered all of the last run
 	closed  map[string]*Closed
 	null    *Closed // the key nil
@@ -101,18 +98,21 @@ func (p *Partition) Take(items, wire int) []*Item {
 	if p.busy || p.stopped != nil {
 		return nil
 	}
-	n, sum := 0, 0
-	for n < p.queue.len() && n < items {
-		sum += int(p.queue.at(n).Wire)
-		if n > 0 && sum > wire {
-			break
-		}
-		n++
-	}
-	if n == 0 {
+	if p.queue.len() == 0 {
 		return nil
 	}
-	p.run = p.queue.take(n)
+	n, sum := p.queue.len(), p.queue.wire
+	if n > items || sum > wire {
+		n, sum = 0, 0
+		for n < p.queue.len() && n < items {
+			w := int(p.queue.at(n).Wire)
+			if n > 0 && sum+w > wire {
+				break
+			}
+			n, sum = n+1, sum+w
+		}
+	}
+	p.run = p.queue.take(n, sum)
 	p.busy = true
 	return p.run
 }
@@ -152,10 +152,12 @@ func (p *Partition) Finish(result func(*Item) (Outcome, error)) {
 func (p *Partition) Written() {
 	run := p.run
 	p.run = nil
-	p.out = slices.Grow(p.out, len(run))
-	for _, it := range run {
-		it.Outcome = Written
-		p.tell(it)
+	if len(p.out) == 0 && p.after == 0 {
+		p.out = run // as nearly always; the items need not be touched
+	} else {
+		for _, it := range run {
+			p.tell(it)
+		}
 	}
 	p.drainStopped()
 }
@@ -172,7 +174,11 @@ func (p *Partition) Expire(now time.Duration, cause error) (n int) {
 		return 0
 	}
 	closed := make(map[*Closed]bool)
-	for _, it := range p.queue.take(n) {
+	wire := 0
+	for i := range n {
+		wire += int(p.queue.at(i).Wire)
+	}
+	for _, it := range p.queue.take(n, wire) {
 		c := p.Why(it.Key)
 		if c == nil || !closed[c] {
 			// Also when a later record had closed the key: this one is the
@@ -290,11 +296,10 @@ func (p *Partition) fail(it *Item, cause error) *Closed {
 		p.setClosed(c)
 		return c
 	}
-	// The key was closed by a later record, or by one before it of this run.
-	if c.First.Outcome != Pending && c.last == nil {
-		return c
+	if c.last != nil {
+		// A later record had closed the key, when this one was live.
+		c.First, c.Cause, c.last = it, cause, nil
 	}
-	c.First, c.Cause, c.last = it, cause, nil
 	return c
 }
 
@@ -325,6 +330,9 @@ func (p *Partition) tellAfter(it, last *Item) {
 		return
 	}
 	f := last.fate()
+	if f.then == nil {
+		p.after++
+	}
 	f.then = append(f.then, it)
 }
 
@@ -350,14 +358,12 @@ func (p *Partition) refuseQueued() {
 func (p *Partition) tell(it *Item) {
 	it.told = true
 	p.out = append(p.out, it)
-	if c := p.Why(it.Key); c != nil && c.last == it {
-		c.last = nil // the item may be used again for another record
-	}
-	if it.Fate == nil {
+	if it.Fate == nil || it.Fate.then == nil {
 		return
 	}
 	then := it.Fate.then
 	it.Fate.then = nil
+	p.after--
 	for _, t := range then {
 		p.tell(t)
 	}
@@ -368,7 +374,7 @@ func (p *Partition) drainStopped() {
 	if p.stopped == nil || len(p.run) > 0 {
 		return
 	}
-	for _, it := range p.queue.take(p.queue.len()) {
+	for _, it := range p.queue.take(p.queue.len(), p.queue.wire) {
 		it.Outcome = NotWritten
 		it.fate().Err = p.stopped
 		p.tell(it)

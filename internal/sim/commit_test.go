@@ -116,30 +116,6 @@ func TestCommitWithoutAnAnswerNeverLandsOnALaterOne(t *testing.T) {
 	})
 }
 
-// A generation without an answered commit stays closed for commits although the
-// coordinator was silent in between, and is heard again in that generation.
-func TestSilenceDoesNotForgetACommitWithoutAnAnswer(t *testing.T) {
-	scene(t, 1, func(t *testing.T, w *world) {
-		c := short()
-		m := w.start("m", c)
-		w.owns(m)
-		free := make(chan struct{})
-		m.host.add(hold{key: kmsg.OffsetCommit, until: free})
-		// The new generation that is asked for does not come: joins are lost.
-		m.host.add(hold{key: kmsg.JoinGroup, until: free, lose: true})
-		w.produce(many(10))
-		time.Sleep(5 * time.Second)
-		thaw := m.freeze()
-		time.Sleep(7 * time.Second)
-		thaw()
-		time.Sleep(time.Second)
-		close(free)
-		w.produce(many(10))
-		w.caughtUp(5 * time.Minute)
-		w.verdict(orderly.ScopeKey, true)
-	})
-}
-
 // In cooperative rebalances generations move under partitions that are kept: no
 // callback says so, and commits have to go on in the new one.
 func TestCommitsFollowTheGenerationOfKeptPartitions(t *testing.T) {

@@ -6,7 +6,9 @@ import (
 	"strings"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/demo"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/localbroker"
 )
 
 // The exit codes of all commands. They do not change their meaning.
@@ -23,7 +25,7 @@ const (
 // exitHelp documents them, in the help of the root command.
 const exitHelp = `Exit codes:
   0    ok
-  1    failed
+  1    failed: a record stopped the command, a file or the embedded broker's directory or port cannot be used
   2    usage: unknown command or flag, wrong argument, input or configuration
   3    finding: a promise was violated, or a check found something
   4    inconclusive: nothing was shown either way
@@ -62,10 +64,13 @@ func exitCode(err error) int {
 	if errors.Is(err, errInterrupted) {
 		return exitInterrupted
 	}
-	if is[*orderly.ConfigError](err) || is[*demo.InputError](err) || is[*demo.LimitError](err) {
+	if is[*orderly.ConfigError](err) || is[*connect.Error](err) || is[*localbroker.UsageError](err) ||
+		is[*demo.InputError](err) || is[*demo.LimitError](err) {
 		return exitUsage
 	}
-	if is[*orderly.ConnectError](err) || is[*orderly.AccessError](err) {
+	// A broker that does not answer is like any other; a directory that is in
+	// use, a port that is taken, or data that cannot be read has failed here.
+	if is[*orderly.ConnectError](err) || is[*orderly.AccessError](err) || is[*localbroker.NotServedError](err) {
 		return exitRefused
 	}
 	if is[*commandError](err) {
