@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -224,5 +225,53 @@ func TestTokenOfALongRun(t *testing.T) {
 	if all := after.get(); len(all) != 2 || all[0].FencingToken != token.Load() || all[1].FencingToken != token.Load() {
 		t.Errorf("%d records behind the slow one; token %d", len(all), token.Load())
 	}
+	g.RequireComplete(t)
+}
+
+// A grant that is answered only when the partition is being released already: the
+// last commit must not put the old token back, for it would be given out again.
+func TestTokenGrantedDuringADrain(t *testing.T) {
+	t.Parallel()
+	c := fake(t)
+	b := orderlytest.Dial(t, c.ListenAddrs()...)
+	topic := newTopic(t, b, 1)
+	var refused seen[orderly.CommittedEvent]
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Handler: nothing,
+		Events: orderly.Events{Committed: func(e orderly.CommittedEvent) {
+			if e.Err != nil {
+				refused.add(e)
+			}
+		}}})
+	first := g.Start()
+	b.Produce(topic, keyed(3, "k")...)
+	committed(t, b, first, topic, 0, 3)
+
+	granting, answer := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.RebalanceInProgress, Count: 1})
+	b.Produce(topic, keyed(3, "k")...)
+	b.Eventually("the refusal", func() bool { return refused.len() > 0 })
+	c.ControlKey(int16(kmsg.OffsetCommit), func(kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		once.Do(func() {
+			close(granting)
+			c.SleepControl(func() { <-answer })
+		})
+		return nil, nil, false
+	})
+	<-granting
+	ended := make(chan error, 1)
+	go func() { ended <- first.Stop() }()
+	b.Eventually("the drain", func() bool {
+		p, ok := stateOf(first, topic, 0)
+		return ok && slices.Contains(p.Reasons, "draining")
+	})
+	close(answer)
+	if err := <-ended; err != nil {
+		t.Errorf("Run: %v", err)
+	}
+	g.Start()
+	b.Produce(topic, keyed(3, "k")...)
+	g.WaitDone()
 	g.RequireComplete(t)
 }

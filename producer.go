@@ -92,7 +92,7 @@ const clientLinger = 5 * time.Millisecond
 func (p *Producer) options() ([]kgo.Opt, error) {
 	given := slices.Concat([]kgo.Opt{
 		kgo.ClientID("orderly"),
-		kgo.MetadataMinAge(time.Second),
+		kgo.MetadataMinAge(250*time.Millisecond),
 		kgo.MetadataMaxAge(time.Minute),
 	}, p.cfg.KafkaOpts)
 	probe, err := kgo.NewClient(given...)
@@ -275,11 +275,12 @@ func (p *Producer) fail(t *topic, rec *kgo.Record, done func(*kgo.Record, error)
 // ProduceSync produces records, waits for their outcomes, and returns them in
 // the order of the records. It does not linger.
 //
-// When ctx ends first it returns: records that are still under way are said to be
-// ErrMaybeWritten then. They are not given up, and their keys not closed: what is
-// produced later stays behind them.
+// When ctx ends first it returns: for records that are still under way it has
+// ErrMaybeWritten and a copy then; the record itself stays the producer's. It is not
+// given up, and its key not closed: what is produced later stays behind it.
 func (p *Producer) ProduceSync(ctx context.Context, recs ...*kgo.Record) kgo.ProduceResults {
 	results := make(kgo.ProduceResults, len(recs))
+	under := make([]kgo.Record, len(recs)) // what can be said of a record under way
 	var (
 		mu   sync.Mutex
 		left bool
@@ -289,23 +290,19 @@ func (p *Producer) ProduceSync(ctx context.Context, recs ...*kgo.Record) kgo.Pro
 	p.hurry.Add(1)
 	defer p.hurry.Add(-1)
 	for i, rec := range recs {
-		// The producer writes to a copy, as the caller may be gone with its record.
-		own := *rec
-		done := func(r *kgo.Record, err error) {
-			mu.Lock()
-			defer mu.Unlock()
-			defer wg.Done()
-			if !left {
-				*rec = *r
-				results[i] = kgo.ProduceResult{Record: rec, Err: err}
-				var closed *KeyClosedError
-				if errors.As(err, &closed) && closed.First == r {
-					closed.First = rec
-				}
-			}
+		if rec.Timestamp.IsZero() {
+			rec.Timestamp = time.Now()
 		}
-		p.Produce(ctx, &own, done)
-		rec.Headers = own.Headers // sent again, it keeps its number
+		under[i].Timestamp = rec.Timestamp
+		p.Produce(ctx, rec, func(rec *kgo.Record, err error) {
+			mu.Lock()
+			if !left {
+				results[i] = kgo.ProduceResult{Record: rec, Err: err}
+			}
+			mu.Unlock()
+			wg.Done()
+		})
+		under[i] = kgo.Record{Topic: rec.Topic, Key: rec.Key, Value: rec.Value, Headers: rec.Headers, Timestamp: under[i].Timestamp}
 	}
 	p.pokeAll()
 	all := make(chan struct{})
@@ -316,9 +313,9 @@ func (p *Producer) ProduceSync(ctx context.Context, recs ...*kgo.Record) kgo.Pro
 		mu.Lock()
 		defer mu.Unlock()
 		left = true
-		for i, rec := range recs {
+		for i := range recs {
 			if results[i].Record == nil {
-				results[i] = kgo.ProduceResult{Record: rec, Err: &failure{ErrMaybeWritten, fmt.Errorf("orderly: the record is still under way: %w", ctx.Err())}}
+				results[i] = kgo.ProduceResult{Record: &under[i], Err: &failure{ErrMaybeWritten, fmt.Errorf("orderly: the record is still under way: %w", ctx.Err())}}
 			}
 		}
 	}

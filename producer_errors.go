@@ -60,14 +60,6 @@ func (e *KeyClosedError) Error() string {
 // Unwrap returns the outcome and the cause.
 func (e *KeyClosedError) Unwrap() []error { return []error{e.Outcome, e.Err} }
 
-// describe names a record that has no offset.
-func describe(r *kgo.Record) string {
-	if n, ok := numberOf(r); ok {
-		return fmt.Sprintf("number %d (%d bytes)", n, len(r.Value))
-	}
-	return fmt.Sprintf("of %s (%d bytes)", r.Timestamp.UTC().Format("2006-01-02T15:04:05.000Z07:00"), len(r.Value))
-}
-
 // A failure is that of a record whose key is not closed by it.
 type failure struct{ outcome, err error }
 

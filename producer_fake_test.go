@@ -16,7 +16,6 @@ import (
 	"github.com/orderly-go/orderly"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // prodCluster is a broker in this process with one topic, "t".
@@ -237,5 +236,3 @@ func (d *cutter) mend() {
 	defer d.mu.Unlock()
 	d.down = false
 }
-
-var _ = kmsg.Produce

@@ -14,7 +14,8 @@ type outgoing struct {
 	produce.Item
 	src    *kgo.Record
 	done   func(*kgo.Record, error)
-	traced bool // it has a context; else the client puts the run's in
+	ms     int64 // its timestamp, which the client writes at a time of its own
+	traced bool  // it has a context; else the client puts the run's in
 }
 
 // restore takes the context of a run out of the record.

@@ -3,6 +3,7 @@ package orderly
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,7 +52,7 @@ func (s *sender) add(rec *kgo.Record, done func(*kgo.Record, error), size, wire 
 	if cause == nil && s.numbers != nil && s.part.Why(rec.Key) == nil {
 		cause = s.numbers.stamp(rec)
 	}
-	o.src, o.done, o.traced = rec, done, rec.Context != nil
+	o.src, o.done, o.ms, o.traced = rec, done, rec.Timestamp.UnixMilli(), rec.Context != nil
 	o.Key, o.Due, o.Payload = rec.Key, due, o
 	o.Size, o.Wire = size, wire
 	if cause != nil {
@@ -296,7 +297,7 @@ func (s *sender) decideUnknown(r *run) {
 	s.part.Finish(func(it *produce.Item) (produce.Outcome, error) {
 		o := it.Payload.(*outgoing)
 		own := &kgo.Record{Topic: s.t.name, Partition: s.partition, Key: o.src.Key, Value: o.src.Value, Headers: o.src.Headers,
-			Timestamp: o.src.Timestamp}
+			Timestamp: time.UnixMilli(o.ms)}
 		if o.traced {
 			own.Context = o.src.Context
 		}
@@ -379,11 +380,26 @@ func (s *sender) failure(it *produce.Item) error {
 	if c == nil {
 		return &failure{outcome, it.Fate.Err}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	return s.keyClosed(c, outcome, c.First != it, it.Fate.Err)
 }
 
+// keyClosed is called with the lock held, first before the caller has its record
+// back.
 func (s *sender) keyClosed(c *produce.Closed, outcome error, refused bool, cause error) *KeyClosedError {
-	first := c.First.Payload.(*outgoing).src
-	return &KeyClosedError{Topic: s.t.name, Partition: s.partition, Key: clone(c.Key), First: first, Refused: refused,
-		Outcome: outcome, Err: cause, first: describe(first)}
+	o := c.First.Payload.(*outgoing)
+	if c.Note == "" {
+		c.Note = o.describe()
+	}
+	return &KeyClosedError{Topic: s.t.name, Partition: s.partition, Key: clone(c.Key), First: o.src, Refused: refused,
+		Outcome: outcome, Err: cause, first: c.Note}
+}
+
+// describe names a record that has no offset.
+func (o *outgoing) describe() string {
+	if n, ok := numberOf(o.src); ok {
+		return fmt.Sprintf("number %d (%d bytes)", n, len(o.src.Value))
+	}
+	return fmt.Sprintf("of %s (%d bytes)", time.UnixMilli(o.ms).UTC().Format("2006-01-02T15:04:05.000Z"), len(o.src.Value))
 }

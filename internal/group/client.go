@@ -106,8 +106,15 @@ const (
 )
 
 func (h *coordinatorHook) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
-	if kmsg.Key(key) == keyJoinGroup && err == nil {
-		h.s.heard.joinSent()
+	if kmsg.Key(key) != keyJoinGroup || err != nil {
+		return
+	}
+	h.s.heard.joinSent()
+	if h.s.cfg.ServerSide {
+		// The client falls back to the classic protocol by itself, with a balancer
+		// that nobody chose.
+		h.s.fail(&AccessError{Resource: "group", Name: h.s.cfg.Group, Operation: "ConsumerGroupHeartbeat",
+			Err: errors.New("the brokers offer no server-side assignment (KIP-848): it needs Kafka 4.0 or later; set Balancer: CooperativeSticky")})
 	}
 }
 

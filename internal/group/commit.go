@@ -19,6 +19,7 @@ type commitItem struct {
 	text        string
 	token       int64
 	meta        progress.Meta
+	limit       int  // of the metadata's text
 	grant       bool // it carries a new token
 	clean       bool // grant: the owner before released in order
 	ahead       int64
@@ -131,6 +132,10 @@ func (s *Session) next(p *Partition, member string, gen int32) (commitItem, bool
 		return commitItem{}, false
 	}
 	if p.sealed != nil {
+		if err := s.reseal(p); err != nil {
+			s.cfg.Logger.Error("orderly: commit metadata", "group", s.cfg.Group, "topic", p.topic, "partition", p.partition, "error", err)
+			return commitItem{}, false
+		}
 		it := *p.sealed
 		return it, it.offset != p.committed || it.text != p.text
 	}
@@ -178,9 +183,30 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 		return commitItem{}, err
 	}
 	return commitItem{
-		p: p, offset: p.snap.Watermark, text: text, token: p.token,
+		p: p, offset: p.snap.Watermark, text: text, token: p.token, meta: m, limit: limit,
 		ahead: sum(m.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead + int64(p.snap.Unlisted),
 	}, nil
+}
+
+// reseal writes the metadata of a sealed commit anew when the token or the limit
+// is another one by now. A grant that was on its way when the drain began may have
+// been answered since: the old token, put over its own, would be given out a second
+// time. Called with Session.mu held.
+func (s *Session) reseal(p *Partition) error {
+	it := p.sealed
+	limit := int(s.metaLimit.Load())
+	if it.token == p.token && it.limit == limit {
+		return nil
+	}
+	it.meta.Token = p.token
+	text, dropped, err := progress.Encode(it.offset, it.meta, limit)
+	if err != nil {
+		return err
+	}
+	it.text, it.token, it.limit = text, p.token, limit
+	it.ahead = sum(it.meta.Ahead) - dropped.Ahead
+	it.notRecorded = dropped.Ahead + int64(p.snap.Unlisted)
+	return nil
 }
 
 // join merges runs that touch.

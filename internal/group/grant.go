@@ -75,7 +75,7 @@ func (s *Session) grantOnce(ctx context.Context, parts []*Partition) (open []*Pa
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Rebalance)
 	defer cancel()
-	topics, err := s.readTopics(ctx, s.adm)
+	topics, err := s.readTopics(ctx, s.cl)
 	if err != nil {
 		return append(open, try...), err
 	}

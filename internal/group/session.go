@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -47,12 +46,6 @@ type Session struct {
 	work   context.Context // ends when the session has released everything
 	asides sync.WaitGroup
 	gone   map[string]time.Time // topics that the cluster does not name, since when
-}
-
-type topicInfo struct {
-	id         [16]byte
-	partitions int
-	initial    int // partitions when the session began: the others came later
 }
 
 // New returns a session that Run starts.
@@ -218,7 +211,7 @@ func (s *Session) connect(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
-	topics, err := s.readTopics(ctx, kadm.NewClient(cl))
+	topics, err := s.readTopics(ctx, cl)
 	if err != nil {
 		return err
 	}
@@ -235,43 +228,4 @@ func (s *Session) connect(ctx context.Context) error {
 			"and a topic that is deleted and created again is not noticed", strings.Join(noID, ", ")))
 	}
 	return nil
-}
-
-// readTopics asks for ids and partition counts. A topic that is missing or
-// refused is an AccessError.
-func (s *Session) readTopics(ctx context.Context, adm *kadm.Client) (map[string]topicInfo, error) {
-	md, err := adm.Metadata(ctx, s.cfg.Topics...)
-	if err != nil {
-		if errors.Is(err, kerr.TopicAuthorizationFailed) {
-			return nil, s.refusedTopic(ctx, adm, err)
-		}
-		if a := access("cluster", strings.Join(s.cfg.Brokers, ","), "Describe", err); a != nil {
-			return nil, a
-		}
-		return nil, fmt.Errorf("metadata of topics %s: %w", strings.Join(s.cfg.Topics, ", "), err)
-	}
-	out := make(map[string]topicInfo, len(s.cfg.Topics))
-	for _, name := range s.cfg.Topics {
-		t, ok := md.Topics[name]
-		if !ok {
-			return nil, &AccessError{Resource: "topic", Name: name, Operation: "Describe", Err: errors.New("the cluster does not name it")}
-		}
-		if t.Err != nil {
-			return nil, &AccessError{Resource: "topic", Name: name, Operation: "Describe", Err: t.Err}
-		}
-		out[name] = topicInfo{id: t.ID, partitions: len(t.Partitions), initial: len(t.Partitions)}
-	}
-	return out, nil
-}
-
-// refusedTopic finds the topic that an answer for all of them does not name.
-func (s *Session) refusedTopic(ctx context.Context, adm *kadm.Client, err error) error {
-	name := strings.Join(s.cfg.Topics, ", ")
-	for _, topic := range s.cfg.Topics {
-		if _, e := adm.Metadata(ctx, topic); errors.Is(e, kerr.TopicAuthorizationFailed) {
-			name, err = topic, e
-			break
-		}
-	}
-	return &AccessError{Resource: "topic", Name: name, Operation: "Describe", Err: err}
 }

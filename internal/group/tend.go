@@ -2,7 +2,6 @@ package group
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,7 +9,6 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly/internal/lane"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -201,51 +199,6 @@ func (l *stuckLog) news(now []Stuck) (news []Stuck) {
 	return news
 }
 
-// checkTopics looks whether the topics are still the ones that we consume.
-func (s *Session) checkTopics(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Session)
-	defer cancel()
-	md, err := s.adm.Metadata(ctx, s.cfg.Topics...)
-	if err != nil {
-		return // the client's own requests tell
-	}
-	for _, name := range s.cfg.Topics {
-		t, ok := md.Topics[name]
-		s.mu.Lock()
-		known := s.topics[name]
-		if !ok || errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
-			since, seen := s.gone[name]
-			if !seen {
-				s.gone[name] = time.Now()
-			}
-			s.mu.Unlock()
-			// A broker that has just started may not know a topic for a moment.
-			if seen && time.Since(since) > s.cfg.Session {
-				s.fail(&RecreatedError{Topic: name, Old: known.id})
-				return
-			}
-			continue
-		}
-		delete(s.gone, name)
-		s.mu.Unlock()
-		if t.Err != nil {
-			continue // refused: reading it says so
-		}
-		if known.id != [16]byte{} && t.ID != known.id {
-			s.fail(&RecreatedError{Topic: name, Old: known.id, New: t.ID})
-			return
-		}
-		if n := len(t.Partitions); n > known.partitions && known.partitions > 0 {
-			s.mu.Lock()
-			s.topics[name] = topicInfo{id: known.id, partitions: n, initial: known.initial}
-			s.mu.Unlock()
-			s.cfg.Hooks.Warning("partitions-grew", fmt.Sprintf("topic %s grew from %d to %d partitions: about %.0f %% of the keys now go to another partition, "+
-				"and their new records may be handled before the old ones; the new partitions are read from their oldest record",
-				name, known.partitions, n, 100*moved(known.partitions, n)))
-		}
-	}
-}
-
 // watchGrants moves the group on when a partition waits for a new generation and
 // none comes: a coordinator that refuses a commit usually begins one, and a
 // heartbeat says so. When joining again does not help either for a session, the
@@ -267,18 +220,6 @@ func (s *Session) watchGrants() {
 	case longest > 2*s.cfg.Heartbeat:
 		s.newGeneration(gen)
 	}
-}
-
-// moved is the share of keys whose hash modulo n differs from that modulo m.
-func moved(n, m int) float64 {
-	stay, total := 0, 0
-	for h := range n * m {
-		total++
-		if h%n == h%m {
-			stay++
-		}
-	}
-	return 1 - float64(stay)/float64(total)
 }
 
 // lookAround names members of the group that are not ours.

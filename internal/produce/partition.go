@@ -38,6 +38,7 @@ type Closed struct {
 	Key   []byte
 	First *Item // its first failed record, in the key's order
 	Cause error
+	Note  string // of the producer, about First
 
 	last *Item // of the key's records before First, the last that is not told
 }
@@ -266,7 +267,7 @@ func (p *Partition) Closed() []*Closed {
 // Close closes a key as another partition closed it.
 func (p *Partition) Close(c *Closed) {
 	if p.Why(c.Key) == nil {
-		p.setClosed(&Closed{Key: c.Key, First: c.First, Cause: c.Cause})
+		p.setClosed(&Closed{Key: c.Key, First: c.First, Cause: c.Cause, Note: c.Note})
 	}
 }
 
@@ -298,7 +299,7 @@ func (p *Partition) fail(it *Item, cause error) *Closed {
 	}
 	if c.last != nil {
 		// A later record had closed the key, when this one was live.
-		c.First, c.Cause, c.last = it, cause, nil
+		c.First, c.Cause, c.Note, c.last = it, cause, "", nil
 	}
 	return c
 }

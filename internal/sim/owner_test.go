@@ -204,3 +204,80 @@ func TestDoneAheadSurvivesAHandover(t *testing.T) {
 		})
 	}
 }
+
+// A member whose join never reached the coordinator is dropped, joins again under
+// another id, and is given its partition as if it had kept it: the client says
+// nothing. Another member has owned it in between.
+func TestPartitionKeptUnderAnotherMemberID(t *testing.T) {
+	scene(t, 1, func(t *testing.T, w *world) {
+		c := short()
+		a := w.start("a", c)
+		w.owns(a)
+		b := w.start("b", c)
+		w.produce(many(10))
+		w.caughtUp(time.Minute)
+		time.Sleep(5 * time.Second)
+		thaw := a.freeze()
+		a.c.Rebalance()
+		w.owns(b)
+		w.produce(many(10))
+		w.caughtUp(time.Minute)
+		b.leave()
+		thaw()
+		w.produce(many(10))
+		w.caughtUp(5 * time.Minute)
+		// Until the join is answered it may believe that it is a member, and begin
+		// what it reads; nothing of that may count.
+		own := w.find(func(e history.Event) bool { return e.Kind == history.Own })
+		if last := own[len(own)-1]; len(own) != 3 || last.Member != "a" || last.Token <= own[1].Token {
+			t.Errorf("ownerships: %+v; the last has to be new, above the one in between", own)
+		}
+		w.verdict(orderly.ScopeKey, true)
+	})
+}
+
+// A member that learns of a rebalance when most of its time has passed ends its
+// handlers earlier: the group does not wait longer for it.
+func TestDrainOfOneThatLearnsLateOfTheRebalance(t *testing.T) {
+	scene(t, 1, func(t *testing.T, w *world) {
+		s := newScript()
+		s.set("slow", busyFor(time.Minute))
+		c := short()
+		c.act = s.act
+		c.SessionTimeout, c.RebalanceTimeout = 45*time.Second, 12*time.Second
+		a := w.start("a", turns(c, "b"))
+		w.produce(keys("slow"))
+		w.running(a, 0)
+		thaw := a.freeze()
+		b := w.start("b", turns(c, "a"))
+		time.Sleep(8 * time.Second)
+		thaw()
+		w.owns(b)
+		s.set("slow", nil)
+		w.caughtUp(5 * time.Minute)
+		w.verdict(orderly.ScopeKey, true)
+	})
+}
+
+// Who is cut off is dropped when a rebalance has waited for it, which may be
+// earlier than its session's end.
+func TestCutOffIsNoticedWithinTheRebalanceTimeout(t *testing.T) {
+	scene(t, 1, func(t *testing.T, w *world) {
+		s := newScript()
+		s.set("slow", busyFor(time.Minute))
+		c := short()
+		c.act = s.act
+		c.SessionTimeout, c.RebalanceTimeout = 45*time.Second, 6*time.Second
+		a := w.start("a", c)
+		w.produce(keys("slow"))
+		w.running(a, 0)
+		thaw := a.freeze()
+		b := w.start("b", c)
+		w.owns(b)
+		time.Sleep(5 * time.Second)
+		thaw()
+		s.set("slow", nil)
+		w.caughtUp(5 * time.Minute)
+		w.verdict(orderly.ScopeKey, true)
+	})
+}

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"os/exec"
 	"strings"
+	"time"
 )
 
 // A requirement is something besides Go that a part of the tests needs. Without
@@ -18,6 +20,7 @@ type requirement struct {
 const (
 	raceDetector = "race detector"
 	realKafka    = "real Kafka"
+	runtimes     = "language runtimes"
 )
 
 var requirements = []requirement{{
@@ -30,6 +33,11 @@ var requirements = []requirement{{
 	missing:   noKafka,
 	uncovered: "behaviour on Apache Kafka, as brokers die, freeze and change leaders",
 	wayOut:    "Install a JDK of at least 17, and Maven, which gets Kafka's jars once",
+}, {
+	name:      runtimes,
+	missing:   noRuntimes,
+	uncovered: "workers of docs/pipe-protocol.md, in the languages that are missing",
+	wayOut:    "Install python3, node, a JDK (java) and bash",
 }}
 
 // missing returns the reason per absent requirement.
@@ -61,4 +69,22 @@ func noCCompiler(env goEnv) string {
 		return fmt.Sprintf("the C compiler %q is not on PATH", fields[0])
 	}
 	return ""
+}
+
+// noRuntimes names the languages of the pipe protocol's workers that are not
+// here; those that are, are tested. Each is started: some systems have a program
+// of the name that only says how to get it.
+func noRuntimes(goEnv) string {
+	var gone []string
+	for _, cmd := range [][]string{{"python3", "--version"}, {"node", "--version"}, {"java", "-version"}, {"bash", "--version"}} {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		if err := exec.CommandContext(ctx, cmd[0], cmd[1:]...).Run(); err != nil {
+			gone = append(gone, cmd[0])
+		}
+		cancel()
+	}
+	if len(gone) == 0 {
+		return ""
+	}
+	return strings.Join(gone, ", ") + " cannot be started"
 }

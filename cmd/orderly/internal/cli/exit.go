@@ -9,6 +9,7 @@ import (
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/demo"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/localbroker"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/pipe"
 )
 
 // The exit codes of all commands. They do not change their meaning.
@@ -65,7 +66,7 @@ func exitCode(err error) int {
 		return exitInterrupted
 	}
 	if is[*orderly.ConfigError](err) || is[*connect.Error](err) || is[*localbroker.UsageError](err) ||
-		is[*demo.InputError](err) || is[*demo.LimitError](err) {
+		is[*pipe.CommandError](err) || is[*demo.InputError](err) || is[*demo.LimitError](err) {
 		return exitUsage
 	}
 	// A broker that does not answer is like any other; a directory that is in

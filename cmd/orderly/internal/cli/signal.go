@@ -5,6 +5,8 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+
+	"github.com/orderly-go/orderly/cmd/orderly/internal/pipe"
 )
 
 // Interruptible gives a context that ends at the first Ctrl-C (or request to
@@ -29,6 +31,8 @@ func interruptible(parent context.Context, ch <-chan os.Signal, leave func(code 
 			case <-ch:
 				cancel(errInterrupted)
 				if n > 1 {
+					// They are not in our process group, and would stay.
+					pipe.KillAll()
 					leave(exitInterrupted)
 				}
 			case <-done:

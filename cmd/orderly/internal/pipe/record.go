@@ -70,4 +70,3 @@ func appendJSON(out []byte, v any) []byte {
 	}
 	return append(out, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }
-

@@ -48,7 +48,7 @@ type said struct {
 
 // start starts the worker's process.
 func start(o *Options, id int) (*worker, error) {
-	w := &worker{id: id, said: make(chan said), gone: make(chan struct{}), exited: make(chan struct{})}
+	w := &worker{id: id, said: make(chan said), gone: make(chan struct{}), dead: make(chan struct{}), exited: make(chan struct{})}
 	theirIn, in, err := os.Pipe()
 	if err != nil {
 		return nil, err

@@ -1,0 +1,150 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/consume"
+	"github.com/spf13/cobra"
+)
+
+func newConsume(s Streams) *cobra.Command {
+	o := consume.Options{Out: s.Out, Err: s.Err}
+	var scope, from, onExhausted string
+	cmd := &cobra.Command{
+		Use:   "consume -t TOPIC -g GROUP [flags] [-- CMD ARGS...]",
+		Short: "Process a topic in order per key: print its records, or pipe them to workers",
+		Long: `consume reads a topic as a member of a consumer group. The records of a key come strictly one after the other, in any
+number of processes with the same group.
+
+Without CMD each record is printed as a JSON line when its turn comes, and is done when the line is written. Its fields:
+topic, partition, offset, timestamp (RFC 3339), key and value (strings; key_base64 and value_base64 when they are not
+UTF-8; null when null), headers (a list of {key, value}), attempt, fencing_token.
+
+With CMD that many copies of it run as --concurrency says. Each gets one record at a time, as such a line on standard
+input, and answers it with a line on standard output: {"ok":true} or {"error":"why"}. Records of one key are never with
+two workers. Logs belong on standard error. docs/pipe-protocol.md has workers in Python, Node, Java and bash.
+
+A record that fails is tried again (--max-attempts, --backoff, --max-backoff) while its key waits and the others go on.
+When its attempts are used up the command ends with 1 and names it (--on-exhausted stop), or goes on trying (block).
+
+With --until-end it ends when every record that was there at the start is done and committed. Ctrl-C, or SIGTERM, lets
+what runs finish, commits and ends with 0; a second one ends it at once with 130.`,
+		Example: `  orderly consume -t orders -g billing -- python3 worker.py
+  orderly consume -t orders -g audit --until-end > orders.jsonl
+  orderly consume -t orders -g billing --concurrency 16 --on-exhausted block -- ./worker
+  orderly consume -t orders -g late --from 2026-01-31T00:00:00Z --local ./kafka`,
+	}
+	f := cmd.Flags()
+	conn := connect.AddFlags(f, connect.Topic, connect.Group)
+	f.BoolVar(&o.UntilEnd, "until-end", false, "end when all records that were there at the start are done")
+	f.IntVar(&o.Concurrency, "concurrency", 0, "records (and so workers) at a time (default: 256; with CMD one for each processor)")
+	f.DurationVar(&o.SessionTimeout, "session-timeout", 45*time.Second, "after this time without a sign of life another member takes over")
+	f.StringVar(&scope, "scope", "key", "what is one sequence: key or partition")
+	f.StringVar(&from, "from", "earliest", "where a group begins that has no progress: earliest, latest, or a time like 2026-01-31T00:00:00Z")
+	f.StringVar(&onExhausted, "on-exhausted", string(orderly.PolicyStop), "when a record's attempts are used up: stop, or block (its key alone waits, it is tried for ever)")
+	f.IntVar(&o.Retry.MaxAttempts, "max-attempts", 10, "attempts of a record")
+	f.DurationVar(&o.Retry.Backoff, "backoff", time.Second, "longest wait before the second attempt; it doubles")
+	f.DurationVar(&o.Retry.MaxBackoff, "max-backoff", time.Minute, "longest wait between attempts")
+	f.BoolVarP(&o.Verbose, "verbose", "v", false, "also log what is normal, as partitions that come and go")
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		switch dash := cmd.ArgsLenAtDash(); {
+		case dash < 0 && len(args) > 0, dash > 0:
+			return usagef("%q takes no arguments before --, but got %q; a worker's command stands after it: orderly consume -t T -g G -- %s", cmd.CommandPath(), args[0], args[0])
+		case dash == 0 && len(args) == 0:
+			return usagef("there is no command after --: name the worker, or leave -- out to print the records")
+		}
+		return nil
+	}
+	cmd.RunE = run(func(cmd *cobra.Command, args []string) (err error) {
+		o.Command = args
+		for _, c := range []struct {
+			name string
+			bad  bool
+			rule string
+		}{
+			{"concurrency", f.Changed("concurrency") && o.Concurrency < 1, "from 1 up"},
+			{"max-attempts", o.Retry.MaxAttempts < 1, "from 1 up"},
+			{"backoff", o.Retry.Backoff <= 0, "above zero"},
+			{"max-backoff", o.Retry.MaxBackoff < o.Retry.Backoff, "not below --backoff"},
+			{"session-timeout", o.SessionTimeout <= 0, "above zero"},
+		} {
+			if c.bad {
+				return usagef("--%s is %s: it must be %s", c.name, f.Lookup(c.name).Value, c.rule)
+			}
+		}
+		if o.Scope, err = parseScope(scope); err != nil {
+			return err
+		}
+		if o.Start, err = parseFrom(from); err != nil {
+			return err
+		}
+		if o.OnExhausted, err = parsePolicy(onExhausted); err != nil {
+			return err
+		}
+		set, err := resolve(conn, s.Err)
+		if err != nil {
+			return err
+		}
+		if err := need(set, cmd, connect.Topic, connect.Group); err != nil {
+			return err
+		}
+		o.Topic, o.Group = set.Get(connect.Topic), set.Get(connect.Group)
+		if o.Cluster, err = set.Open(cmd.Context(), s.Err); err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, o.Cluster.Close()) }()
+		res, err := consume.Run(cmd.Context(), o)
+		report(cmd.Context(), s, o.UntilEnd, res)
+		return err
+	})
+	return cmd
+}
+
+// report says how far it came; on standard error, as records are on the other.
+func report(ctx context.Context, s Streams, untilEnd bool, res consume.Result) {
+	how := ""
+	switch {
+	case res.AtEnd:
+		how = "; everything up to the end is done"
+	case untilEnd && ctx.Err() != nil:
+		how = "; interrupted before the end"
+	}
+	fmt.Fprintf(s.Err, "orderly: %d records done, %d of them after retries%s\n", res.Done, res.Retried, how)
+}
+
+func parseScope(s string) (orderly.Scope, error) {
+	switch s {
+	case "key":
+		return orderly.ScopeKey, nil
+	case "partition":
+		return orderly.ScopePartition, nil
+	}
+	return 0, usagef("--scope is %q: it must be key or partition", s)
+}
+
+func parseFrom(s string) (orderly.Start, error) {
+	switch s {
+	case "earliest":
+		return orderly.StartEarliest(), nil
+	case "latest":
+		return orderly.StartLatest(), nil
+	}
+	at, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return orderly.Start{}, usagef("--from is %q: it must be earliest, latest or a time like 2026-01-31T00:00:00Z", s)
+	}
+	return orderly.StartAt(at), nil
+}
+
+func parsePolicy(s string) (orderly.Policy, error) {
+	switch p := orderly.Policy(s); p {
+	case orderly.PolicyStop, orderly.PolicyBlock:
+		return p, nil
+	}
+	return "", usagef("--on-exhausted is %q: it must be stop or block", s)
+}

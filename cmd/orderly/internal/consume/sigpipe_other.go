@@ -1,0 +1,5 @@
+//go:build !unix
+
+package consume
+
+func brokenPipeIsAnError() (undo func()) { return func() {} }
