@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/orderly-go/orderly/internal/group"
 	"github.com/orderly-go/orderly/internal/lane"
@@ -38,6 +39,8 @@ func NewConsumer(cfg ConsumerConfig) (*Consumer, error) {
 	c.h = newHandling(&c.cfg, c.stop)
 	return c, nil
 }
+
+const rejoinPause = time.Second
 
 // Run joins the group and processes records until ctx ends. Then it drains:
 // nothing starts any more, running handlers get until the drain deadline, what is
@@ -75,6 +78,12 @@ func (c *Consumer) Run(ctx context.Context) error {
 				return nil
 			}
 			c.cfg.Logger.Warn("orderly: joining the group anew", "group", c.cfg.Group)
+			// Members that make each other leave must not do so without a pause.
+			select {
+			case <-ctx.Done():
+			case <-c.aborted:
+			case <-time.After(rejoinPause):
+			}
 			continue
 		}
 		select {
@@ -114,6 +123,9 @@ func (c *Consumer) groupConfig() group.Config {
 		Causes: group.Causes{Drain: ErrDrainDeadline, Lost: ErrPartitionLost, Silent: ErrCoordinatorSilent, Aborted: ErrAborted},
 		Hooks:  c.h.rep.hooks(),
 		Logger: cfg.Logger,
+		Overdue: func() []group.Stuck {
+			return c.h.timed.overdue(cfg.AttemptTimeout)
+		},
 	}
 	if cfg.OnStuckHandler == StuckExit {
 		g.Exit = func() { c.exit(1) }

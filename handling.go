@@ -19,10 +19,11 @@ type handling struct {
 	rep    reporter
 	stop   func(*StopError)
 	jitter func(m *Message, attempts int, bound time.Duration) time.Duration
+	timed  *attempts
 }
 
 func newHandling(cfg *ConsumerConfig, stop func(*StopError)) handling {
-	return handling{cfg: cfg, rep: reporter{cfg: cfg}, stop: stop, jitter: jitter}
+	return handling{cfg: cfg, rep: reporter{cfg: cfg}, stop: stop, jitter: jitter, timed: &attempts{}}
 }
 
 // pool returns the pool that runs the handlers.
@@ -75,6 +76,9 @@ var errNullKey = errors.New("the record has no ordering key, and NullKeys is Nul
 // one is one attempt.
 func (h handling) one(ctx context.Context, m *Message) (err error) {
 	cfg := h.cfg
+	if m.keyless != nil {
+		return m.keyless
+	}
 	if cfg.NullKeys == NullKeysReject && h.orderKey(m.Record) == nil {
 		return errNullKey
 	}
@@ -82,6 +86,8 @@ func (h handling) one(ctx context.Context, m *Message) (err error) {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, cfg.AttemptTimeout, ErrAttemptTimeout)
 		defer cancel()
+		h.timed.begin(m)
+		defer h.timed.end(m)
 	}
 	defer func() {
 		if v := recover(); v != nil {
@@ -122,6 +128,15 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 
 func (h handling) many(ctx context.Context, ms []*Message) (done int, err error) {
 	cfg := h.cfg
+	if ms[0].keyless != nil {
+		return 0, ms[0].keyless
+	}
+	for i, m := range ms {
+		if m.keyless != nil {
+			ms = ms[:i]
+			break
+		}
+	}
 	if cfg.NullKeys == NullKeysReject {
 		for i, m := range ms {
 			if h.orderKey(m.Record) != nil {
@@ -143,6 +158,8 @@ func (h handling) many(ctx context.Context, ms []*Message) (done int, err error)
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, cfg.AttemptTimeout, ErrAttemptTimeout)
 		defer cancel()
+		h.timed.begin(ms[0])
+		defer h.timed.end(ms[0])
 	}
 	defer func() {
 		if v := recover(); v != nil {

@@ -21,5 +21,6 @@ type Message struct {
 	// owner that was replaced without noticing.
 	FencingToken int64
 
-	item lane.Item
+	keyless error // OrderBy gave no key: it is never handed over
+	item    lane.Item
 }

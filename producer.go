@@ -72,6 +72,7 @@ func NewProducer(cfg ProducerConfig) (*Producer, error) {
 		closing: make(chan struct{}), abort: make(chan struct{}), closed: make(chan struct{}),
 		unsent: unsent{},
 	}
+	p.wire.begin = p.begin
 	p.topics.Store(&map[string]*topic{})
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.runs, p.endRuns = context.WithCancel(context.Background())
@@ -92,7 +93,7 @@ const clientLinger = 5 * time.Millisecond
 func (p *Producer) options() ([]kgo.Opt, error) {
 	given := slices.Concat([]kgo.Opt{
 		kgo.ClientID("orderly"),
-		kgo.MetadataMinAge(250*time.Millisecond),
+		kgo.MetadataMinAge(250 * time.Millisecond),
 		kgo.MetadataMaxAge(time.Minute),
 	}, p.cfg.KafkaOpts)
 	probe, err := kgo.NewClient(given...)

@@ -197,9 +197,10 @@ func TestProducerSyncReturnsResultsInOrder(t *testing.T) {
 
 // cutter is a dialer whose connections a test can cut.
 type cutter struct {
-	mu    sync.Mutex
-	down  bool
-	conns map[net.Conn]bool
+	mu      sync.Mutex
+	down    bool
+	conns   map[net.Conn]bool
+	refused chan struct{} // closed by a dial while it is down
 }
 
 var errCut = errors.New("cut by the test")
@@ -208,6 +209,10 @@ func (d *cutter) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.down {
+		if d.refused != nil {
+			close(d.refused)
+			d.refused = nil
+		}
 		return nil, &net.OpError{Op: "dial", Net: network, Err: errCut}
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
@@ -229,6 +234,31 @@ func (d *cutter) cut() {
 		conn.Close()
 	}
 	clear(d.conns)
+}
+
+// cutAndNoticed cuts, and has the producer notice it with a record of its own: the
+// client writes the next request to the connection that is gone, and then cannot
+// tell whether it arrived.
+func (d *cutter) cutAndNoticed(p *orderly.Producer, r *kgo.Record) {
+	d.cut()
+	d.mu.Lock()
+	noticed := make(chan struct{})
+	d.refused = noticed
+	d.mu.Unlock()
+	p.Produce(context.Background(), r, nil)
+	<-noticed
+}
+
+// inPartition returns keys of a partition.
+func inPartition(p, partitions, n int) (keys []string) {
+	hash := kgo.StickyKeyPartitioner(nil).ForTopic("t")
+	for i := 0; len(keys) < n; i++ {
+		k := fmt.Sprintf("p%d-%d", p, i)
+		if hash.Partition(&kgo.Record{Key: []byte(k)}, partitions) == p {
+			keys = append(keys, k)
+		}
+	}
+	return keys
 }
 
 func (d *cutter) mend() {

@@ -32,12 +32,13 @@ func TestProducerBrokerDownNotWritten(t *testing.T) {
 	c := prodCluster(t, 2)
 	p, d := outage(t, c, time.Second)
 	ctx := within30(t)
-	if err := p.ProduceSync(ctx, rec("a", "0"), rec("b", "0")).FirstErr(); err != nil {
+	a, b, other := inPartition(0, 2, 2)[0], inPartition(0, 2, 2)[1], inPartition(1, 2, 1)[0]
+	if err := p.ProduceSync(ctx, rec(a, "0"), rec(b, "0"), rec(other, "0")).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	d.cut()
+	d.cutAndNoticed(p, rec(other, "1"))
 	start := time.Now()
-	rs := p.ProduceSync(ctx, rec("a", "1"), rec("b", "1"), rec("a", "2"))
+	rs := p.ProduceSync(ctx, rec(a, "1"), rec(b, "1"), rec(a, "2"))
 	if took := time.Since(start); took < 600*time.Millisecond {
 		t.Errorf("given up after %s", took)
 	}
@@ -272,16 +273,17 @@ func TestProducerCloseWaitsForAll(t *testing.T) {
 
 // What is unsent at the deadline of Close is returned by name.
 func TestProducerCloseNamesWhatIsUnsent(t *testing.T) {
-	c := prodCluster(t, 1)
+	c := prodCluster(t, 2)
 	p, d := outage(t, c, time.Minute)
 	ctx := within30(t)
-	if err := p.ProduceSync(ctx, rec("a", "0")).FirstErr(); err != nil {
+	keys, other := inPartition(0, 2, 2), inPartition(1, 2, 1)[0]
+	if err := p.ProduceSync(ctx, rec(keys[0], "0"), rec(other, "0")).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	d.cut()
+	d.cutAndNoticed(p, rec(other, "1"))
 	var told results
 	for i := range 7 {
-		p.Produce(ctx, rec([]string{"a", "b"}[i%2], strconv.Itoa(i)), told.add)
+		p.Produce(ctx, rec(keys[i%2], strconv.Itoa(i)), told.add)
 	}
 	short, cancel := context.WithTimeout(ctx, 50*time.Millisecond)
 	defer cancel()
@@ -294,11 +296,12 @@ func TestProducerCloseNamesWhatIsUnsent(t *testing.T) {
 	if !errors.As(err, &unsent) || !errors.Is(err, context.DeadlineExceeded) {
 		t.Fatalf("Close: %v", err)
 	}
-	if len(unsent.Keys) != 2 || string(unsent.Keys[0].Key) != "a" || unsent.Keys[0].Records != 4 || unsent.Keys[0].Maybe != 0 ||
-		unsent.Keys[1].Records != 3 || unsent.Keys[1].Topic != "t" || unsent.Keys[1].Partition != 0 {
+	if len(unsent.Keys) != 3 || string(unsent.Keys[0].Key) != keys[0] || unsent.Keys[0].Records != 4 || unsent.Keys[0].Maybe != 0 ||
+		unsent.Keys[1].Records != 3 || unsent.Keys[1].Maybe != 0 || unsent.Keys[1].Topic != "t" || unsent.Keys[1].Partition != 0 ||
+		unsent.Keys[2].Records != 1 || unsent.Keys[2].Maybe != 1 || string(unsent.Keys[2].Key) != other {
 		t.Errorf("unsent %+v", unsent.Keys)
 	}
-	for _, want := range []string{"7 records of 2 keys", `key "a": 4`, `key "b": 3`} {
+	for _, want := range []string{"8 records of 3 keys", "1 of which may have been written", fmt.Sprintf("key %q: 4", keys[0])} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not in %v", want, err)
 		}

@@ -18,22 +18,34 @@ import (
 // a batch can be answered with an error although an earlier try, which was never
 // answered, has written it.
 type wire struct {
-	cut      atomic.Int64 // connections that ended, and produce requests without an answer
+	begin    time.Time
+	cut      atomic.Int64 // since begin, when a produce request was last left without an answer
 	backoffs atomic.Int64 // waits before something is tried again
 	backoff  func(int) time.Duration
 	refused  atomic.Pointer[error] // the last connection that could not be made; nil after one that could
 }
 
-// wireMark is what was counted when a run was handed over.
-type wireMark struct{ cut, backoffs int64 }
+// wireMark is what there was when a run was handed over.
+type wireMark struct {
+	at       time.Duration // since begin
+	backoffs int64
+}
 
-func (w *wire) mark() wireMark { return wireMark{w.cut.Load(), w.backoffs.Load()} }
+func (w *wire) mark() wireMark { return wireMark{time.Since(w.begin), w.backoffs.Load()} }
 
-// OnBrokerE2E counts produce requests that were sent and not answered.
+// OnBrokerE2E sees produce requests that were sent and not answered.
 func (w *wire) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
 	if key == int16(kmsg.Produce) && e.BytesWritten > 0 && (e.WriteErr != nil || e.ReadErr != nil) {
-		w.cut.Add(1)
+		w.cut.Store(int64(time.Since(w.begin)))
 	}
+}
+
+// wasCut reports that a produce request was left without an answer since mark. Of
+// several that are under way on one connection only the first is told to
+// OnBrokerE2E, and it can be told just before the next is written: hence the second.
+func (w *wire) wasCut(since wireMark) bool {
+	cut := time.Duration(w.cut.Load())
+	return cut > 0 && cut > since.at-time.Second
 }
 
 // OnBrokerConnect keeps why no broker can be reached, to name it.
@@ -45,10 +57,6 @@ func (w *wire) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn
 		w.refused.Store(&err)
 	}
 }
-
-// OnBrokerDisconnect counts connections: of several requests under way on one,
-// only the first is told to OnBrokerE2E.
-func (w *wire) OnBrokerDisconnect(kgo.BrokerMetadata, net.Conn) { w.cut.Add(1) }
 
 // retryBackoff is the client's backoff, counted: an answer that leaves the outcome
 // open (timed out, or too few replicas after the append) is followed by one.
@@ -67,21 +75,21 @@ var rejections = []error{
 
 // outcome says what is known of a record that the client has failed since mark.
 //
-// Not written is said of two kinds only. A run that we gave up ourselves: the
-// client then fails what was never sent, or whose last answer was that it is not
-// written, and keeps all else until it knows. And a batch that was rejected. Both
-// only when no connection was cut since, and a rejection only when nothing had to
-// be tried again: an earlier try may have been written. Anything else, an unknown
-// server error above all, may have been written.
-func (w *wire) outcome(err error, since wireMark) produce.Outcome {
-	now := w.mark()
-	if now.cut != since.cut {
+// Not written is said of two kinds only. Records that the client failed for a
+// reason of its own, as when we gave the run up: it does so with what was never
+// sent, or whose last answer was that it is not written, and keeps all else until
+// it knows. And batches that the broker rejected. Both only when no request was left
+// without an answer since, and a rejection only when nothing had to be tried again:
+// an earlier try may have been written. Anything else, an unknown server error above
+// all, may have been written.
+func (w *wire) outcome(err error, since wireMark, gaveUp bool) produce.Outcome {
+	if w.wasCut(since) || errors.Is(err, kgo.ErrClientClosed) {
 		return produce.MaybeWritten
 	}
-	if errors.Is(err, context.Canceled) {
+	if !answered(err) || gaveUp && kerr.IsRetriable(err) {
 		return produce.NotWritten
 	}
-	if now.backoffs == since.backoffs {
+	if w.backoffs.Load() == since.backoffs {
 		for _, r := range rejections {
 			if errors.Is(err, r) {
 				return produce.NotWritten
@@ -90,3 +98,6 @@ func (w *wire) outcome(err error, since wireMark) produce.Outcome {
 	}
 	return produce.MaybeWritten
 }
+
+// answered reports that an error came from a broker.
+func answered(err error) bool { return errors.As(err, new(*kerr.Error)) }

@@ -1,8 +1,6 @@
 package orderly
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -263,9 +261,13 @@ func (s *sender) finish(r *run, mark wireMark, decided bool) {
 			if err == nil {
 				return produce.Written, nil
 			}
-			outcome := p.wire.outcome(err, mark)
-			if r.ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			gaveUp := r.ctx.Err() != nil
+			outcome := p.wire.outcome(err, mark, gaveUp)
+			switch {
+			case gaveUp && !answered(err):
 				return outcome, s.gaveUp(outcome != produce.NotWritten)
+			case gaveUp && outcome == produce.NotWritten:
+				return outcome, fmt.Errorf("%w: %w", s.gaveUp(false), causes[err])
 			}
 			return outcome, causes[err]
 		})

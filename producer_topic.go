@@ -115,6 +115,7 @@ const unknownFor = 3 * time.Second
 
 func (t *topic) lookUp(p *Producer) error {
 	start := time.Now()
+	var last error // what was answered, rather than that time was up
 	for try := 1; ; try++ {
 		ctx, cancel := context.WithDeadline(p.ctx, start.Add(p.cfg.StartTimeout))
 		err := t.ask(ctx, p)
@@ -122,6 +123,10 @@ func (t *topic) lookUp(p *Producer) error {
 		if err == nil {
 			return nil
 		}
+		if last != nil && errors.Is(err, context.DeadlineExceeded) {
+			err = last
+		}
+		last = err
 		waited := time.Since(start)
 		var code *kerr.Error
 		switch {
@@ -130,7 +135,7 @@ func (t *topic) lookUp(p *Producer) error {
 		case errors.As(err, new(*PartitionsChangedError)), errors.As(err, new(*AccessError)):
 			return err
 		case errors.Is(err, kerr.UnknownTopicOrPartition):
-			if waited > min(unknownFor, p.cfg.StartTimeout) {
+			if waited >= min(unknownFor, p.cfg.StartTimeout) {
 				return &AccessError{Resource: "topic", Name: t.name, Operation: "Write", Err: err}
 			}
 		case errors.As(err, &code) && !code.Retriable:

@@ -2,6 +2,7 @@ package orderly
 
 import (
 	"fmt"
+	"runtime/debug"
 
 	"github.com/orderly-go/orderly/internal/lane"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -35,21 +36,39 @@ func (h handling) items(recs []*kgo.Record, out []*lane.Item) []*lane.Item {
 		m.Record = r
 		// Field by field: a whole Item would be built aside and copied.
 		it := &m.item
-		it.Payload, it.Hash, it.Offset, it.Size = m, h.hash(r), r.Offset, size(r)
+		it.Payload, it.Hash, it.Offset, it.Size = m, h.hash(m), r.Offset, size(r)
 		out = append(out, it)
 	}
 	return out
 }
 
-func (h handling) hash(r *kgo.Record) uint64 {
+func (h handling) hash(m *Message) uint64 {
 	if h.cfg.Scope == ScopePartition {
 		return 0
 	}
-	key := h.orderKey(r)
+	key, err := h.keyOf(m.Record)
+	if err != nil {
+		// Its place among the others is not known: nothing after it may go on.
+		m.keyless = err
+		h.stop(&StopError{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Err: err})
+	}
 	if key == nil {
 		return lane.NullHash
 	}
 	return lane.Hash(key)
+}
+
+// keyOf is orderKey for a record that was not seen yet.
+func (h handling) keyOf(r *kgo.Record) (key []byte, err error) {
+	if h.cfg.OrderBy.Key == nil {
+		return r.Key, nil
+	}
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("OrderBy %q: its function panicked: %w", h.cfg.OrderBy.Name, &PanicError{Value: v, Stack: debug.Stack()})
+		}
+	}()
+	return h.cfg.OrderBy.Key(r), nil
 }
 
 func (h handling) orderKey(r *kgo.Record) []byte {

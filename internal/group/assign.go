@@ -3,6 +3,7 @@ package group
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -21,7 +22,7 @@ func (s *Session) onAssigned(_ context.Context, _ *kgo.Client, added map[string]
 		for _, partition := range partitions {
 			id := tp{topic, partition}
 			if s.parts[id] == nil {
-				s.parts[id] = &Partition{tp: id, refusedGen: -1, released: make(chan struct{})}
+				s.parts[id] = &Partition{tp: id, refusedGen: -1, released: make(chan struct{}), assigned: time.Now()}
 			}
 		}
 	}
@@ -32,6 +33,8 @@ func (s *Session) onAssigned(_ context.Context, _ *kgo.Client, added map[string]
 // before it reads them. It returns when each has its fencing token, or with the
 // group session's context: then the client calls it again in the next one.
 func (s *Session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.Offset) (map[string]map[int32]kgo.Offset, error) {
+	s.adjusting.Add(1)
+	defer s.adjusting.Add(-1)
 	s.mu.Lock()
 	if s.closing {
 		s.mu.Unlock()

@@ -17,12 +17,11 @@ const clientID = "orderly"
 // broker is answered, so the client's default of 5 s would be a stall.
 const fetchWait = 500 * time.Millisecond
 
-var errFenced = errors.New("fenced by a member with the same instance id")
-
 func (s *Session) options() []kgo.Opt {
 	opts := []kgo.Opt{kgo.ClientID(clientID), kgo.FetchMaxWait(fetchWait)}
 	opts = append(opts, s.cfg.Opts...)
 	opts = append(opts,
+		kgo.WithContext(s.client),
 		kgo.SeedBrokers(s.cfg.Brokers...),
 		kgo.ConsumerGroup(s.cfg.Group),
 		kgo.ConsumeTopics(s.cfg.Topics...),
@@ -110,6 +109,7 @@ func (h *coordinatorHook) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, 
 		return
 	}
 	h.s.heard.joinSent()
+	h.s.newMember() // dropped by the group, the client joins again under another id
 	if h.s.cfg.ServerSide {
 		// The client falls back to the classic protocol by itself, with a balancer
 		// that nobody chose.
@@ -122,10 +122,14 @@ func (h *coordinatorHook) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.B
 	err := e2e.Err()
 	switch kmsg.Key(key) {
 	case keyJoinGroup:
-		h.s.heard.joinEnded()
-		if err == nil {
-			h.s.joining.Store(true)
+		if err != nil {
+			h.s.heard.joinEnded()
+			return
 		}
+		// The answer may be that the member is unknown: only that of SyncGroup, or
+		// of a heartbeat, says that it was heard.
+		h.s.joining.Store(true)
+		return
 	case keyHeartbeat, keySyncGroup, keyGroupHeartbeat:
 	default:
 		return
@@ -139,6 +143,7 @@ func (h *coordinatorHook) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.B
 	case keyHeartbeat:
 		h.s.heard.beaten(sent)
 	case keySyncGroup:
+		h.s.heard.joinEnded()
 		h.s.heard.synced(sent)
 	}
 }

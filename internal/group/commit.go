@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"time"
 
@@ -160,7 +161,9 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	}
 	if p.snap.Unlisted == 0 {
 		// What was done before us, and has not been read yet, stays known.
-		next := p.ring.NextOffset()
+		// Both parts must meet at the same offset, or the whole is not closed per
+		// key: the ring may have grown since the snapshot.
+		next := p.snap.CompleteUpTo
 		for _, r := range p.meta.Ahead {
 			if r.To > next {
 				m.Ahead = append(m.Ahead, progress.Run{From: max(r.From, next), To: r.To})
@@ -168,10 +171,10 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 		}
 		m.CompleteUpTo = max(m.CompleteUpTo, p.meta.CompleteUpTo)
 		m.Ahead = join(m.Ahead)
-		for _, a := range p.meta.Attempts {
-			if a.Offset >= next {
-				m.Attempts = append(m.Attempts, a)
-			}
+	}
+	for _, a := range p.meta.Attempts {
+		if !within(m.Ahead, a.Offset) { // done; below the watermark Encode leaves it out
+			m.Attempts = append(m.Attempts, a)
 		}
 	}
 	p.lane.Failed(func(offset int64, attempts int32) {
@@ -209,6 +212,16 @@ func (s *Session) reseal(p *Partition) error {
 	return nil
 }
 
+func within(runs []progress.Run, offset int64) bool {
+	i, _ := slices.BinarySearchFunc(runs, offset, func(r progress.Run, offset int64) int {
+		if r.To <= offset {
+			return -1
+		}
+		return 1
+	})
+	return i < len(runs) && runs[i].From <= offset
+}
+
 // join merges runs that touch.
 func join(runs []progress.Run) []progress.Run {
 	out := runs[:0]
@@ -223,12 +236,15 @@ func join(runs []progress.Run) []progress.Run {
 }
 
 // commitGrants commits new tokens and makes the partitions live whose commit was
-// acknowledged; it returns the others that are still ours.
-func (s *Session) commitGrants(ctx context.Context, items []commitItem) (open []*Partition) {
+// acknowledged; it returns the others that are still ours. What the tokens are
+// above was read as member in gen, and holds for no other membership: another
+// owner may have come and gone in between.
+func (s *Session) commitGrants(ctx context.Context, items []commitItem, member string, gen int32) (open []*Partition) {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
 	s.mu.Lock()
-	member, gen, ok := s.membership()
+	nowMember, nowGen, ok := s.membership()
+	ok = ok && nowMember == member && nowGen == gen
 	send := items[:0:0]
 	for _, it := range items {
 		switch {
@@ -236,6 +252,7 @@ func (s *Session) commitGrants(ctx context.Context, items []commitItem) (open []
 		case !ok || it.p.refusedGen == gen:
 			open = append(open, it.p)
 		default:
+			it.p.tried = max(it.p.tried, it.token)
 			send = append(send, it)
 		}
 	}
@@ -361,13 +378,23 @@ func (s *Session) request(ctx context.Context, member string, gen int32, items [
 		req.Topics[n].Partitions = append(req.Topics[n].Partitions, rp)
 		it.outcome, it.err = unknown, errors.New("the answer does not name the partition")
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.commitTimeout())
+	// Its answer is waited for also when nobody wants it any more: a commit without
+	// an answer costs a new generation.
+	limit := s.commitTimeout()
+	if end, ok := ctx.Deadline(); ok {
+		limit = min(limit, time.Until(end))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
 	// A broker's Request, unlike the client's, is never sent twice.
 	sent := time.Now()
 	raw, err := s.cl.Broker(int(node)).Request(ctx, req)
 	if err != nil {
 		s.coordinator.Store(-1)
+		var op *net.OpError
+		if errors.As(err, &op) && op.Op == "dial" {
+			return fmt.Errorf("%w: %w", errNotSent, err)
+		}
 		return err
 	}
 	for _, t := range raw.(*kmsg.OffsetCommitResponse).Topics {
@@ -394,7 +421,7 @@ func (s *Session) request(ctx context.Context, member string, gen int32, items [
 // offsets.commit.timeout.ms (5 s); after a third of the session waiting costs
 // more than a new generation.
 func (s *Session) commitTimeout() time.Duration {
-	return max(min(10*time.Second, s.cfg.Session/3), 100*time.Millisecond)
+	return max(min(10*time.Second, min(s.cfg.Session, s.cfg.Rebalance)/3), 100*time.Millisecond)
 }
 
 // judge says what an error code means for whether the commit happened.
@@ -406,16 +433,19 @@ func (s *Session) judge(it *commitItem) outcome {
 		errors.Is(err, kerr.StaleMemberEpoch), errors.Is(err, kerr.UnknownMemberID):
 		return refused
 	case errors.Is(err, kerr.FencedInstanceID):
-		s.fail(&AccessError{Resource: "group instance id", Name: s.cfg.InstanceID, Operation: "Join",
-			Err: fmt.Errorf("%w: another process uses the same InstanceID: %w", errFenced, err)})
+		s.fenced(err)
 		return refused
 	case errors.Is(err, kerr.NotCoordinator), errors.Is(err, kerr.CoordinatorLoadInProgress):
 		s.coordinator.Store(-1)
 		return tryAgain
 	case errors.Is(err, kerr.OffsetMetadataTooLarge), errors.Is(err, kerr.InvalidCommitOffsetSize):
-		limit := s.metaLimit.Load()
-		if limit/2 >= progress.MinLimit {
-			s.metaLimit.Store(limit / 2)
+		// Several partitions of one commit are refused for the same limit.
+		limit := int32(it.limit)
+		switch {
+		case limit/2 < progress.MinLimit:
+			s.fail(&AccessError{Resource: "group", Name: s.cfg.Group, Operation: "OffsetCommit", Err: fmt.Errorf("%w: the broker allows less than %d characters "+
+				"of commit metadata, which the fencing token needs; raise offset.metadata.max.bytes", err, limit)})
+		case s.metaLimit.CompareAndSwap(limit, limit/2):
 			s.cfg.Logger.Info("orderly: the broker allows less commit metadata", "group", s.cfg.Group, "limit", limit/2)
 			s.kickCommitter()
 		}

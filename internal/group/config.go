@@ -45,6 +45,9 @@ type Config struct {
 
 	Pool      *lane.Pool
 	Partition func(topic string, partition int32) lane.PartitionConfig
+	// Overdue lists handlers that have not returned although their attempt's own
+	// deadline has passed.
+	Overdue func() []Stuck
 	// Items makes the lane's items of records that were read, in their order.
 	Items func(recs []*kgo.Record, out []*lane.Item) []*lane.Item
 
@@ -72,14 +75,13 @@ type Hooks struct {
 
 // Assigned tells of a partition whose token was granted.
 type Assigned struct {
-	Topic       string
-	Partition   int32
-	Token       int64
-	Offset      int64
-	DoneAhead   int64
-	Clean       bool
-	Regranted   bool
-	FirstCommit bool
+	Topic     string
+	Partition int32
+	Token     int64
+	Offset    int64
+	DoneAhead int64
+	Clean     bool
+	Regranted bool
 }
 
 // Revoked tells of a partition that was released.

@@ -58,7 +58,7 @@ func (s *Session) fatal(err error) error {
 // grantOnce tries once and returns the partitions that are still not granted.
 func (s *Session) grantOnce(ctx context.Context, parts []*Partition) (open []*Partition, err error) {
 	s.mu.Lock()
-	_, gen := s.cl.GroupMetadata()
+	member, gen := s.cl.GroupMetadata()
 	var try []*Partition
 	for _, p := range parts {
 		switch {
@@ -77,18 +77,24 @@ func (s *Session) grantOnce(ctx context.Context, parts []*Partition) (open []*Pa
 	defer cancel()
 	topics, err := s.readTopics(ctx, s.cl)
 	if err != nil {
+		var a *AccessError
+		if errors.As(err, &a) && (kerr.IsRetriable(a.Err) || errors.Is(a.Err, errNotNamed)) {
+			// One broker that lags, or the topic is gone: that is found out with time.
+			s.aside(s.checkTopics)
+			err = fmt.Errorf("topic %s: %w", a.Name, a.Err)
+		}
 		return append(open, try...), err
 	}
 	read, err := s.readCommitted(ctx, try, topics)
 	if err != nil {
 		return append(open, try...), err
 	}
-	items, err := s.decide(ctx, try, read, topics)
-	if err != nil {
+	items, left, err := s.decide(ctx, try, read, topics, member)
+	if items == nil {
 		return append(open, try...), err
 	}
-	refused := s.commitGrants(ctx, items)
-	return append(open, refused...), nil
+	open = append(open, left...)
+	return append(open, s.commitGrants(ctx, items, member, gen)...), err
 }
 
 // stored is what the group's offsets say of a partition.
@@ -156,13 +162,16 @@ func (s *Session) readCommitted(ctx context.Context, parts []*Partition, topics 
 	return out, nil
 }
 
-// decide makes of what was read the offset, token and metadata to commit.
-func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]stored, topics map[string]topicInfo) ([]commitItem, error) {
+// decide makes of what was read the offset, token and metadata to commit. It
+// leaves partitions for later whose log cannot be asked now: one without a leader
+// holds up no other. No items at all: the error is for all of them.
+func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]stored, topics map[string]topicInfo, member string) (
+	items []commitItem, left []*Partition, later error) {
 	bounds, err := s.bounds(ctx, parts, read)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	items := make([]commitItem, 0, len(parts))
+	items = make([]commitItem, 0, len(parts))
 	clocked := 0
 	for _, p := range parts {
 		st := read[p.tp]
@@ -191,8 +200,8 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 			}
 		}
 		known := s.topicOf(p)
-		if known != [16]byte{} && id != known {
-			return nil, &RecreatedError{Topic: p.topic, Old: known, New: id}
+		if known != [16]byte{} && id != [16]byte{} && id != known {
+			return nil, nil, &RecreatedError{Topic: p.topic, Old: known, New: id}
 		}
 		token := meta.Token
 		if meta.TopicID != [16]byte{} && id != [16]byte{} && meta.TopicID != id {
@@ -203,10 +212,11 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 		}
 		s.mu.Lock()
 		kept, mine := p.state == live, p.token
+		own := meta.Token <= p.tried && p.member == member // a grant of ours that was not answered
 		s.mu.Unlock()
-		if kept && meta.Token > mine {
+		if kept && meta.Token > mine && !own {
 			// Another owner was there while we believed that we were.
-			return nil, errTakenOver{p}
+			return nil, nil, errTakenOver{p}
 		}
 		switch {
 		case token == 0 && mine == 0:
@@ -220,6 +230,10 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 		token++
 		b := bounds[p.tp]
 		offset := st.offset
+		if b.err != nil && offset < 0 && !kept {
+			left, later = append(left, p), b.err
+			continue
+		}
 		if offset < 0 {
 			offset = b.first
 			if kept {
@@ -227,10 +241,10 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 				offset = p.committed // the commit is gone; what we know is not
 				s.mu.Unlock()
 			}
-		} else if (offset < b.start || offset > b.end) && !kept {
+		} else if b.err == nil && (offset < b.start || offset > b.end) && !kept {
 			switch s.cfg.Reset {
 			case ResetStop:
-				return nil, &OffsetRangeError{Topic: p.topic, Partition: p.partition, Offset: offset, Start: b.start, End: b.end}
+				return nil, nil, &OffsetRangeError{Topic: p.topic, Partition: p.partition, Offset: offset, Start: b.start, End: b.end}
 			case ResetEarliest:
 				offset = b.start
 			case ResetLatest:
@@ -245,19 +259,20 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 			meta.Unclean++
 		}
 		meta.Token, meta.TopicID, meta.Clean = token, id, false
-		text, dropped, err := progress.Encode(offset, meta, int(s.metaLimit.Load()))
+		limit := int(s.metaLimit.Load())
+		text, dropped, err := progress.Encode(offset, meta, limit)
 		if err != nil {
-			return nil, fmt.Errorf("metadata of %s/%d: %w", p.topic, p.partition, err)
+			return nil, nil, fmt.Errorf("metadata of %s/%d: %w", p.topic, p.partition, err)
 		}
 		items = append(items, commitItem{
-			p: p, offset: offset, text: text, token: token, meta: meta, grant: true,
+			p: p, offset: offset, text: text, token: token, meta: meta, limit: limit, grant: true,
 			clean: clean || !meta.Present, ahead: sum(meta.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead,
 		})
 	}
 	if clocked > 0 {
 		s.cfg.Logger.Info("orderly: no fencing token is stored; tokens begin at the clock", "group", s.cfg.Group, "partitions", clocked)
 	}
-	return items, nil
+	return items, left, later
 }
 
 // errTakenOver says that another owner's token stands in the commit of a
@@ -284,8 +299,12 @@ func sum(runs []progress.Run) (n int64) {
 	return n
 }
 
-// bound is a partition's log: first is where one without a commit begins.
-type bound struct{ start, end, first int64 }
+// bound is a partition's log: first is where one without a commit begins. With
+// err it is not known.
+type bound struct {
+	start, end, first int64
+	err               error
+}
 
 func (s *Session) bounds(ctx context.Context, parts []*Partition, read map[tp]stored) (map[tp]bound, error) {
 	topics := make(map[string]bool)
@@ -299,16 +318,16 @@ func (s *Session) bounds(ctx context.Context, parts []*Partition, read map[tp]st
 		names = append(names, t)
 	}
 	starts, err := s.adm.ListStartOffsets(ctx, names...)
-	if err != nil {
+	if err != nil && len(starts) == 0 {
 		return nil, fmt.Errorf("listing start offsets: %w", err)
 	}
 	ends, err := s.adm.ListEndOffsets(ctx, names...)
-	if err != nil {
+	if err != nil && len(ends) == 0 {
 		return nil, fmt.Errorf("listing end offsets: %w", err)
 	}
 	var at kadm.ListedOffsets
 	if fresh && !s.cfg.StartAt.IsZero() {
-		if at, err = s.adm.ListOffsetsAfterMilli(ctx, s.cfg.StartAt.UnixMilli(), names...); err != nil {
+		if at, err = s.adm.ListOffsetsAfterMilli(ctx, s.cfg.StartAt.UnixMilli(), names...); err != nil && len(at) == 0 {
 			return nil, fmt.Errorf("listing offsets at %s: %w", s.cfg.StartAt, err)
 		}
 	}
@@ -320,7 +339,8 @@ func (s *Session) bounds(ctx context.Context, parts []*Partition, read map[tp]st
 			if a := access("topic", p.topic, "Describe", err); a != nil {
 				return nil, a
 			}
-			return nil, fmt.Errorf("listing offsets of %s/%d: %w", p.topic, p.partition, err)
+			out[p.tp] = bound{err: fmt.Errorf("listing offsets of %s/%d: %w", p.topic, p.partition, err)}
+			continue
 		}
 		b := bound{start: first.Offset, end: last.Offset, first: first.Offset}
 		s.mu.Lock()
@@ -333,7 +353,7 @@ func (s *Session) bounds(ctx context.Context, parts []*Partition, read map[tp]st
 		case !s.cfg.StartAt.IsZero():
 			l, ok := at.Lookup(p.topic, p.partition)
 			if err := errors.Join(missing(ok), l.Err); err != nil && read[p.tp].offset < 0 {
-				return nil, fmt.Errorf("listing offsets of %s/%d: %w", p.topic, p.partition, err)
+				b.err = fmt.Errorf("listing offsets of %s/%d: %w", p.topic, p.partition, err)
 			}
 			b.first = l.Offset
 		}

@@ -36,10 +36,13 @@ type Partition struct {
 	accepting atomic.Bool
 
 	released chan struct{} // closed when a release has ended
+	ranging  atomic.Bool   // its log's bounds are being looked up
 
 	// Guarded by Session.mu.
 	state      ownership
 	token      int64
+	tried      int64 // highest token that was sent
+	assigned   time.Time
 	topicID    [16]byte
 	meta       progress.Meta // as it was at the first grant: what it says beyond the ring is kept
 	start      int64         // the watermark it began with

@@ -137,8 +137,17 @@ func (s *Session) fetchError(topic string, partition int32, err error) {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded), errors.Is(err, kgo.ErrClientClosed):
 	case errors.As(err, &session):
 		s.sessionError(session.Err)
+	case errors.As(err, &loss) && s.cfg.Reset == ResetStop:
+		s.fail(&OffsetRangeError{Topic: topic, Partition: partition, Offset: loss.ConsumedTo, End: loss.ResetTo})
 	case errors.As(err, &loss):
-		s.fail(&OffsetRangeError{Topic: topic, Partition: partition, Offset: loss.ConsumedTo, Start: -1, End: loss.ResetTo})
+		// The log was cut below what we have read: only a new ownership may go back.
+		s.mu.Lock()
+		p := s.parts[tp{topic, partition}]
+		s.mu.Unlock()
+		if p != nil {
+			s.aside(func(context.Context) { s.lose([]*Partition{p}) })
+		}
+		s.fail(ErrRejoin)
 	case errors.Is(err, kerr.OffsetOutOfRange):
 		s.aside(func(ctx context.Context) { s.outOfRange(ctx, topic, partition) })
 	case errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID), errors.Is(err, kerr.UnknownTopicOrPartition):
@@ -159,8 +168,10 @@ func (s *Session) sessionError(err error) {
 		s.fail(&AccessError{Resource: "group", Name: s.cfg.Group, Operation: "Join", Err: fmt.Errorf("%w: the members of the group use a balancer that "+
 			"this consumer was not given; take the group over with Balancer: MigrateFrom(...)", err)})
 	case errors.Is(err, kerr.FencedInstanceID):
-		s.fail(&AccessError{Resource: "group instance id", Name: s.cfg.InstanceID, Operation: "Join",
-			Err: fmt.Errorf("%w: another process uses the same InstanceID: %w", errFenced, err)})
+		s.fenced(err)
+	case errors.Is(err, kerr.InvalidSessionTimeout):
+		s.fail(&AccessError{Resource: "group", Name: s.cfg.Group, Operation: "Join", Err: fmt.Errorf("%w: SessionTimeout is %s, and the brokers allow "+
+			"group.min.session.timeout.ms to group.max.session.timeout.ms (by default 6 s to 30 min)", err, s.cfg.Session)})
 	default:
 		if a := access("group", s.cfg.Group, "Read", err); a != nil {
 			s.fail(a)
@@ -170,14 +181,21 @@ func (s *Session) sessionError(err error) {
 	}
 }
 
+// fenced: another process took this member's instance id.
+func (s *Session) fenced(err error) {
+	s.fail(&AccessError{Resource: "group instance id", Name: s.cfg.InstanceID, Operation: "Join",
+		Err: fmt.Errorf("another process uses the same InstanceID: %w", err)})
+}
+
 // outOfRange: the offset to read next was deleted while we consumed.
 func (s *Session) outOfRange(ctx context.Context, topic string, partition int32) {
 	s.mu.Lock()
 	p := s.parts[tp{topic, partition}]
 	s.mu.Unlock()
-	if p == nil || !p.accepting.Load() {
+	if p == nil || !p.accepting.Load() || !p.ranging.CompareAndSwap(false, true) {
 		return
 	}
+	defer p.ranging.Store(false)
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Session)
 	defer cancel()
 	b, err := s.bounds(ctx, []*Partition{p}, map[tp]stored{p.tp: {}})
@@ -187,6 +205,10 @@ func (s *Session) outOfRange(ctx context.Context, topic string, partition int32)
 		return
 	}
 	at, in := p.ring.NextOffset(), b[p.tp]
+	if in.err != nil {
+		s.cfg.Logger.Warn("orderly: offset out of range, and the log's bounds are not known; trying again", "group", s.cfg.Group, "error", in.err)
+		return
+	}
 	if at >= in.start && at <= in.end {
 		return
 	}
@@ -216,13 +238,25 @@ func (s *Session) room(ctx context.Context) bool {
 		if ctx.Err() != nil {
 			return false
 		}
-		if !s.pressure(waited >= 100*time.Millisecond) {
+		long := waited >= 100*time.Millisecond
+		if !s.pressure(long) {
+			s.full.Store(false)
 			return true
 		}
+		s.full.Store(long)
 		if !sleep(ctx, time.Millisecond+waited/20) {
 			return false
 		}
 	}
+}
+
+// pauses are the reasons for which nothing is read of a partition: its own, and
+// that the buffer has been full for some time. Called with Session.mu held.
+func (s *Session) pauses(p *Partition) uint32 {
+	if s.full.Load() {
+		return p.pause | pauseBuffer
+	}
+	return p.pause
 }
 
 // most is how many records a poll may bring: what is left of the budget, but at

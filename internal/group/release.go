@@ -20,7 +20,6 @@ func (s *Session) release(parts []*Partition) {
 		switch {
 		case p.state == draining:
 			others = append(others, p) // somebody else is at it: wait for it
-
 		case p.state == live:
 			p.state = draining
 			with = append(with, p)
@@ -180,6 +179,15 @@ func (s *Session) lastCommit(parts []*Partition, until time.Time) {
 	}
 	ctx, cancel := context.WithDeadline(context.Background(), limit)
 	defer cancel()
+	go func() {
+		select {
+		case <-ctx.Done():
+		case <-s.abort: // then only as long as for an answer that is on its way
+			if sleep(ctx, min(s.grace(), time.Second)) {
+				cancel()
+			}
+		}
+	}()
 	for wait := 10 * time.Millisecond; ; wait *= 2 {
 		s.commit(ctx, parts)
 		s.mu.Lock()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -34,6 +35,8 @@ type Session struct {
 
 	coordinator atomic.Int32 // broker id; -1 unknown
 	metaLimit   atomic.Int32
+	adjusting   atomic.Int32 // calls of adjust under way
+	full        atomic.Bool  // the buffer has been full for some time
 
 	mu      sync.Mutex
 	parts   map[tp]*Partition
@@ -44,6 +47,7 @@ type Session struct {
 	commitMu turn
 
 	work   context.Context // ends when the session has released everything
+	client context.Context // ends what the client still waits for when the group was not left in time
 	asides sync.WaitGroup
 	gone   map[string]time.Time // topics that the cluster does not name, since when
 }
@@ -93,6 +97,9 @@ func (s *Session) Run(ctx context.Context) error {
 	work, stop := context.WithCancel(context.Background())
 	defer stop()
 	s.work = work
+	client, giveUp := context.WithCancel(context.Background())
+	defer giveUp()
+	s.client = client
 	cl, err := kgo.NewClient(s.options()...)
 	if err != nil {
 		return fmt.Errorf("kafka client: %w", err)
@@ -121,14 +128,23 @@ func (s *Session) Run(ctx context.Context) error {
 	s.release(s.all())
 	stop()
 	// What is assigned from here on is not ours to start; leaving gives it back.
-	leave, cancel := context.WithTimeout(context.Background(), s.cfg.Heartbeat+5*time.Second)
-	if s.cfg.InstanceID == "" && !errors.Is(end, errFenced) {
-		if err := cl.LeaveGroupContext(leave); err != nil {
-			s.cfg.Logger.Debug("orderly: leaving the group", "group", s.cfg.Group, "error", err)
-		}
+	patience := s.cfg.Heartbeat + 5*time.Second
+	if s.aborting() {
+		patience = time.Second
 	}
-	cancel()
+	leave, cancel := context.WithTimeout(context.Background(), patience)
+	if s.cfg.InstanceID == "" {
+		if err := cl.LeaveGroupContext(leave); err != nil {
+			// A join that is pending for the others, say: closing would wait for it.
+			s.cfg.Logger.Debug("orderly: leaving the group", "group", s.cfg.Group, "error", err)
+			giveUp()
+		}
+	} else {
+		stop := context.AfterFunc(leave, giveUp)
+		defer stop()
+	}
 	cl.CloseAllowingRebalance()
+	cancel()
 	wg.Wait()
 	s.asides.Wait()
 	return end
@@ -197,6 +213,9 @@ func (s *Session) connect(ctx context.Context) error {
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
+		}
+		if errors.Is(err, kerr.SaslAuthenticationFailed) || errors.Is(err, kerr.UnsupportedSaslMechanism) {
+			return &AccessError{Resource: "cluster", Name: strings.Join(s.cfg.Brokers, ","), Operation: "Authenticate", Err: err}
 		}
 		if t := s.cfg.StartTimeout; t > 0 && time.Since(started) >= t {
 			return &ConnectError{Waited: time.Since(started), Err: err}

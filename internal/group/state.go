@@ -36,7 +36,7 @@ func (s *Session) State(blocked int) State {
 	st.Silent = s.silent
 	for _, p := range s.allLocked() {
 		ps := PartitionState{Topic: p.topic, Partition: p.partition, Token: p.token, Committed: p.committed,
-			Reasons: reasons(p.halted(), p.pause)}
+			Reasons: reasons(p.halted(), s.pauses(p))}
 		if p.lane != nil {
 			ps.Next = p.ring.NextOffset()
 			ps.Window = p.ring.Len()

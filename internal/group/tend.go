@@ -36,6 +36,7 @@ func (s *Session) tend(ctx context.Context) {
 		case <-t.C:
 		}
 		left := s.watchCoordinator()
+		s.newMember()
 		s.watchGrants()
 		s.resume()
 		s.showStates()
@@ -138,12 +139,13 @@ func (s *Session) showStates() {
 		if p.state == granting {
 			continue // a partition that has just come is no news
 		}
-		if halt == p.shown && p.pause == p.shownPause {
+		pause := s.pauses(p)
+		if halt == p.shown && pause == p.shownPause {
 			continue
 		}
-		grew := halt&^p.shown != 0 || p.pause&^p.shownPause != 0
-		p.shown, p.shownPause = halt, p.pause
-		changes = append(changes, change{p, reasons(halt, p.pause), grew})
+		grew := halt&^p.shown != 0 || pause&^p.shownPause != 0
+		p.shown, p.shownPause = halt, pause
+		changes = append(changes, change{p, reasons(halt, pause), grew})
 	}
 	s.mu.Unlock()
 	for _, c := range changes {
@@ -170,11 +172,26 @@ func (s *Session) reportStuck() {
 		if p == nil && !r.Closed || r.Ctx.Err() == nil {
 			continue
 		}
-		now = append(now, Stuck{Item: r.Items[0], Age: time.Since(r.Since), Owned: p != nil})
+		now = append(now, Stuck{Item: current(r.Items), Age: time.Since(r.Since), Owned: p != nil})
+	}
+	for _, st := range s.cfg.Overdue() {
+		if !slices.ContainsFunc(now, func(o Stuck) bool { return o.Item == st.Item }) {
+			now = append(now, st)
+		}
 	}
 	for _, st := range s.stuck.news(now) {
 		s.cfg.Hooks.Stuck(st)
 	}
+}
+
+// current is the item of a run that its handler is in: the first that is not done.
+func current(items []*lane.Item) *lane.Item {
+	for _, it := range items {
+		if !it.Slot.IsDone() {
+			return it
+		}
+	}
+	return items[len(items)-1]
 }
 
 // stuckLog remembers at what age a stuck handler was last reported.
@@ -207,13 +224,21 @@ func (s *Session) watchGrants() {
 	s.mu.Lock()
 	_, gen := s.cl.GroupMetadata()
 	var longest time.Duration
+	forgotten := false
 	for _, p := range s.parts {
+		// The client asks for no offsets of a partition that it could not find at
+		// the moment; it does in a new membership.
+		forgotten = forgotten || p.state == granting && !s.silent && s.adjusting.Load() == 0 && time.Since(p.assigned) > s.cfg.Session
+
 		if (p.state == live || p.state == granting) && p.needGrant && p.refusedGen == gen && !s.silent && !s.joining.Load() {
 			longest = max(longest, time.Since(p.needSince))
 		}
 	}
 	s.mu.Unlock()
 	switch {
+	case forgotten:
+		s.cfg.Logger.Warn("orderly: the client does not read an assigned partition; leaving the group to join it anew", "group", s.cfg.Group)
+		s.fail(ErrRejoin)
 	case longest > s.cfg.Session:
 		s.cfg.Logger.Warn("orderly: the group's generation does not move; leaving the group to join it anew", "group", s.cfg.Group, "generation", gen)
 		s.fail(ErrRejoin)

@@ -25,6 +25,8 @@ type topicNow struct {
 	err        error
 }
 
+var errNotNamed = errors.New("the cluster does not name it")
+
 // topicsNow asks a broker. The client's own metadata may be seconds old, and a
 // topic that was created anew in between would be taken for the old one.
 func (s *Session) topicsNow(ctx context.Context, cl *kgo.Client) (map[string]topicNow, error) {
@@ -61,7 +63,7 @@ func (s *Session) readTopics(ctx context.Context, cl *kgo.Client) (map[string]to
 	for _, name := range s.cfg.Topics {
 		t, ok := topics[name]
 		if !ok {
-			t.err = errors.New("the cluster does not name it")
+			t.err = errNotNamed
 		}
 		if t.err != nil {
 			return nil, &AccessError{Resource: "topic", Name: name, Operation: "Describe", Err: t.err}
@@ -101,7 +103,7 @@ func (s *Session) checkTopics(ctx context.Context) {
 		if t.err != nil {
 			continue // refused: reading it says so
 		}
-		if known.id != [16]byte{} && t.id != known.id {
+		if known.id != [16]byte{} && t.id != [16]byte{} && t.id != known.id {
 			s.fail(&RecreatedError{Topic: name, Old: known.id, New: t.id})
 			return
 		}

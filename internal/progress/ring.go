@@ -44,6 +44,11 @@ func (s Slot) Done() {
 	}
 }
 
+// IsDone reports whether Done was called.
+func (s Slot) IsDone() bool {
+	return s.seg != nil && s.seg.done[s.i/wordBits].Load()&(1<<(s.i%wordBits)) != 0
+}
+
 // Ring holds the records of one partition from its watermark on, in arrival
 // order. It belongs to one ownership of the partition: a new assignment makes a
 // new Ring.

@@ -42,6 +42,8 @@ side by side, through retries, crashes and rebalances. This command shows it.
 		Example: `  orderly demo              see the order kept through a kill -9 and a rebalance; needs nothing
   orderly broker --data ./kafka --topic orders:8
                             a Kafka for this machine
+  orderly produce -t orders --key .customer.id orders.jsonl
+                            JSON lines in, records in order per key out
   orderly consume -t orders -g billing -- python3 worker.py
                             one worker call after the other for each key
   orderly config            how commands connect, and why
@@ -54,7 +56,7 @@ side by side, through retries, crashes and rebalances. This command shows it.
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
-	root.AddCommand(newDemo(version, s), newMember(s), newConsume(s), newBroker(), newConfig(s), newVersion(version, s))
+	root.AddCommand(newDemo(version, s), newMember(s), newProduce(s), newConsume(s), newBroker(), newConfig(s), newVersion(version, s))
 	root.InitDefaultCompletionCmd()
 	if c, _, err := root.Find([]string{"completion"}); err == nil {
 		c.RunE = run(func(cmd *cobra.Command, _ []string) error { return cmd.Help() })

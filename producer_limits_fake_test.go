@@ -1,0 +1,354 @@
+package orderly_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/orderly-go/orderly"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Each request asks for all acknowledgements, and each batch has a producer id.
+func TestProducerAcksAllAndIdempotent(t *testing.T) {
+	c := prodCluster(t, 2)
+	p := producer(t, c, nil)
+	var requests, weak atomic.Int64
+	c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		pr := req.(*kmsg.ProduceRequest)
+		requests.Add(1)
+		if pr.Acks != -1 {
+			weak.Add(1)
+		}
+		for _, rt := range pr.Topics {
+			for _, rp := range rt.Partitions {
+				var b kmsg.RecordBatch
+				if err := b.ReadFrom(rp.Records); err != nil || b.ProducerID < 0 || b.FirstSequence < 0 {
+					weak.Add(1)
+				}
+			}
+		}
+		return nil, nil, false
+	})
+	for i := range 50 {
+		if err := p.ProduceSync(within30(t), rec(strconv.Itoa(i), "0")).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if requests.Load() < 50 || weak.Load() > 0 {
+		t.Errorf("%d of %d requests or batches are weaker", weak.Load(), requests.Load())
+	}
+}
+
+// underWay counts produce requests that were written and not answered.
+type underWay struct {
+	mu        sync.Mutex
+	now, most int
+	wrote     chan struct{} // one for each
+}
+
+func (u *underWay) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	if key != int16(kmsg.Produce) || err != nil {
+		return
+	}
+	u.mu.Lock()
+	u.now++
+	u.most = max(u.most, u.now)
+	u.mu.Unlock()
+	select {
+	case u.wrote <- struct{}{}:
+	default:
+	}
+}
+
+func (u *underWay) OnBrokerRead(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
+	if key == int16(kmsg.Produce) {
+		u.mu.Lock()
+		u.now--
+		u.mu.Unlock()
+	}
+}
+
+// slowly is a dialer whose answers from the broker wait for the test.
+type slowly struct {
+	mu   sync.Mutex
+	hold bool
+	cond *sync.Cond
+}
+
+func (s *slowly) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	return &slowConn{conn, s}, err
+}
+
+type slowConn struct {
+	net.Conn
+	s *slowly
+}
+
+func (c *slowConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.s.mu.Lock()
+	for c.s.hold {
+		c.s.cond.Wait()
+	}
+	c.s.mu.Unlock()
+	return n, err
+}
+
+func (s *slowly) set(hold bool) {
+	s.mu.Lock()
+	s.hold = hold
+	s.mu.Unlock()
+	s.cond.Broadcast()
+}
+
+func TestProducerInFlight(t *testing.T) {
+	for _, want := range []int{5, 1} {
+		t.Run(fmt.Sprint(want), func(t *testing.T) {
+			c := prodCluster(t, 20)
+			u := &underWay{wrote: make(chan struct{}, 1000)}
+			s := &slowly{}
+			s.cond = sync.NewCond(&s.mu)
+			p := producer(t, c, func(cfg *orderly.ProducerConfig) {
+				cfg.MaxInFlight = want
+				cfg.KafkaOpts = []kgo.Opt{kgo.WithHooks(u), kgo.Dialer(s.dial)}
+			})
+			ctx := within30(t)
+			for _, part := range []int{0, 1} { // until the client allows itself more than one
+				if err := p.ProduceSync(ctx, rec(inPartition(part, 20, 1)[0], "0")).FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for range 2 {
+				<-u.wrote
+			}
+			// Partition after partition, while no answer comes.
+			s.set(true)
+			for part := range 20 {
+				p.Produce(ctx, rec(inPartition(part, 20, 2)[1], "0"), nil)
+				if part < want {
+					<-u.wrote
+				}
+			}
+			s.set(false)
+			if err := p.Flush(ctx); err != nil {
+				t.Fatal(err)
+			}
+			for i := range 2000 {
+				p.Produce(ctx, rec(strconv.Itoa(i%100), "0"), nil)
+			}
+			if err := p.Flush(ctx); err != nil {
+				t.Fatal(err)
+			}
+			u.mu.Lock()
+			defer u.mu.Unlock()
+			if u.most != want {
+				t.Errorf("%d requests were under way at a time, want %d", u.most, want)
+			}
+		})
+	}
+}
+
+func TestProducerRefusesRecordsWithoutKey(t *testing.T) {
+	c := prodCluster(t, 3)
+	p := producer(t, c, nil)
+	for want, r := range map[string]*kgo.Record{
+		"AllowNullKey":  {Topic: "t", Value: []byte("v")},
+		"AllowEmptyKey": {Topic: "t", Key: []byte{}, Value: []byte("v")},
+		"no topic":      {Key: []byte("k")},
+	} {
+		err := p.ProduceSync(within30(t), r)[0].Err
+		if !errors.Is(err, orderly.ErrNotWritten) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v", want, err)
+		}
+	}
+	if len(p.ClosedKeys()) != 0 {
+		t.Error("a record that was not allowed closed a key")
+	}
+	if err := p.ProduceSync(within30(t), rec("k", "0")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestProducerAllowsRecordsWithoutKeyByName(t *testing.T) {
+	c := prodCluster(t, 3)
+	p := producer(t, c, func(cfg *orderly.ProducerConfig) { cfg.AllowNullKey, cfg.AllowEmptyKey = true, true })
+	for i := range 1000 {
+		p.Produce(t.Context(), &kgo.Record{Topic: "t", Value: []byte(strconv.Itoa(i))}, nil)
+		p.Produce(t.Context(), &kgo.Record{Topic: "t", Key: []byte{}, Value: []byte(strconv.Itoa(i))}, nil)
+	}
+	if err := p.Flush(within30(t)); err != nil {
+		t.Fatal(err)
+	}
+	empties := 0
+	for part, recs := range readLog(t, c, "t") {
+		last, nulls := -1, 0
+		for _, r := range recs {
+			switch {
+			case r.Key != nil:
+				empties++
+				if want := 275646681 % 3; part != want {
+					t.Fatalf("the empty key is in partition %d, in Java in %d", part, want)
+				}
+			default:
+				nulls++
+				if n, _ := strconv.Atoi(string(r.Value)); n <= last {
+					t.Errorf("partition %d: null key record %d behind %d", part, n, last)
+				} else {
+					last = n
+				}
+			}
+		}
+		if nulls < 200 {
+			t.Errorf("partition %d has %d of 1000 null keys", part, nulls)
+		}
+	}
+	if empties != 1000 {
+		t.Errorf("%d empty keys", empties)
+	}
+}
+
+// sized returns a record that takes so many bytes in a batch of its own, as the
+// client counts.
+func sized(key string, bytes int) *kgo.Record {
+	for v := bytes - 80; ; v++ {
+		r := rec(key, strings.Repeat("x", v))
+		n := 1 + 1 + 1 + 1 + len(key) + varint(v) + v + 1
+		if n+varint(n)+65 == bytes {
+			return r
+		}
+	}
+}
+
+// varint is the length of a number as a signed varint.
+func varint(n int) int {
+	l := 1
+	for n <<= 1; n >= 0x80; n >>= 7 {
+		l++
+	}
+	return l
+}
+
+// A record is too large exactly when the client would say so; it is not sent, and
+// its key closes: the next one would pass it.
+func TestProducerRefusesTooLarge(t *testing.T) {
+	for name, limit := range map[string]int{"MaxBatchBytes": 5000, "max.message.bytes": 3000 + 4} {
+		t.Run(name, func(t *testing.T) {
+			c := prodCluster(t, 1, kfake.BrokerConfigs(nil))
+			if err := c.CreateTopic("small", 1, map[string]string{"max.message.bytes": "3000"}); err != nil {
+				t.Fatal(err)
+			}
+			topic := "t"
+			if name != "MaxBatchBytes" {
+				topic = "small"
+			}
+			p := producer(t, c, func(cfg *orderly.ProducerConfig) { cfg.MaxBatchBytes = 5000 })
+			in := func(r *kgo.Record) *kgo.Record { r.Topic = topic; return r }
+			ctx := within30(t)
+			if err := p.ProduceSync(ctx, in(sized("a", limit))).FirstErr(); err != nil {
+				t.Fatalf("a record of the limit: %v", err)
+			}
+			var sent atomic.Int64
+			c.ControlKey(int16(kmsg.Produce), func(kmsg.Request) (kmsg.Response, error, bool) {
+				c.KeepControl()
+				sent.Add(1)
+				return nil, nil, false
+			})
+			big := in(sized("a", limit+1))
+			rs := p.ProduceSync(ctx, big, in(rec("a", "later")))
+			if err := rs[0].Err; !errors.Is(err, kerr.MessageTooLarge) || !errors.Is(err, orderly.ErrNotWritten) ||
+				!strings.Contains(err.Error(), strconv.Itoa(limit+1)) || closedBy(t, err).Refused {
+				t.Errorf("%v", err)
+			}
+			if closed := closedBy(t, rs[1].Err); !closed.Refused || closed.First != big {
+				t.Errorf("%v", rs[1].Err)
+			}
+			if sent.Load() != 0 {
+				t.Error("something was sent")
+			}
+			if err := p.ProduceSync(ctx, in(rec("b", "0"))).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// The client refuses one byte more than our limit only: ours is not stricter than
+// the largest batch that it sends while it does not know the broker's version.
+func TestProducerSizeIsTheClients(t *testing.T) {
+	c := prodCluster(t, 1)
+	cl, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.ProducerBatchMaxBytes(5000))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	// As long as the version is not known the client counts 65 bytes besides the
+	// record, later 62.
+	if err := cl.ProduceSync(within30(t), sized("a", 5001)).FirstErr(); !errors.Is(err, kerr.MessageTooLarge) {
+		t.Errorf("%v", err)
+	}
+	for _, n := range []int{5000, 5003} {
+		if err := cl.ProduceSync(within30(t), sized("a", n)).FirstErr(); err != nil {
+			t.Errorf("%d bytes: %v", n, err)
+		}
+	}
+}
+
+func TestProducerLingers(t *testing.T) {
+	c := prodCluster(t, 1)
+	p := producer(t, c, func(cfg *orderly.ProducerConfig) { cfg.Linger, cfg.MaxBatchBytes = time.Minute, 4096 })
+	ctx := within30(t)
+	if err := p.ProduceSync(ctx, rec("warm", "0")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	var first atomic.Int64 // records of the first batch
+	c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
+		var b kmsg.RecordBatch
+		if err := b.ReadFrom(req.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records); err == nil {
+			first.CompareAndSwap(0, int64(b.NumRecords))
+		}
+		c.KeepControl()
+		return nil, nil, false
+	})
+	var told results
+	for i := range 8 {
+		p.Produce(ctx, rec("a", strconv.Itoa(i)), told.add)
+	}
+	// A batch's worth does not wait.
+	full := make(chan struct{})
+	for i := range 20 {
+		p.Produce(ctx, rec("b", strings.Repeat("x", 400)), func(r *kgo.Record, err error) {
+			told.add(r, err)
+			if i == 0 {
+				close(full)
+			}
+		})
+	}
+	<-full
+	if n := first.Load(); n < 9 {
+		t.Errorf("the first batch had %d records: those before it did not linger for it", n)
+	}
+	if err := p.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if n := len(told.get()); n != 28 {
+		t.Errorf("%d told", n)
+	}
+	for _, r := range told.get() {
+		if r.err != nil {
+			t.Error(r.err)
+		}
+	}
+}
