@@ -275,3 +275,24 @@ func TestTokenGrantedDuringADrain(t *testing.T) {
 	g.WaitDone()
 	g.RequireComplete(t)
 }
+
+// A partition without a leader holds up no other: what has a committed offset is
+// granted without asking its log.
+func TestLeaderlessPartitionHoldsUpNoOther(t *testing.T) {
+	t.Parallel()
+	c := fake(t)
+	b := orderlytest.Dial(t, c.ListenAddrs()...)
+	topic := newTopic(t, b, 2)
+	var got seen[string]
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Handler: values(&got)})
+	b.Produce(topic, orderlytest.Msg("k", "0").Partition(0), orderlytest.Msg("k", "0").Partition(1))
+	m := g.Start()
+	g.WaitDone()
+	stopAll(t, m)
+	fault := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Topic: topic, Partitions: []int32{1}, Err: kerr.LeaderNotAvailable, Count: -1})
+	defer fault.Remove()
+	b.Produce(topic, orderlytest.Msg("k", "1").Partition(0), orderlytest.Msg("k", "1").Partition(1))
+	g.Start()
+	g.WaitDone()
+	g.RequireComplete(t)
+}

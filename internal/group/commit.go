@@ -154,24 +154,11 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	p.ring.Snapshot(&p.snap, progress.MaxRuns(limit))
 	m := progress.Meta{
 		Token: p.token, TopicID: p.topicID, Clean: clean, Extra: p.meta.Extra,
-		CompleteUpTo: p.snap.CompleteUpTo, Ahead: p.snap.Runs,
 	}
 	if p.snap.Watermark == p.start {
 		m.Unclean = p.meta.Unclean
 	}
-	if p.snap.Unlisted == 0 {
-		// What was done before us, and has not been read yet, stays known.
-		// Both parts must meet at the same offset, or the whole is not closed per
-		// key: the ring may have grown since the snapshot.
-		next := p.snap.CompleteUpTo
-		for _, r := range p.meta.Ahead {
-			if r.To > next {
-				m.Ahead = append(m.Ahead, progress.Run{From: max(r.From, next), To: r.To})
-			}
-		}
-		m.CompleteUpTo = max(m.CompleteUpTo, p.meta.CompleteUpTo)
-		m.Ahead = join(m.Ahead)
-	}
+	m.Ahead, m.CompleteUpTo = inherit(&p.snap, p.meta)
 	for _, a := range p.meta.Attempts {
 		if !within(m.Ahead, a.Offset) { // done; below the watermark Encode leaves it out
 			m.Attempts = append(m.Attempts, a)
@@ -210,6 +197,22 @@ func (s *Session) reseal(p *Partition) error {
 	it.ahead = sum(it.meta.Ahead) - dropped.Ahead
 	it.notRecorded = dropped.Ahead + int64(p.snap.Unlisted)
 	return nil
+}
+
+// inherit adds to a snapshot what was done before this ownership and has not been
+// read yet. Both parts meet where the snapshot ends, or the whole would not be
+// closed per key: the ring may have grown since.
+func inherit(snap *progress.Snapshot, before progress.Meta) (ahead []progress.Run, upTo int64) {
+	ahead, upTo = snap.Runs, snap.CompleteUpTo
+	if snap.Unlisted > 0 {
+		return ahead, upTo
+	}
+	for _, r := range before.Ahead {
+		if r.To > snap.CompleteUpTo {
+			ahead = append(ahead, progress.Run{From: max(r.From, snap.CompleteUpTo), To: r.To})
+		}
+	}
+	return join(ahead), max(upTo, before.CompleteUpTo)
 }
 
 func within(runs []progress.Run, offset int64) bool {
