@@ -35,6 +35,7 @@ type Producer struct {
 	begin  time.Time
 
 	mu        sync.Mutex
+	ended     bool // Close waits for running, or has
 	topics    atomic.Pointer[map[string]*topic]
 	lastTopic atomic.Pointer[topic]
 	watched   sync.Once
@@ -149,6 +150,17 @@ func (p *Producer) batchBytes(name string) int32 {
 	return int32(p.cfg.MaxBatchBytes)
 }
 
+// spawn starts a goroutine that Close waits for.
+func (p *Producer) spawn(f func()) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		go f() // which tells a caller that the producer is closed
+		return
+	}
+	p.running.Go(f)
+}
+
 // now is the clock of deadlines.
 func (p *Producer) now() time.Duration { return time.Since(p.begin) }
 
@@ -199,7 +211,7 @@ func (p *Producer) Produce(ctx context.Context, rec *kgo.Record, done func(*kgo.
 		return
 	}
 	if !t.loaded.Load() {
-		p.watched.Do(func() { p.running.Go(p.watch) })
+		p.watched.Do(func() { p.spawn(p.watch) })
 		if err := t.load(ctx, p); err != nil {
 			if ctx.Err() != nil {
 				err = p.waitError(ctx, "for the topic to be looked up")

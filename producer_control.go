@@ -164,6 +164,9 @@ func (p *Producer) Close(ctx context.Context) error {
 	p.cancel()
 	p.endRuns()
 	p.cl.Close()
+	p.mu.Lock()
+	p.ended = true
+	p.mu.Unlock()
 	p.running.Wait()
 	if late != nil {
 		p.closeErr = p.unsent.error(late)

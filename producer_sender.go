@@ -16,6 +16,7 @@ type sender struct {
 	p         *Producer
 	t         *topic
 	partition int32
+	limit     int           // bytes of a batch
 	wake      chan struct{} // something is to be told, or need not linger
 	run       atomic.Pointer[run]
 
@@ -26,8 +27,8 @@ type sender struct {
 	slab    []outgoing
 }
 
-func newSender(p *Producer, t *topic, partition int32) *sender {
-	return &sender{p: p, t: t, partition: partition, wake: make(chan struct{}, 1), numbers: p.writer.forPartition()}
+func newSender(p *Producer, t *topic, partition int32, limit int) *sender {
+	return &sender{p: p, t: t, partition: partition, limit: limit, wake: make(chan struct{}, 1), numbers: p.writer.forPartition()}
 }
 
 // add takes a record in; one with a cause has failed already.
@@ -65,7 +66,7 @@ func (s *sender) add(rec *kgo.Record, done func(*kgo.Record, error), size, wire 
 	poke := !start && (s.part.Told() || s.p.cfg.Linger > 0 && s.full())
 	s.mu.Unlock()
 	if start {
-		s.p.running.Go(s.work)
+		s.p.spawn(s.work)
 	} else if poke {
 		s.poke()
 	}
@@ -84,7 +85,7 @@ func (s *sender) refuse(rec *kgo.Record, done func(*kgo.Record, error), size int
 // full reports that a batch's worth waits. Called with the lock held.
 func (s *sender) full() bool {
 	_, wire := s.part.Queued()
-	return wire >= s.t.limit
+	return wire >= s.limit
 }
 
 func (s *sender) poke() {
@@ -101,7 +102,7 @@ func (s *sender) start() {
 	s.working = s.working || start
 	s.mu.Unlock()
 	if start {
-		s.p.running.Go(s.work)
+		s.p.spawn(s.work)
 	} else {
 		s.poke()
 	}
@@ -119,7 +120,7 @@ func (s *sender) work() {
 			// for a partition at once.
 			most = 1
 		}
-		items := s.part.Take(most, s.t.limit-batchOverhead)
+		items := s.part.Take(most, s.limit-batchOverhead)
 		out := s.part.Out()
 		if items == nil && out == nil {
 			s.working = false

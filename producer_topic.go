@@ -66,7 +66,7 @@ func (p *Producer) topic(name string) *topic {
 		return t
 	}
 	t := &topic{name: name}
-	t.limbo = newSender(p, t, -1)
+	t.limbo = newSender(p, t, -1, batchOverhead)
 	all := make(map[string]*topic, len(old)+1)
 	for k, v := range old {
 		all[k] = v
@@ -90,7 +90,7 @@ func (t *topic) load(ctx context.Context, p *Producer) error {
 		}
 		l = &loading{done: make(chan struct{})}
 		t.loading = l
-		p.running.Go(func() {
+		p.spawn(func() {
 			l.err = t.lookUp(p)
 			t.mu.Lock()
 			t.loading = nil
@@ -181,7 +181,7 @@ func (t *topic) ask(ctx context.Context, p *Producer) error {
 	t.limit = min(batchLimit(p.cfg.MaxBatchBytes, p.cl, t.name), p.topicLimit(ctx, t.name))
 	senders := make([]*sender, n)
 	for i := range senders {
-		senders[i] = newSender(p, t, int32(i))
+		senders[i] = newSender(p, t, int32(i), t.limit)
 	}
 	t.limbo.mu.Lock()
 	defer t.limbo.mu.Unlock()

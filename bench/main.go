@@ -36,6 +36,10 @@ func main() {
 	}
 }
 
+// tooRestless is how far apart the rates of one and the same program may lie on a
+// machine that has nothing else to do.
+const tooRestless = 0.1
+
 // A report is what -json prints.
 type report struct {
 	Machine machine `json:"machine"`
@@ -139,9 +143,11 @@ func (rep report) print(asJSON bool) error {
 	printTable(os.Stdout, rep.Rows)
 	least := math.Inf(1)
 	pairs := 0
+	var noise []float64
 	for _, r := range rep.Rows {
 		if r.Ratio != nil {
 			least, pairs = min(least, r.Ratio.Coverage), r.Ratio.Pairs
+			noise = append(noise, restless(r))
 		}
 	}
 	switch {
@@ -150,6 +156,10 @@ func (rep report) print(asJSON bool) error {
 		fmt.Printf("\n%d pairs: too few for a 95 %% interval; the brackets hold the least and the most.\n", pairs)
 	default:
 		fmt.Printf("\n%d pairs each; the interval holds the true median with %.1f %%; a bar is met when the interval reaches it.\n", pairs, 100*least)
+	}
+	if len(noise) > 0 && median(noise) > tooRestless {
+		fmt.Printf("The machine was busy with something else: the other sides' own rates lie %.0f %% apart. Judge by the processor time of a record, or repeat.\n",
+			100*median(noise))
 	}
 	return nil
 }

@@ -84,7 +84,7 @@ func TestVerdict(t *testing.T) {
 	for _, c := range []struct {
 		bar  float64
 		want string
-	}{{0.75, "met"}, {0.85, "met"}, {0.87, "not met"}, {0, ""}} {
+	}{{0.75, "met"}, {0.85, "met, median below"}, {0.87, "not met"}, {0, ""}} {
 		if got := verdict(s, c.bar); got != c.want {
 			t.Errorf("bar %v: %q, want %q", c.bar, got, c.want)
 		}
@@ -92,5 +92,20 @@ func TestVerdict(t *testing.T) {
 	s.Coverage = 0.75
 	if got := verdict(s, 0.75); got != "too few pairs" {
 		t.Errorf("few pairs: %q", got)
+	}
+}
+
+func TestRestless(t *testing.T) {
+	rates := func(xs ...float64) (rs []result) {
+		for _, x := range xs {
+			rs = append(rs, result{Rate: x})
+		}
+		return rs
+	}
+	if got := restless(row{Pairs: [][]result{nil, rates(100, 10, 90, 110, 1000, 105, 95)}}); math.Abs(got-0.2) > 1e-9 {
+		t.Errorf("got %v, want 0.2", got)
+	}
+	if got := restless(row{}); got != 0 {
+		t.Errorf("of a fact: %v", got)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -68,7 +69,10 @@ func (t *topics) need(ctx context.Context, l load) ([]int64, error) {
 	if n, ok := t.have[l]; ok {
 		return n, nil
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(t.brokers...), kgo.DefaultProduceTopic(l.topic()), kgo.ProducerLinger(0))
+	cl, err := kgo.NewClient(kgo.SeedBrokers(t.brokers...), kgo.DefaultProduceTopic(l.topic()),
+		// Batches are full, whatever else the machine does meanwhile: their size
+		// decides what reading them costs.
+		kgo.ProducerLinger(time.Second), kgo.ProducerBatchMaxBytes(64<<10), kgo.MaxBufferedRecords(100_000))
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orderly-go/orderly/internal/history"
@@ -31,7 +32,7 @@ type chronicle struct {
 	names   map[string]string // member id in the group → member
 	pending map[string][]*commitEntry
 	offsets map[place]stored
-	commits int
+	commits atomic.Int64
 	broken  []string // contradictions that no checker sees
 }
 
@@ -207,7 +208,7 @@ func (c *chronicle) answered(reqBytes, respBytes []byte) {
 				e := c.entries[p.at+i]
 				e.void = false
 				c.offsets[place{e.Topic, e.Partition}] = p.meta[i]
-				c.commits++
+				c.commits.Add(1)
 			}
 			i++
 		}

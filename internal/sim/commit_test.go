@@ -62,7 +62,7 @@ func TestAnswerThatIsLateHoldsUpTheRelease(t *testing.T) {
 			st, ok := w.h.committed(topicName, 0)
 			return ok && st.offset == 10
 		})
-		sent := w.h.commits
+		sent := w.h.commits.Load()
 		w.produce(many(10))
 		w.running(old, 19)
 		old.end()
@@ -70,7 +70,7 @@ func TestAnswerThatIsLateHoldsUpTheRelease(t *testing.T) {
 		if n := w.count(history.Release, "old"); n != 0 {
 			t.Errorf("the partition was released while a commit was outstanding")
 		}
-		if w.h.commits != sent {
+		if w.h.commits.Load() != sent {
 			t.Errorf("a second commit was sent while one was outstanding")
 		}
 		close(free)

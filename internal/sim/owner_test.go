@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -82,6 +83,8 @@ func TestDrainDeadline(t *testing.T) {
 		c := short()
 		c.act, c.DrainTimeout = s.act, 2*time.Second
 		c.Events.Revoked = func(e orderly.RevokedEvent) {
+			mu.Lock()
+			defer mu.Unlock()
 			freed = e
 			then, _ = w.h.committed(topicName, 0)
 		}
@@ -101,13 +104,13 @@ func TestDrainDeadline(t *testing.T) {
 		if !errors.Is(cause, orderly.ErrDrainDeadline) {
 			t.Errorf("the context ended with %v after %s", cause, took)
 		}
-		mu.Unlock()
 		if freed.Clean || !freed.Committed || freed.Drain < 2*time.Second {
 			t.Errorf("the release was told as %+v", freed)
 		}
 		if then.offset != 1 || len(then.meta.Ahead) != 2 || then.meta.Clean {
 			t.Errorf("committed before the release: offset %d, ahead %v, clean %v; want 1, [2,3) and [5,6), not clean", then.offset, then.meta.Ahead, then.meta.Clean)
 		}
+		mu.Unlock()
 		s.set("slow", nil)
 		s.set("late", nil)
 		w.start("b", c)
@@ -168,9 +171,9 @@ func TestDoneAheadSurvivesAHandover(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			scene(t, 1, func(t *testing.T, w *world) {
 				s := newScript()
-				tries := 0
+				var tries atomic.Int32
 				s.set("stuck", func(ctx context.Context, m *orderly.Message) error {
-					if tries++; tries <= 3 {
+					if tries.Add(1) <= 3 {
 						return errHandler
 					}
 					return busy(ctx, time.Hour)
@@ -182,7 +185,7 @@ func TestDoneAheadSurvivesAHandover(t *testing.T) {
 				w.produce(many(behind))
 				w.until("all that can be done is recorded", time.Minute, func() bool {
 					st, ok := w.h.committed(topicName, 0)
-					return ok && len(st.meta.Ahead) == 1 && st.meta.Ahead[0].To == behind+1 && len(st.meta.Attempts) == 1 && tries == 4
+					return ok && len(st.meta.Ahead) == 1 && st.meta.Ahead[0].To == behind+1 && len(st.meta.Attempts) == 1 && tries.Load() == 4
 				})
 				if killed {
 					a.kill(true)

@@ -5,6 +5,7 @@ package sim
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -207,8 +208,8 @@ func TestBrokerAllowsLessMetadata(t *testing.T) {
 		}
 		c := short()
 		c.act, c.Concurrency = s.act, 4000
-		var lost int64
-		c.Events.Committed = func(e orderly.CommittedEvent) { lost = max(lost, e.NotRecorded) }
+		var lost atomic.Int64
+		c.Events.Committed = func(e orderly.CommittedEvent) { lost.Add(e.NotRecorded) }
 		a := w.start("a", c)
 		w.produce(keys("first"))
 		w.produce(recs)
@@ -220,7 +221,7 @@ func TestBrokerAllowsLessMetadata(t *testing.T) {
 			t.Fatalf("the broker accepted %d characters: this test shows nothing", len(st.text))
 		}
 		w.caughtUp(2 * time.Minute)
-		if lost == 0 {
+		if lost.Load() == 0 {
 			t.Errorf("everything fitted into %d characters: this test shows nothing", limit)
 		}
 		if n := w.count(history.Own, "a"); n != 1 || !a.running() {

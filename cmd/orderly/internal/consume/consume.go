@@ -113,7 +113,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if err == nil && errors.As(cause, &failed) {
 		err = failed
 	}
-	return res, err
+	return res, connect.Unreachable(err)
 }
 
 // A failure ends Run from within.

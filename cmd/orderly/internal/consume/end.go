@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -64,12 +65,13 @@ func (w *watch) wait() { <-w.done }
 func endsOf(ctx context.Context, adm *kadm.Client, brokers []string, topic string) (map[int32]int64, error) {
 	limit, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	began := time.Now()
 	listed, err := adm.ListCommittedOffsets(limit, topic)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, nil // the run ends at once, in order
 		}
-		return nil, &orderly.ConnectError{Brokers: brokers, Waited: startTimeout, Err: err}
+		return nil, &connect.UnreachableError{Brokers: brokers, Waited: time.Since(began), Err: err}
 	}
 	ends := map[int32]int64{}
 	var bad error

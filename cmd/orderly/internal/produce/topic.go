@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
@@ -40,12 +41,13 @@ func (o *Options) prepare(ctx context.Context) error {
 	adm := kadm.NewClient(cl)
 	limit, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	began := time.Now()
 	md, err := adm.Metadata(limit, o.Topic)
 	if err != nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		return &orderly.ConnectError{Brokers: o.Cluster.Brokers, Waited: startTimeout, Err: err}
+		return &connect.UnreachableError{Brokers: o.Cluster.Brokers, Waited: time.Since(began), Err: err}
 	}
 	t := md.Topics[o.Topic]
 	switch {
