@@ -30,6 +30,7 @@ var pureCores = []string{
 	modulePath + "/internal/history",
 	modulePath + "/internal/lane",
 	modulePath + "/internal/progress",
+	modulePath + "/internal/produce",
 }
 
 // kgoUsers may import the client: all of the consumer's Kafka is in internal/group;

@@ -84,8 +84,8 @@ type SequenceHeaders struct {
 	Number func(*kgo.Record) (int64, error)
 	// NextEpoch returns an epoch that is higher than all that it returned
 	// before, also before a restart: it has to be stored. It is called for the
-	// first record of each partition, and when Keys is reached. It may block:
-	// that partition's records wait. Default: 1, 2, 3 ..., with a random Writer
+	// first record of each partition, and when Keys is reached, by Produce, one
+	// call at a time. It may block: so does Produce then. Default: 1, 2, 3 ..., with a random Writer
 	// only.
 	NextEpoch func() (int64, error)
 	// Keys is how many keys of one partition are counted; one more raises the

@@ -1,6 +1,7 @@
 package orderly_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -238,11 +239,14 @@ func TestProducerGoesOnAfterFailures(t *testing.T) {
 }
 
 func TestProducerRetriesWhatIsRetriable(t *testing.T) {
-	for _, err := range []*kerr.Error{kerr.NotLeaderForPartition, kerr.NotEnoughReplicasAfterAppend, kerr.RequestTimedOut, kerr.NotEnoughReplicas} {
+	for _, err := range []*kerr.Error{kerr.NotLeaderForPartition, kerr.NotEnoughReplicasAfterAppend, kerr.RequestTimedOut, kerr.NotEnoughReplicas,
+		kerr.UnknownTopicOrPartition} {
 		t.Run(err.Message, func(t *testing.T) {
 			c := prodCluster(t, 1)
-			p := producer(t, c, func(cfg *orderly.ProducerConfig) { cfg.KafkaOpts = []kgo.Opt{fast} })
-			refuse(c, err, 2)
+			p := producer(t, c, func(cfg *orderly.ProducerConfig) {
+				cfg.KafkaOpts = []kgo.Opt{fast, kgo.MetadataMinAge(10 * time.Millisecond)}
+			})
+			refuse(c, err, 8)
 			if err := p.ProduceSync(within30(t), rec("a", "0"), rec("a", "1"), rec("a", "2")).FirstErr(); err != nil {
 				t.Fatal(err)
 			}
@@ -256,6 +260,54 @@ func TestProducerRetriesWhatIsRetriable(t *testing.T) {
 
 // fast makes the client try again soon.
 var fast = kgo.RetryBackoffFn(func(int) time.Duration { return 10 * time.Millisecond })
+
+// A batch timed out, and is then refused: the first try may have been written.
+func TestProducerTimedOutThenRefusedMayBeWritten(t *testing.T) {
+	c := prodCluster(t, 1)
+	p := producer(t, c, func(cfg *orderly.ProducerConfig) { cfg.KafkaOpts = []kgo.Opt{fast} })
+	ctx := within30(t)
+	if err := p.ProduceSync(ctx, rec("a", "0")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	refuse(c, kerr.NotEnoughReplicasAfterAppend, 1)
+	refuse(c, kerr.TopicAuthorizationFailed, 1)
+	err := p.ProduceSync(ctx, rec("a", "1"))[0].Err
+	if !errors.Is(err, kerr.TopicAuthorizationFailed) || !errors.Is(err, orderly.ErrMaybeWritten) {
+		t.Errorf("%v", err)
+	}
+	if vs := byKey(t, readLog(t, c, "t"))["a"]; len(vs) != 2 {
+		t.Errorf("log %v: the test does not show what it is about", vs)
+	}
+}
+
+// A context ends waiting, never a record that was taken in: the ones behind it
+// would pass it.
+func TestProducerContextsDoNotAbandonRecords(t *testing.T) {
+	c := prodCluster(t, 1)
+	p := producer(t, c, func(cfg *orderly.ProducerConfig) {
+		cfg.Linger = time.Minute
+		cfg.KafkaOpts = []kgo.Opt{kgo.WithHooks(&underWay{wrote: make(chan struct{}, 100)})}
+	})
+	if err := p.ProduceSync(within30(t), rec("a", "0")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	var told results
+	r := rec("a", "1")
+	r.Context = ctx
+	p.Produce(ctx, r, told.add)
+	p.Produce(ctx, rec("a", "2"), told.add)
+	cancel()
+	if err := p.Flush(within30(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range told.get() {
+		if r.err != nil {
+			t.Error(r.err)
+		}
+	}
+	ascending(t, byKey(t, readLog(t, c, "t")))
+}
 
 func TestProducerErrorTextNamesRecordAndCause(t *testing.T) {
 	c := prodCluster(t, 1)

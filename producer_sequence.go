@@ -7,7 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"sync/atomic"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -57,10 +57,12 @@ func numberOf(r *kgo.Record) (uint64, bool) {
 
 // A writer numbers the records of a producer.
 type writer struct {
-	cfg   SequenceHeaders
-	id    []byte
-	epoch atomic.Int64 // last one given, without NextEpoch
-	wire  int          // bytes that the headers add to a record, at most
+	cfg  SequenceHeaders
+	id   []byte
+	wire int // bytes that the headers add to a record, at most
+
+	mu    sync.Mutex
+	epoch int64 // last one given
 }
 
 func newWriter(cfg SequenceHeaders) *writer {
@@ -91,22 +93,20 @@ func (w *writer) headers(epoch int64, number uint64) []kgo.RecordHeader {
 
 // next returns an epoch that no partition of this writer has had.
 func (w *writer) next() (int64, error) {
-	if w.cfg.NextEpoch == nil {
-		return w.epoch.Add(1), nil
-	}
-	e, err := w.cfg.NextEpoch()
-	if err != nil {
-		return 0, fmt.Errorf("Sequence.NextEpoch: %w", err)
-	}
-	for {
-		last := w.epoch.Load()
-		if e <= last {
-			return 0, fmt.Errorf("Sequence.NextEpoch returned %d after %d: each epoch must be higher than all before it, and at least 1", e, last)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	e := w.epoch + 1
+	if w.cfg.NextEpoch != nil {
+		var err error
+		if e, err = w.cfg.NextEpoch(); err != nil {
+			return 0, fmt.Errorf("Sequence.NextEpoch: %w", err)
 		}
-		if w.epoch.CompareAndSwap(last, e) {
-			return e, nil
+		if e <= w.epoch {
+			return 0, fmt.Errorf("Sequence.NextEpoch returned %d after %d: each epoch must be higher than all before it, and at least 1", e, w.epoch)
 		}
 	}
+	w.epoch = e
+	return e, nil
 }
 
 // A numbering is the writer's state for one partition. Each partition has epochs

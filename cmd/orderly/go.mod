@@ -3,8 +3,11 @@ module github.com/orderly-go/orderly/cmd/orderly
 go 1.26.0
 
 require (
+	github.com/goccy/go-yaml v1.19.2
+	github.com/magiconair/properties v1.18.12
 	github.com/orderly-go/orderly v0.0.0
 	github.com/spf13/cobra v1.10.2
+	github.com/spf13/pflag v1.0.9
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kadm v1.19.0
 	github.com/twmb/franz-go/pkg/kfake v0.0.0-20260918054303-01f206a7e32c
@@ -13,12 +16,9 @@ require (
 )
 
 require (
-	github.com/goccy/go-yaml v1.19.2 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/klauspost/compress v1.20.3 // indirect
-	github.com/magiconair/properties v1.18.12 // indirect
 	github.com/pierrec/lz4/v4 v4.1.33 // indirect
-	github.com/spf13/pflag v1.0.9 // indirect
 )
 
 replace github.com/orderly-go/orderly => ../..

@@ -5,6 +5,7 @@ package sim
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -137,7 +138,10 @@ func newStep(r *rand.Rand, session time.Duration) step {
 	case n < 70:
 		return step{name: "rebalance", do: func(w *run) { w.with(who, func(m *member) { m.c.Rebalance() }) }}
 	case n < 74:
-		return step{name: "move coordinator", do: func(w *run) { w.c.RehashCoordinators() }}
+		return step{name: "move coordinator", do: func(w *run) {
+			w.c.RehashCoordinators()
+			w.sessionsAnew()
+		}}
 	case n < 78:
 		return step{name: "move leaders", do: func(w *run) { w.c.ShufflePartitionLeaders() }}
 	case n < 80:
@@ -184,7 +188,15 @@ func newFault(r *rand.Rand) step {
 	k := kinds[r.IntN(len(kinds))]
 	err, count := pick(r, k.errs...), 1+r.IntN(3)
 	return step{name: fmt.Sprintf("%s answered %d times with %s", k.key.Name(), count, err.Message), do: func(w *run) {
-		h := w.c.Fault(kfake.Fault{Keys: []kmsg.Key{k.key}, Err: err, Count: count, When: concerns})
+		h := w.c.Fault(kfake.Fault{Keys: []kmsg.Key{k.key}, Err: err, Count: count, When: func(r kmsg.Request) bool {
+			if !concerns(r) {
+				return false
+			}
+			if slices.Contains(group, err) {
+				w.sessionsAnew()
+			}
+			return true
+		}})
 		w.lasting = append(w.lasting, h.Remove)
 	}}
 }

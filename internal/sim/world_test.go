@@ -121,13 +121,40 @@ func (w *world) keepAlive(b []byte, done <-chan struct{}) {
 				return
 			case <-every.C:
 			}
-			info := w.c.GroupInfo(beat.Group)
-			if info == nil {
-				continue
+			if info := w.c.GroupInfo(beat.Group); info != nil {
+				w.beat(beat, info.Epoch)
 			}
-			beat.Generation = info.Epoch
-			// Whatever it says, the next one is soon.
-			_, _ = w.cl.Broker(int(w.c.CoordinatorFor(beat.Group))).Request(context.Background(), beat)
+		}
+	})
+}
+
+// beat sends a heartbeat for a member. Whatever it says, the next one is soon.
+func (w *world) beat(beat *kmsg.HeartbeatRequest, generation int32) {
+	beat.Generation = generation
+	_, _ = w.cl.Broker(int(w.c.CoordinatorFor(beat.Group))).Request(context.Background(), beat)
+}
+
+// sessionsAnew does what Kafka does, and kfake does not, when the coordinator moves
+// or is loaded: all sessions begin anew. It goes on for as long as a member may not
+// know, which is until its next heartbeat.
+func (w *world) sessionsAnew() {
+	w.later(func() {
+		every := time.NewTicker(250 * time.Millisecond)
+		defer every.Stop()
+		for began := time.Now(); time.Since(began) < 4*time.Second; {
+			if info := w.c.GroupInfo(groupName); info != nil {
+				for _, m := range info.Members {
+					beat := kmsg.NewPtrHeartbeatRequest()
+					beat.UnknownTags.Set(keeperTag, nil)
+					beat.Group, beat.MemberID, beat.InstanceID = groupName, m.MemberID, m.InstanceID
+					w.beat(beat, info.Epoch)
+				}
+			}
+			select {
+			case <-w.over:
+				return
+			case <-every.C:
+			}
 		}
 	})
 }

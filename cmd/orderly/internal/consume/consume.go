@@ -55,9 +55,10 @@ var errAtEnd = errors.New("all records up to the end are settled")
 
 // Run consumes until ctx ends, the end is reached, or something fails.
 func Run(ctx context.Context, o Options) (Result, error) {
-	level := slog.LevelWarn
+	level := new(slog.LevelVar)
+	level.Set(slog.LevelWarn)
 	if o.Verbose {
-		level = slog.LevelInfo
+		level.Set(slog.LevelInfo)
 	}
 	log := slog.New(slog.NewTextHandler(o.Err, &slog.HandlerOptions{Level: level}))
 	if o.Concurrency == 0 {
@@ -90,7 +91,11 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	} else {
 		unpipe := brokenPipeIsAnError()
 		defer unpipe()
-		cfg.Handler = newPrinter(o.Out, stop).handle
+		cfg.Handler = newPrinter(o.Out, func(why error) {
+			// The records whose turn it is fail for the same reason, which is told once.
+			level.Set(slog.LevelError + 1)
+			stop(why)
+		}).handle
 	}
 	c, err := orderly.NewConsumer(cfg)
 	if err != nil {
@@ -110,8 +115,8 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	}
 	res := Result{Done: done.Load(), Retried: retried.Load(), AtEnd: errors.Is(cause, errAtEnd)}
 	var failed *failure
-	if err == nil && errors.As(cause, &failed) {
-		err = failed
+	if errors.As(cause, &failed) {
+		err = failed // what else there is came of it
 	}
 	return res, connect.Unreachable(err)
 }

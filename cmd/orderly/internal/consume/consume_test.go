@@ -133,7 +133,7 @@ func TestOutputIsClosed(t *testing.T) {
 	b := orderlytest.NewBroker(t, topic)
 	write(t, b, "a", "1")
 	o := options(t, b, nil)
-	o.Out = closedOutput{}
+	o.Out, o.Retry.MaxAttempts = closedOutput{}, 1
 	res, err := Run(limit(t), o)
 	if !errors.Is(err, os.ErrClosed) || res.Done != 0 || committed(t, b, "g") != 0 {
 		t.Errorf("%+v, %v; %d committed", res, err, committed(t, b, "g"))

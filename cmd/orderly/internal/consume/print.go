@@ -13,13 +13,13 @@ import (
 // what was never printed is not committed.
 type printer struct {
 	out  io.Writer
-	stop context.CancelCauseFunc
+	stop func(why error)
 
 	mu  sync.Mutex
 	err error
 }
 
-func newPrinter(out io.Writer, stop context.CancelCauseFunc) *printer {
+func newPrinter(out io.Writer, stop func(why error)) *printer {
 	return &printer{out: out, stop: stop}
 }
 
