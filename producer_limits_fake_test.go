@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -82,14 +83,33 @@ func (u *underWay) OnBrokerRead(_ kgo.BrokerMetadata, key int16, _ int, _, _ tim
 
 // slowly is a dialer whose answers from the broker wait for the test.
 type slowly struct {
-	mu   sync.Mutex
-	hold bool
-	cond *sync.Cond
+	mu    sync.Mutex
+	hold  bool
+	cond  *sync.Cond
+	conns []net.Conn
 }
 
 func (s *slowly) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-	return &slowConn{conn, s}, err
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	s.conns = append(s.conns, conn)
+	s.mu.Unlock()
+	return &slowConn{conn, s}, nil
+}
+
+// lose cuts all connections, and with them the answers that wait.
+func (s *slowly) lose() {
+	s.mu.Lock()
+	for _, conn := range s.conns {
+		conn.Close()
+	}
+	s.conns = nil
+	s.hold = false
+	s.mu.Unlock()
+	s.cond.Broadcast()
 }
 
 type slowConn struct {
@@ -100,10 +120,13 @@ type slowConn struct {
 func (c *slowConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
 	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
 	for c.s.hold {
 		c.s.cond.Wait()
 	}
-	c.s.mu.Unlock()
+	if !slices.Contains(c.s.conns, c.Conn) {
+		return 0, net.ErrClosed // the answer is lost
+	}
 	return n, err
 }
 
@@ -306,49 +329,41 @@ func TestProducerSizeIsTheClients(t *testing.T) {
 	}
 }
 
+// An idle partition waits for Linger, or for a batch's worth, or for Flush.
 func TestProducerLingers(t *testing.T) {
 	c := prodCluster(t, 1)
-	p := producer(t, c, func(cfg *orderly.ProducerConfig) { cfg.Linger, cfg.MaxBatchBytes = time.Minute, 4096 })
+	const linger = 300 * time.Millisecond
+	p := producer(t, c, func(cfg *orderly.ProducerConfig) { cfg.Linger = linger })
 	ctx := within30(t)
 	if err := p.ProduceSync(ctx, rec("warm", "0")).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	var first atomic.Int64 // records of the first batch
-	c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
-		var b kmsg.RecordBatch
-		if err := b.ReadFrom(req.(*kmsg.ProduceRequest).Topics[0].Partitions[0].Records); err == nil {
-			first.CompareAndSwap(0, int64(b.NumRecords))
-		}
-		c.KeepControl()
-		return nil, nil, false
-	})
-	var told results
-	for i := range 8 {
-		p.Produce(ctx, rec("a", strconv.Itoa(i)), told.add)
+	start := time.Now()
+	told := make(chan time.Duration)
+	p.Produce(ctx, rec("a", "0"), func(*kgo.Record, error) { told <- time.Since(start) })
+	if took := <-told; took < linger {
+		t.Errorf("sent after %s", took)
 	}
-	// A batch's worth does not wait.
-	full := make(chan struct{})
-	for i := range 20 {
-		p.Produce(ctx, rec("b", strings.Repeat("x", 400)), func(r *kgo.Record, err error) {
-			told.add(r, err)
-			if i == 0 {
-				close(full)
-			}
-		})
+
+	// These would wait for a minute.
+	p = producer(t, c, func(cfg *orderly.ProducerConfig) { cfg.Linger, cfg.MaxBatchBytes = time.Minute, 4096 })
+	full := make(chan struct{}, 100)
+	for range 20 {
+		p.Produce(ctx, rec("b", strings.Repeat("x", 400)), func(*kgo.Record, error) { full <- struct{}{} })
 	}
-	<-full
-	if n := first.Load(); n < 9 {
-		t.Errorf("the first batch had %d records: those before it did not linger for it", n)
+	select {
+	case <-full:
+	case <-ctx.Done():
+		t.Fatal("a batch's worth was not sent")
 	}
 	if err := p.Flush(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if n := len(told.get()); n != 28 {
-		t.Errorf("%d told", n)
+	p.Produce(ctx, rec("a", "1"), nil)
+	if err := p.Close(ctx); err != nil {
+		t.Fatal(err)
 	}
-	for _, r := range told.get() {
-		if r.err != nil {
-			t.Error(r.err)
-		}
+	if n := len(readLog(t, c, "t")[0]); n != 23 {
+		t.Errorf("%d records", n)
 	}
 }

@@ -128,10 +128,18 @@ func (s *sender) work() {
 			return
 		}
 		s.mu.Unlock()
-		s.tell(out)
-		if items != nil {
-			s.send(items)
+		if items == nil {
+			s.tell(out)
+			continue
 		}
+		// Callers of the last run are told while this one is on its way.
+		mark := s.p.wire.mark()
+		r := newRun(s.p.runs, items)
+		s.run.Store(r)
+		r.feed(s.p.cl)
+		s.tell(out)
+		s.await(r, mark)
+		r.cancel()
 	}
 }
 
@@ -165,21 +173,14 @@ func (s *sender) linger() {
 	}
 }
 
-// send hands a run over and returns when the client has answered all of it. A run
-// that is not answered by its deadline has failed with an unknown outcome, and
-// still keeps the partition closed to others: the client will write it when it
-// can.
-func (s *sender) send(items []*produce.Item) {
+// await returns when the client has answered all of a run. A run that is not
+// answered by its deadline has failed with an unknown outcome, and still keeps the
+// partition closed to others: the client will write it when it can.
+func (s *sender) await(r *run, mark wireMark) {
 	p := s.p
-	mark := p.wire.mark()
-	r := newRun(p.runs, items)
-	defer r.cancel()
-	s.run.Store(r)
-	r.feed(p.cl)
-
 	// Before the deadline the client gets time to fail what it surely has not
 	// sent: the rest may have been written.
-	now, due := p.now(), items[0].Due
+	now, due := p.now(), r.items[0].Due
 	giveUp := due - min((due-now)/4, 5*time.Second)
 	timer := time.NewTimer(giveUp - now)
 	defer timer.Stop()
@@ -274,12 +275,10 @@ func (s *sender) finish(r *run, mark wireMark, decided bool) {
 		})
 	}
 	s.part.Release()
-	out := s.part.Out()
 	s.mu.Unlock()
 	if len(errs) > 0 {
-		s.logClosed(out)
+		s.logClosed(r.items[:admitted])
 	}
-	s.tell(out)
 	if admitted == 0 {
 		// The client knows less of the topic than we do; it learns.
 		p.cl.ForceMetadataRefresh()
@@ -309,7 +308,7 @@ func (s *sender) decideUnknown(r *run) {
 	})
 	out := s.part.Out()
 	s.mu.Unlock()
-	s.logClosed(out)
+	s.logClosed(r.items)
 	s.tell(out)
 }
 
@@ -332,10 +331,10 @@ func (s *sender) expire() {
 	}
 }
 
-func (s *sender) logClosed(out []*produce.Item) {
+func (s *sender) logClosed(failed []*produce.Item) {
 	keys := map[*produce.Closed]bool{}
 	var first *produce.Closed
-	for _, it := range out {
+	for _, it := range failed {
 		if it.Fate == nil || it.Fate.Why == nil {
 			continue
 		}

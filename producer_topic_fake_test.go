@@ -113,6 +113,13 @@ func TestProducerKeepsConfiguredPartitions(t *testing.T) {
 			}
 		}
 	}
+	// Also those of a producer that starts now.
+	p = producer(t, c, func(cfg *orderly.ProducerConfig) { cfg.Partitions = map[string]int{"t": 4} })
+	for _, k := range keys {
+		if err := p.ProduceSync(ctx, rec(k, "60")).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
 	read := readLog(t, c, "t")
 	ks := byKey(t, read)
 	delete(ks, "while")

@@ -86,6 +86,7 @@ func (s *Session) onRevoked(_ context.Context, _ *kgo.Client, revoked map[string
 	if len(revoked) == 0 {
 		return
 	}
+	defer s.heard.revoking()()
 	if s.distrust.Load() {
 		s.cfg.Hooks.Warning("eager-member", fmt.Sprintf("group %s: a member that knows no cooperative balancer has joined: "+
 			"the partitions of this member were given to others without a handover, and are dropped uncommitted; "+

@@ -128,6 +128,7 @@ func (h *coordinatorHook) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.B
 		}
 		// The answer may be that the member is unknown: only that of SyncGroup, or
 		// of a heartbeat, says that it was heard.
+		h.s.heard.joinAnswered()
 		h.s.joining.Store(true)
 		return
 	case keyHeartbeat, keySyncGroup, keyGroupHeartbeat:
@@ -143,7 +144,6 @@ func (h *coordinatorHook) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.B
 	case keyHeartbeat:
 		h.s.heard.beaten(sent)
 	case keySyncGroup:
-		h.s.heard.joinEnded()
 		h.s.heard.synced(sent)
 	}
 }

@@ -61,10 +61,7 @@ func (s *Session) tend(ctx context.Context) {
 // the session timeout, for then another member may own the partitions; and goes
 // on when it is heard again and has confirmed that they are still ours.
 func (s *Session) watchCoordinator() (left time.Duration) {
-	// Who is not heard from is dropped after the session, and at the latest when a
-	// rebalance has waited for it: it may have begun after the last answer.
-	patience := min(s.cfg.Session, s.cfg.Rebalance)
-	left = s.heard.left(patience, s.cfg.Rebalance)
+	left = s.heard.left(s.cfg.Session, s.cfg.Rebalance)
 	s.mu.Lock()
 	if s.silent == (left <= 0) {
 		s.mu.Unlock()
@@ -93,7 +90,7 @@ func (s *Session) watchCoordinator() (left time.Duration) {
 		if len(parts) > 0 {
 			s.cfg.Hooks.Warning("coordinator-silent", fmt.Sprintf("group %s: the coordinator has not answered for the session timeout (%s): "+
 				"running handlers' contexts end and nothing starts until it has confirmed that the %d partitions are still ours",
-				s.cfg.Group, patience, len(parts)))
+				s.cfg.Group, min(s.cfg.Session, s.cfg.Rebalance), len(parts)))
 		}
 		return 0
 	}

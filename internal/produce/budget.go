@@ -103,7 +103,12 @@ func (b *Budget) InUse() (records int, bytes int64) {
 	return b.records, b.bytes
 }
 
+// serve lets waiters in when a quarter is free: to wake one for each record costs
+// more than the record.
 func (b *Budget) serve() {
+	if b.records > b.maxRecords*3/4 || b.records > 0 && b.bytes > b.maxBytes*3/4 {
+		return
+	}
 	for len(b.waiters) > 0 && b.fits(b.waiters[0].bytes) {
 		w := b.waiters[0]
 		b.waiters = b.waiters[1:]
