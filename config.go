@@ -167,7 +167,9 @@ type ConsumerConfig struct {
 	StartTimeout time.Duration
 
 	// SessionTimeout, RebalanceTimeout and HeartbeatInterval are those of the
-	// group membership. Defaults 45 s, 60 s, 3 s (a sixth of the smaller of the
+	// group membership. With ServerSide the broker sets the session
+	// (group.consumer.session.timeout.ms); less than 45 s counts as 45 s there.
+	// Defaults 45 s, 60 s, 3 s (a sixth of the smaller of the
 	// others at the most).
 	SessionTimeout    time.Duration
 	RebalanceTimeout  time.Duration

@@ -42,6 +42,11 @@ func NewConsumer(cfg ConsumerConfig) (*Consumer, error) {
 
 const rejoinPause = time.Second
 
+// serverSideSession is Kafka's default, and by default least, session of members
+// whose partitions the broker assigns. The broker alone sets it, and with it the
+// interval of heartbeats (5 s): a shorter one of ours would end between two of them.
+const serverSideSession = 45 * time.Second
+
 // Run joins the group and processes records until ctx ends. Then it drains:
 // nothing starts any more, running handlers get until the drain deadline, what is
 // done is committed, the group is left; and Run returns nil. Otherwise Run ends
@@ -126,6 +131,9 @@ func (c *Consumer) groupConfig() group.Config {
 		Overdue: func() []group.Stuck {
 			return c.h.timed.overdue(cfg.AttemptTimeout)
 		},
+	}
+	if g.ServerSide {
+		g.Session = max(g.Session, serverSideSession)
 	}
 	if cfg.OnStuckHandler == StuckExit {
 		g.Exit = func() { c.exit(1) }

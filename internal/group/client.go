@@ -143,7 +143,7 @@ func (h *coordinatorHook) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e2e kgo.B
 	switch kmsg.Key(key) {
 	case keyHeartbeat:
 		h.s.heard.beaten(sent)
-	case keySyncGroup:
+	case keySyncGroup, keyGroupHeartbeat:
 		h.s.heard.synced(sent)
 	}
 }

@@ -61,7 +61,11 @@ func (s *Session) tend(ctx context.Context) {
 // the session timeout, for then another member may own the partitions; and goes
 // on when it is heard again and has confirmed that they are still ours.
 func (s *Session) watchCoordinator() (left time.Duration) {
-	left = s.heard.left(s.cfg.Session, s.cfg.Rebalance)
+	rebalance := s.cfg.Rebalance
+	if s.cfg.ServerSide {
+		rebalance = s.cfg.Session // nobody waits for this member's join
+	}
+	left = s.heard.left(s.cfg.Session, rebalance)
 	s.mu.Lock()
 	if s.silent == (left <= 0) {
 		s.mu.Unlock()

@@ -31,6 +31,8 @@ type fabric struct {
 	// waiting is told of each JoinGroup and SyncGroup that has reached a broker;
 	// done is closed when the broker has answered it.
 	waiting func(req []byte, done <-chan struct{})
+
+	carriers sync.WaitGroup // the goroutines of all links
 }
 
 // A host is one process's place in the fabric.
@@ -98,10 +100,10 @@ func (h *host) dial(ctx context.Context, network, addr string) (net.Conn, error)
 	h.mu.Lock()
 	h.links[l] = struct{}{}
 	h.mu.Unlock()
-	go l.readRequests()
-	go l.deliverRequests()
-	go l.readAnswers()
-	go l.deliverAnswers()
+	h.f.carriers.Go(l.readRequests)
+	h.f.carriers.Go(l.deliverRequests)
+	h.f.carriers.Go(l.readAnswers)
+	h.f.carriers.Go(l.deliverAnswers)
 	return mine, nil
 }
 

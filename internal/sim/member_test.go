@@ -50,7 +50,7 @@ func (w *world) start(name string, cfg memberConfig) *member {
 	m.host.requests, m.host.late = m.watch, m.late
 	cc := cfg.ConsumerConfig
 	cc.Brokers, cc.Group, cc.Topics = w.addrs, groupName, []string{topicName}
-	cc.KafkaOpts = append(cc.KafkaOpts, kgo.Dialer(m.host.dial))
+	cc.KafkaOpts = append(cc.KafkaOpts, kgo.Dialer(m.host.dial), kgo.DisableClientMetrics())
 	cc.Logger = slog.New(w.log.Handler().WithAttrs([]slog.Attr{slog.String("member", name)}))
 	if os.Getenv("ORDERLY_SIM_TRACE") == "1" {
 		cc.KafkaOpts = append(cc.KafkaOpts, kgo.WithLogger(kgo.BasicLogger(w.logText, kgo.LogLevelDebug, func() string {

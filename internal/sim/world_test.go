@@ -76,7 +76,7 @@ func newWorld(t testing.TB, cfg worldConfig) *world {
 	// Before all other faults, so that it sees every commit.
 	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Count: -1, Observe: true, When: w.h.processing})
 	cl, err := kgo.NewClient(kgo.SeedBrokers(w.addrs...), kgo.Dialer(newHost(w.f).dial), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerLinger(0), kgo.MetadataMinAge(10*time.Millisecond), kgo.ClientID("sim"))
+		kgo.ProducerLinger(0), kgo.MetadataMinAge(10*time.Millisecond), kgo.DisableClientMetrics(), kgo.ClientID("sim"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,6 +185,7 @@ func (w *world) close() {
 	w.goroutines.Wait()
 	w.cl.Close()
 	w.c.Close()
+	w.f.carriers.Wait()
 }
 
 func (w *world) all() []*member {
@@ -239,7 +240,7 @@ func (w *world) produce(recs []keyed) {
 func (w *world) transaction(recs []keyed, commit bool) {
 	w.t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(w.addrs...), kgo.Dialer(newHost(w.f).dial), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.TransactionalID("sim"), kgo.ProducerLinger(0))
+		kgo.TransactionalID("sim"), kgo.ProducerLinger(0), kgo.DisableClientMetrics())
 	if err != nil {
 		w.t.Fatal(err)
 	}
