@@ -99,6 +99,11 @@ type Retry struct {
 	MaxAttempts int           // default 10; with PolicyBlock attempts go on after them
 	Backoff     time.Duration // default 1 s; at least 1 ms
 	MaxBackoff  time.Duration // default 60 s
+	// Classify says what kind of failure an error is that its handler has not
+	// marked with Permanent, Unavailable or RetryAfter, and that is not a
+	// DecodeError. It is called from several goroutines. Default: all are
+	// ClassRetry.
+	Classify func(error) Class
 }
 
 // Buffer bounds what is read ahead of the handlers.
