@@ -45,6 +45,10 @@ type spec struct {
 	Stick   bool   // the first record of the first partition is never done
 	DoneLog string // where to write which records are done
 
+	Failing failing // which keys fail, and how
+	Load    load    // with Failing: what the topic holds
+	Paced   bool    // the records are written while they are read, so many a second
+
 	Profile string // path prefix
 }
 
@@ -69,6 +73,10 @@ type result struct {
 	InFlight int64   `json:"peak_in_flight,omitempty"`
 	CPU      float64 `json:"cpu"`      // cores that were busy
 	IdleCPU  float64 `json:"idle_cpu"` // while it sat there
+
+	Overtakes int64   `json:"overtakes,omitempty"` // records that passed one of their key that was not done
+	Failed    int64   `json:"failed_attempts,omitempty"`
+	P99       float64 `json:"p99_seconds,omitempty"` // from writing a healthy key's record to the end of its handler
 }
 
 // run starts a process for the spec and returns its result.
@@ -119,6 +127,16 @@ func runOne(arg string) error {
 	defer cancel()
 	m := newMeter(s)
 	var err error
+	switch {
+	case s.Failing != "":
+		h := newHealth(s, m)
+		if err = h.run(ctx); err == nil {
+			r := m.result()
+			h.report(&r)
+			return json.NewEncoder(os.Stdout).Encode(r)
+		}
+		return err
+	}
 	switch s.Side {
 	case ours:
 		err = runOurs(ctx, s, m)

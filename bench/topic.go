@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"strconv"
 	"sync/atomic"
@@ -44,6 +45,18 @@ func (l load) key(i int64, r *rand.Rand) []byte {
 		i = r.Int64N(l.Keys)
 	}
 	return fmt.Appendf(nil, "key-%010d", i)
+}
+
+// all yields the keys and values, the same each time.
+func (l load) all() iter.Seq2[[]byte, []byte] {
+	return func(yield func(key, value []byte) bool) {
+		r := rand.New(rand.NewPCG(1, uint64(l.Records)))
+		for i := range l.Records {
+			if key := l.key(i, r); !yield(key, l.value(r)) {
+				return
+			}
+		}
+	}
 }
 
 // value returns a value of which half is random: it compresses as records do that
@@ -100,10 +113,9 @@ func (t *topics) need(ctx context.Context, l load) ([]int64, error) {
 }
 
 func (l load) produce(ctx context.Context, cl *kgo.Client) error {
-	r := rand.New(rand.NewPCG(1, uint64(l.Records)))
 	var failed atomic.Pointer[error]
-	for i := range l.Records {
-		cl.Produce(ctx, &kgo.Record{Key: l.key(i, r), Value: l.value(r)}, func(_ *kgo.Record, err error) {
+	for key, value := range l.all() {
+		cl.Produce(ctx, &kgo.Record{Key: key, Value: value}, func(_ *kgo.Record, err error) {
 			if err != nil {
 				failed.CompareAndSwap(nil, &err)
 			}

@@ -72,6 +72,8 @@ func workloads(o options) []workload {
 	// what it would take to hold all others up.
 	sleeping(", skewed keys", 10*ms, 1000, 250_000, 4_000_000, true, 0.97)
 	return append(ws,
+		workload{"some keys fail, rate", measureFailingRate},
+		workload{"some keys fail, latency", measureFailingLatency},
 		workload{"allocations", measureAllocs},
 		workload{"idle", measureIdle},
 		workload{"memory", measureMemory},
