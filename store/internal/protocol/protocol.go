@@ -1,0 +1,313 @@
+package protocol
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/orderly-go/orderly/store"
+)
+
+// A Backend is a store.Backend on a DB.
+type Backend struct {
+	db DB
+
+	mu  sync.Mutex
+	ids map[store.Part]int64 // rows of orderly_part never change their id
+}
+
+// New returns a backend. The tables are looked at when a partition begins.
+func New(db DB) *Backend { return &Backend{db: db, ids: make(map[store.Part]int64)} }
+
+// commitLimit is how long a commit may take after its context has ended: the
+// transaction is whole by then, and to leave it without an answer costs more.
+const commitLimit = 10 * time.Second
+
+// Classify is the DB's.
+func (b *Backend) Classify(err error) store.Class { return b.db.Classify(err) }
+
+// Begin takes a partition over.
+func (b *Backend) Begin(ctx context.Context, p store.Part, l store.Layout, token, low int64) (store.State, error) {
+	v, err := version(ctx, b.db)
+	if err != nil {
+		return store.State{}, err
+	}
+	if v != Version {
+		return store.State{}, &store.SchemaError{Have: v, Want: Version}
+	}
+	if err := b.begin(ctx, p, l, token, low); err != nil {
+		return store.State{}, err
+	}
+	// Only now, when the token is committed: a transaction of an owner before that
+	// is still to land finds its lane as it expects or not at all, and what is read
+	// here is what it finds.
+	st, err := b.read(ctx, p, ``)
+	if err != nil {
+		return store.State{}, err
+	}
+	if st.Token != token {
+		return store.State{}, &store.FencedError{Part: p, Token: token, Have: st.Token}
+	}
+	return st, nil
+}
+
+func (b *Backend) begin(ctx context.Context, p store.Part, l store.Layout, token, low int64) error {
+	return write(ctx, b.db, func(tx Tx) error {
+		if _, err := tx.Exec(ctx, `INSERT INTO orderly_part (grp, handler, topic_id, part, topic, lanes, hash, order_by)
+			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING`,
+			p.Group, p.Handler, p.TopicID[:], p.Partition, p.Topic, l.Lanes, l.Hash, l.OrderBy); err != nil {
+			return err
+		}
+		var id int64
+		var have store.Layout
+		if err := one(ctx, tx.Query, `SELECT id, lanes, hash, order_by FROM orderly_part WHERE grp = ?1 AND handler = ?2 AND topic_id = ?3 AND part = ?4`,
+			[]any{p.Group, p.Handler, p.TopicID[:], p.Partition}, &id, &have.Lanes, &have.Hash, &have.OrderBy); err != nil {
+			return err
+		}
+		if have != l {
+			return &store.LayoutError{Part: p, Want: l, Have: have}
+		}
+		made, err := tx.Exec(ctx, `INSERT INTO orderly_low (part, token, low) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING`, id, token, low)
+		if err != nil {
+			return err
+		}
+		if made == 0 {
+			changed, err := tx.Exec(ctx, `UPDATE orderly_low SET token = ?2 WHERE part = ?1 AND token < ?2`, id, token)
+			if err != nil {
+				return err
+			}
+			if changed == 0 {
+				fenced := &store.FencedError{Part: p, Token: token}
+				if err := one(ctx, tx.Query, `SELECT token FROM orderly_low WHERE part = ?1`, []any{id}, &fenced.Have); err != nil {
+					return err
+				}
+				return fenced
+			}
+		}
+		b.know(p, id)
+		return nil
+	})
+}
+
+// Token reads the partition's token.
+func (b *Backend) Token(ctx context.Context, p store.Part) (token int64, err error) {
+	err = one(ctx, b.db.Query, `SELECT l.token FROM orderly_low l JOIN orderly_part p ON p.id = l.part
+		WHERE p.grp = ?1 AND p.handler = ?2 AND p.topic_id = ?3 AND p.part = ?4`, []any{p.Group, p.Handler, p.TopicID[:], p.Partition}, &token)
+	if errors.Is(err, errNoRow) {
+		return 0, nil
+	}
+	return token, err
+}
+
+// Look reads one lane.
+func (b *Backend) Look(ctx context.Context, p store.Part, lane int) (store.State, error) {
+	return b.read(ctx, p, fmt.Sprintf(` AND lane = %d`, lane))
+}
+
+// read reads token, positions and exceptions in one statement: a detach that lands
+// between two would hide its record.
+func (b *Backend) read(ctx context.Context, p store.Part, lane string) (st store.State, err error) {
+	id, err := b.id(p)
+	if err != nil {
+		return st, err
+	}
+	none := `CAST(NULL AS BOOLEAN), CAST(NULL AS ` + b.db.Types().Bytes + `), CAST(NULL AS BOOLEAN)`
+	rows, err := b.db.Query(ctx, `SELECT 0, token, low, `+none+` FROM orderly_low WHERE part = ?1
+		UNION ALL SELECT 1, lane, pos, `+none+` FROM orderly_lane WHERE part = ?1`+lane+`
+		UNION ALL SELECT 2, lane, off, keyed, key, payload IS NOT NULL FROM orderly_exception WHERE part = ?1`+lane, id)
+	if err != nil {
+		return st, err
+	}
+	defer rows.Close()
+	found := false
+	for rows.Next() {
+		var kind, a, n int64
+		var keyed, parked *bool
+		var key []byte
+		if err := rows.Scan(&kind, &a, &n, &keyed, &key, &parked); err != nil {
+			return st, err
+		}
+		switch kind {
+		case 0:
+			st.Token, st.Low, found = a, n, true
+		case 1:
+			st.Lanes = append(st.Lanes, store.Lane{Lane: int(a), Position: n})
+		default:
+			e := store.Exception{Lane: int(a), Offset: n}
+			if keyed != nil && *keyed {
+				e.Key = append([]byte{}, key...)
+			}
+			if parked != nil && *parked {
+				e.Payload = []byte{}
+			}
+			st.Exceptions = append(st.Exceptions, e)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return st, err
+	}
+	if !found {
+		return st, fmt.Errorf("store: %s: its rows are gone from the database: somebody removed them, or it is another database", p)
+	}
+	slices.SortFunc(st.Exceptions, func(a, b store.Exception) int { return int(min(max(a.Offset-b.Offset, -1), 1)) })
+	return st, nil
+}
+
+// Apply runs effects and a step.
+func (b *Backend) Apply(ctx context.Context, s store.Step, effects func(ctx context.Context, tx any) error) error {
+	id, err := b.id(s.Part)
+	if err != nil {
+		return err
+	}
+	return write(ctx, b.db, func(tx Tx) error {
+		if effects != nil {
+			if err := effects(ctx, tx.Handler()); err != nil {
+				if tx.Ended() {
+					return errors.Join(store.ErrEnded, err)
+				}
+				return err
+			}
+			if tx.Ended() {
+				return store.ErrEnded
+			}
+		}
+		if err := context.Cause(ctx); err != nil {
+			return err
+		}
+		if s.Audit != nil {
+			if _, err := tx.Exec(ctx, `INSERT INTO orderly_audit (part, off, key, decision, by_whom, why, token, at)
+				VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, `+b.db.Types().Now+`)`, id, s.Audit.Offset, s.Audit.Key, s.Audit.Decision, s.Audit.By, s.Audit.Why, s.Token); err != nil {
+				return err
+			}
+		}
+		switch {
+		case s.Advance != nil:
+			return advance(ctx, tx, id, s.Advance)
+		case s.Release != nil:
+			return release(ctx, tx, id, s.Release.Exception)
+		}
+		return changed(tx.Exec(ctx, `UPDATE orderly_exception SET payload = ?3 WHERE part = ?1 AND off = ?2`,
+			id, s.Park.Exception.Offset, s.Park.Exception.Payload))
+	})
+}
+
+func advance(ctx context.Context, tx Tx, id int64, a *store.Advance) error {
+	for _, e := range a.Detach {
+		// A row that is there is another owner's, who was faster.
+		if err := changed(tx.Exec(ctx, `INSERT INTO orderly_exception (part, off, lane, keyed, key, payload)
+			VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING`, id, e.Offset, e.Lane, e.Key != nil, nonNil(e.Key), e.Payload)); err != nil {
+			return err
+		}
+	}
+	if a.From == store.Unknown {
+		return changed(tx.Exec(ctx, `INSERT INTO orderly_lane (part, lane, pos) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING`, id, a.Lane, a.To))
+	}
+	return changed(tx.Exec(ctx, `UPDATE orderly_lane SET pos = ?4 WHERE part = ?1 AND lane = ?2 AND pos = ?3`, id, a.Lane, a.From, a.To))
+}
+
+// release removes an exception, if no lower one of its key is there.
+func release(ctx context.Context, tx Tx, id int64, e store.Exception) error {
+	return changed(tx.Exec(ctx, `DELETE FROM orderly_exception WHERE part = ?1 AND off = ?2 AND NOT EXISTS (
+		SELECT 1 FROM orderly_exception lower WHERE lower.part = ?1 AND lower.off < ?2 AND lower.lane = ?3 AND lower.keyed = ?4 AND lower.key = ?5)`,
+		id, e.Offset, e.Lane, e.Key != nil, nonNil(e.Key)))
+}
+
+// changed makes sure that a statement has changed its row.
+func changed(rows int64, err error) error {
+	if err == nil && rows == 0 {
+		return store.ErrStale
+	}
+	return err
+}
+
+func nonNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// Low moves the low-water row.
+func (b *Backend) Low(ctx context.Context, p store.Part, token, low int64) (moved bool, err error) {
+	id, err := b.id(p)
+	if err != nil {
+		return false, err
+	}
+	err = write(ctx, b.db, func(tx Tx) error {
+		return changed(tx.Exec(ctx, `UPDATE orderly_low SET low = ?3 WHERE part = ?1 AND token = ?2 AND low < ?3`, id, token, low))
+	})
+	if errors.Is(err, store.ErrStale) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// Payload reads a parked exception's payload.
+func (b *Backend) Payload(ctx context.Context, p store.Part, offset int64) (payload []byte, err error) {
+	id, err := b.id(p)
+	if err != nil {
+		return nil, err
+	}
+	err = one(ctx, b.db.Query, `SELECT payload FROM orderly_exception WHERE part = ?1 AND off = ?2 AND payload IS NOT NULL`, []any{id, offset}, &payload)
+	if errors.Is(err, errNoRow) {
+		return nil, store.ErrStale
+	}
+	return nonNil(payload), err
+}
+
+func (b *Backend) know(p store.Part, id int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ids[p] = id
+}
+
+func (b *Backend) id(p store.Part) (int64, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if id, ok := b.ids[p]; ok {
+		return id, nil
+	}
+	return 0, fmt.Errorf("store: %s: Begin was not called", p)
+}
+
+// write runs f in a transaction of its own.
+func write(ctx context.Context, db DB, f func(Tx) error) (err error) {
+	tx, err := db.Begin(ctx)
+	if err != nil {
+		return err
+	}
+	done := false
+	defer func() {
+		if !done { // an error, or a handler that panicked or ended its goroutine
+			tx.Rollback()
+		}
+	}()
+	if err := f(tx); err != nil {
+		return err
+	}
+	done = true
+	commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
+	defer cancel()
+	return tx.Commit(commit)
+}
+
+var errNoRow = errors.New("no row")
+
+// one reads the first row of a query.
+func one(ctx context.Context, query func(context.Context, string, ...any) (Rows, error), sql string, args []any, into ...any) error {
+	rows, err := query(ctx, sql, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	if !rows.Next() {
+		if err := rows.Err(); err != nil {
+			return err
+		}
+		return errNoRow
+	}
+	return rows.Scan(into...)
+}

@@ -1,0 +1,131 @@
+package protocol
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"github.com/orderly-go/orderly/store"
+)
+
+// Version is the version of the tables.
+const Version = 1
+
+// migrations lead from each version to the next one. They are never changed, only
+// added to.
+var migrations = []string{
+	`CREATE TABLE orderly_part (
+		id        {serial},
+		grp       TEXT NOT NULL,
+		handler   TEXT NOT NULL,
+		topic_id  {bytes} NOT NULL,
+		part      INTEGER NOT NULL,
+		topic     TEXT NOT NULL,
+		lanes     INTEGER NOT NULL,
+		hash      INTEGER NOT NULL,
+		order_by  TEXT NOT NULL,
+		UNIQUE (grp, handler, topic_id, part)
+	);
+	CREATE TABLE orderly_low (
+		part  BIGINT PRIMARY KEY REFERENCES orderly_part (id),
+		token BIGINT NOT NULL,
+		low   BIGINT NOT NULL
+	);
+	CREATE TABLE orderly_lane (
+		part BIGINT NOT NULL REFERENCES orderly_part (id),
+		lane INTEGER NOT NULL,
+		pos  BIGINT NOT NULL,
+		PRIMARY KEY (part, lane)
+	);
+	CREATE TABLE orderly_exception (
+		part    BIGINT NOT NULL REFERENCES orderly_part (id),
+		off     BIGINT NOT NULL,
+		lane    INTEGER NOT NULL,
+		keyed   BOOLEAN NOT NULL,
+		key     {bytes} NOT NULL,
+		payload {bytes},
+		PRIMARY KEY (part, off)
+	);
+	CREATE INDEX orderly_exception_lane ON orderly_exception (part, lane);
+	CREATE TABLE orderly_audit (
+		part     BIGINT NOT NULL REFERENCES orderly_part (id),
+		off      BIGINT NOT NULL,
+		key      {bytes},
+		decision TEXT NOT NULL,
+		by_whom  TEXT NOT NULL,
+		why      TEXT NOT NULL,
+		token    BIGINT NOT NULL,
+		at       TEXT NOT NULL
+	);`,
+}
+
+// Migrate makes the tables, or brings them to this version. It may be called
+// twice, and by several at once: each step is a transaction that begins with the
+// version's row.
+func Migrate(ctx context.Context, db DB) (from int, err error) {
+	first := func(tx Tx) error {
+		_, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS orderly_schema (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL)`)
+		if err != nil {
+			return err
+		}
+		_, err = tx.Exec(ctx, `INSERT INTO orderly_schema (one, version) VALUES (1, 0) ON CONFLICT DO NOTHING`)
+		return err
+	}
+	// Two that make the same table at once can fail although they say "if not
+	// exists" (PostgreSQL: its catalog's unique index): then the other has made it.
+	if err := write(ctx, db, first); err != nil {
+		if err := write(ctx, db, first); err != nil {
+			return 0, fmt.Errorf("store: making the table orderly_schema: %w", err)
+		}
+	}
+	from = -1
+	for {
+		var have int
+		err := write(ctx, db, func(tx Tx) error {
+			// The update holds the row: whoever else migrates waits here.
+			if _, err := tx.Exec(ctx, `UPDATE orderly_schema SET version = version WHERE one = 1`); err != nil {
+				return err
+			}
+			if err := one(ctx, tx.Query, `SELECT version FROM orderly_schema WHERE one = 1`, nil, &have); err != nil {
+				return err
+			}
+			if have >= len(migrations) {
+				return nil
+			}
+			t := db.Types()
+			text := strings.NewReplacer("{bytes}", t.Bytes, "{serial}", t.Serial).Replace(migrations[have])
+			for _, statement := range strings.Split(text, ";") {
+				if strings.TrimSpace(statement) == "" {
+					continue
+				}
+				if _, err := tx.Exec(ctx, statement); err != nil {
+					return fmt.Errorf("migration to version %d: %w", have+1, err)
+				}
+			}
+			_, err := tx.Exec(ctx, `UPDATE orderly_schema SET version = ?1 WHERE one = 1`, have+1)
+			return err
+		})
+		if from < 0 {
+			from = have
+		}
+		switch {
+		case err != nil:
+			return from, err
+		case have > len(migrations):
+			return from, &store.SchemaError{Have: have, Want: Version}
+		case have == len(migrations):
+			return from, nil
+		}
+	}
+}
+
+// version reads the tables' version; 0 when there are none.
+func version(ctx context.Context, db DB) (v int, err error) {
+	if err := one(ctx, db.Query, `SELECT version FROM orderly_schema WHERE one = 1`, nil, &v); err != nil {
+		if db.Classify(err) == store.Failed && ctx.Err() == nil {
+			return 0, nil // no such table
+		}
+		return 0, err
+	}
+	return v, nil
+}

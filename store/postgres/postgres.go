@@ -1,0 +1,137 @@
+// Package postgres keeps a consumer's effects and positions in a PostgreSQL
+// database (pgx).
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/orderly-go/orderly/store"
+	"github.com/orderly-go/orderly/store/internal/protocol"
+)
+
+// Options say how long a transaction may hold others up. A process that is frozen
+// keeps its rows locked; the database ends its transaction then.
+type Options struct {
+	// IdleLimit ends a transaction that waits for its client so long. It has to be
+	// below the consumer's SessionTimeout. Default 30 s.
+	IdleLimit time.Duration
+	// LockLimit is how long a statement waits for a lock. Default 10 s.
+	LockLimit time.Duration
+}
+
+// A DB is a pool with its Backend.
+type DB struct {
+	*protocol.Backend
+	pool *pgxpool.Pool
+	a    *adapter
+}
+
+// New uses a pool of the program's. The pool stays the program's to close.
+func New(pool *pgxpool.Pool, o Options) *DB {
+	if o.IdleLimit <= 0 {
+		o.IdleLimit = 30 * time.Second
+	}
+	if o.LockLimit <= 0 {
+		o.LockLimit = 10 * time.Second
+	}
+	a := &adapter{pool: pool, begin: fmt.Sprintf(
+		"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = %d; SET LOCAL lock_timeout = %d",
+		o.IdleLimit.Milliseconds(), o.LockLimit.Milliseconds())}
+	return &DB{Backend: protocol.New(a), pool: pool, a: a}
+}
+
+// Pool is the pool.
+func (db *DB) Pool() *pgxpool.Pool { return db.pool }
+
+// Migrate makes orderly's tables, or brings them to this release's version. It may
+// be called by several processes at once, and any number of times. It returns the
+// version that was there. It needs the right to create tables in the current
+// schema; consuming needs only SELECT, INSERT, UPDATE and DELETE on them.
+func (db *DB) Migrate(ctx context.Context) (from int, err error) {
+	return protocol.Migrate(ctx, db.a)
+}
+
+type adapter struct {
+	pool  *pgxpool.Pool
+	begin string
+}
+
+func (a *adapter) Begin(ctx context.Context) (protocol.Tx, error) {
+	// READ COMMITTED is what the statements need: a compare-and-set waits for who
+	// was first, and then finds no row.
+	tx, err := a.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: a.begin})
+	if err != nil {
+		return nil, err
+	}
+	return &transaction{guarded: guarded{Tx: tx}}, nil
+}
+
+func (a *adapter) Query(ctx context.Context, text string, args ...any) (protocol.Rows, error) {
+	rows, err := a.pool.Query(ctx, dollars(text), args...)
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+func (*adapter) Types() protocol.Types {
+	return protocol.Types{Bytes: "BYTEA", Serial: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+		Now: `to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`}
+}
+
+// Classify goes by SQLSTATE (PostgreSQL's manual, appendix A).
+func (*adapter) Classify(err error) store.Class {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		switch e.Code {
+		case "40001", // serialization_failure
+			"40P01", // deadlock_detected
+			"55P03": // lock_not_available: lock_timeout
+			return store.Again
+		case "25P03": // idle_in_transaction_session_timeout
+			return store.Again
+		}
+		switch e.Code[:2] {
+		case "08", // connection exception
+			"53", // insufficient resources: too many connections, disk full
+			"57", // operator intervention: shutdown, crash of another backend, cannot connect now
+			"58": // system error
+			return store.Down
+		}
+		if e.Code == "25006" { // read_only_sql_transaction: a standby, after a failover
+			return store.Down
+		}
+		return store.Failed
+	}
+	var dial *pgconn.ConnectError
+	var network net.Error
+	switch {
+	case errors.As(err, &dial), pgconn.SafeToRetry(err), errors.Is(err, net.ErrClosed):
+		return store.Down
+	case errors.As(err, &network) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded):
+		return store.Down
+	}
+	if lost(err) {
+		return store.Down
+	}
+	return store.Failed
+}
+
+// dollars turns the parameters ?1 into $1. No statement of ours has another
+// question mark.
+func dollars(text string) string {
+	b := []byte(text)
+	for i, c := range b {
+		if c == '?' {
+			b[i] = '$'
+		}
+	}
+	return string(b)
+}

@@ -1,0 +1,71 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"io"
+	"syscall"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/orderly-go/orderly/store"
+	"github.com/orderly-go/orderly/store/internal/protocol"
+)
+
+// guarded is the transaction that a handler gets: to end it is not the handler's
+// to do.
+type guarded struct {
+	pgx.Tx
+	touched bool
+}
+
+func (g *guarded) Commit(context.Context) error   { g.touched = true; return store.ErrEnded }
+func (g *guarded) Rollback(context.Context) error { g.touched = true; return store.ErrEnded }
+
+type transaction struct{ guarded guarded }
+
+func (t *transaction) Exec(ctx context.Context, text string, args ...any) (int64, error) {
+	tag, err := t.guarded.Tx.Exec(ctx, dollars(text), args...)
+	return tag.RowsAffected(), err
+}
+
+func (t *transaction) Query(ctx context.Context, text string, args ...any) (protocol.Rows, error) {
+	rows, err := t.guarded.Tx.Query(ctx, dollars(text), args...)
+	if err != nil {
+		return nil, err
+	}
+	return rows, nil
+}
+
+func (t *transaction) Commit(ctx context.Context) error {
+	err := t.guarded.Tx.Commit(ctx)
+	var refused *pgconn.PgError
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, pgx.ErrTxCommitRollback):
+		// A statement of the effects failed, and they did not say so.
+		return errors.Join(errors.New("store: the transaction was rolled back: a statement in it failed, and the handler returned no error"), err)
+	case errors.As(err, &refused) && refused.Code[:2] != "57" && refused.Code[:2] != "08":
+		return err // the database says that it did not
+	case errors.Is(err, pgx.ErrTxClosed):
+		return store.ErrEnded
+	}
+	return errors.Join(store.ErrUnknown, err)
+}
+
+func (t *transaction) Rollback() { _ = t.guarded.Tx.Rollback(context.Background()) }
+
+func (t *transaction) Handler() any { return pgx.Tx(&t.guarded) }
+
+// Ended also notices a COMMIT that was sent as a statement.
+func (t *transaction) Ended() bool {
+	conn := t.guarded.Tx.Conn()
+	return t.guarded.touched || conn.IsClosed() == false && conn.PgConn().TxStatus() == 'I'
+}
+
+// lost reports that the connection broke.
+func lost(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNREFUSED)
+}
