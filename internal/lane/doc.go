@@ -9,6 +9,9 @@
 // only while it has outstanding records, so memory follows the records that
 // wait, never the number of keys that were seen.
 //
+// While a plain handler is fast its records run inline instead, in offset order by
+// one worker of each partition; see stream.
+//
 // Way of an item: Partition.Enqueue → unit's queue → ready list → worker →
 // Apply → done, or back to the unit's head with a time before which it is not
 // tried again.
