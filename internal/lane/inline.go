@@ -1,17 +1,21 @@
 package lane
 
-// While handlers are fast, a unit for each key costs more than they do: its records
-// are found, listed, taken and dropped one by one. So a partition of keys then runs
-// inline: what arrives joins one queue, the stream, and one worker at a time takes
-// a bunch from its head. Offset order is the order of every key, as long as
+// A stream is where the records of a partition of keys wait for a worker, in offset
+// order. A unit is made of a record when it comes to the head: then few units exist
+// at a time, and those are in the processor's cache; made on arrival there is one for
+// each key of the whole buffer.
 //
-//   - a record leaves the stream only at its head, and what arrives joins its end
-//     while anything is in it or with its worker;
+// While handlers are fast even that costs more than they do. Then records run inline:
+// one worker at a time takes a bunch from the head and runs it without any unit.
+// Offset order is the order of every key, as long as
+//
+//   - a record leaves the stream only at its head, and what arrives joins its end;
 //   - a record whose key has a unit joins that unit when it comes to the head. It is
 //     younger than all that the unit has, and older than all that is in the stream;
 //   - the worker ends the bunch at the first record that is not done. That record
 //     gets a unit of its key then, and what is behind it goes back to the head;
-//   - a worker that is stuck in a record loses the rest of the bunch in the same way.
+//   - a worker that is stuck in a record loses the rest of the bunch in the same way;
+//   - nothing else leaves the stream while a worker has a bunch of it.
 //
 // So nothing else needs to know: retries, ghosts, stuck handlers and whatever else
 // befalls a record happens to a unit, and its key's later records come to it.
@@ -45,18 +49,16 @@ func (p *Partition) inline() bool {
 	return s.on
 }
 
-// streaming says whether a record that arrives now joins the stream.
-func (p *Partition) streaming() bool {
-	if s := &p.stream; s.n > 0 || s.holder != nil {
-		return true
-	}
-	return !p.cfg.Whole && p.cfg.Lanes == 0 && p.cfg.BatchMax == 0 && p.inline()
+// streams says whether the partition has a stream: it has units of keys. A lane
+// gathers its batch on arrival, and a partition that is one unit needs no other queue.
+func (p *Partition) streams() bool {
+	return !p.cfg.Whole && p.cfg.Lanes == 0 && p.cfg.BatchMax == 0
 }
 
-// takeStream gives the worker a bunch from the stream's head, in runs of one record.
-// Records of keys that have a unit go there. When handlers are not fast all do, as
-// many as this worker can take: a bunch that was preempted looks slow too, and what
-// stays in the stream runs inline again afterwards.
+// takeStream gives the worker an inline bunch from the stream's head, in runs of one
+// record, when handlers are fast. Else it makes as many units ready as the worker
+// can take, and no more: a bunch that was preempted looks slow too, and what stays in
+// the stream runs inline again afterwards.
 func (p *Partition) takeStream(w *worker, budget int) {
 	s := &p.stream
 	inline, ready := p.inline(), p.ready.n

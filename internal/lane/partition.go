@@ -40,7 +40,7 @@ type Partition struct {
 	closed   bool
 	units    table
 	sides    table    // keys detached from their lane, by hash
-	stream   stream   // records that run inline
+	stream   stream   // what waits in front of the units, or runs without one
 	ready    unitList // units in state unitReady
 	free     unitList
 	timers   timers
@@ -82,13 +82,12 @@ func (p *Partition) Enqueue(items []*Item) int {
 			return taken
 		}
 		var size int64
-		streaming := p.streaming()
 		for _, it := range part {
 			size += int64(it.Size)
 			if it.Attempts > 0 { // in an earlier ownership; must not be forgotten now
 				p.failed[it.Offset] = it.Attempts
 			}
-			if streaming {
+			if p.streams() {
 				p.stream.push(it)
 			} else {
 				p.enqueue(it)
