@@ -27,7 +27,7 @@ type PartitionState struct {
 	Waiting int // records that wait or run
 	Bytes   int64
 	Running int          // calls of the handler
-	Keys    int          // keys (or lanes) with records that wait or run
+	Keys    int          // keys (or lanes) that run or are about to, and those that wait for a retry
 	Blocked int          // keys whose oldest record failed and waits
 	Oldest  []BlockedKey // of these, those that have been blocked longest; 10 at the most
 	Done    uint64       // records done under this ownership

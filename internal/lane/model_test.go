@@ -24,7 +24,7 @@ type op struct {
 
 var opKinds = []string{
 	"enqueue", "enqueue", "enqueue", "enqueue", "halt", "halt and wait", "clear", "clear",
-	"cancel", "cancel and wait", "renew", "renew", "token", "reopen", "sleep", "sleep", "settle", "fast",
+	"cancel", "cancel and wait", "renew", "renew", "token", "reopen", "sleep", "sleep", "settle", "fast", "inline",
 }
 
 // A world is a pool with the checker around it.
@@ -45,7 +45,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		cfg := PartitionConfig{}
 		conf := Config{Concurrency: rapid.IntRange(1, 6).Draw(rt, "concurrency")}
-		mode := rapid.SampledFrom([]string{"key", "whole", "lanes", "detach"}).Draw(rt, "mode")
+		mode := rapid.SampledFrom([]string{"key", "inline", "whole", "lanes", "detach"}).Draw(rt, "mode")
 		switch mode {
 		case "whole":
 			cfg.Whole = true
@@ -53,8 +53,9 @@ func TestModel(t *testing.T) {
 			cfg.Lanes = rapid.IntRange(1, 3).Draw(rt, "lanes")
 			cfg.Detach = mode == "detach"
 		}
-		plain := mode == "key" || rapid.Bool().Draw(rt, "plain")
-		if mode != "key" && !plain {
+		one := mode == "key" || mode == "inline"
+		plain := one || rapid.Bool().Draw(rt, "plain")
+		if !one && !plain {
 			cfg.BatchMax = rapid.IntRange(1, 5).Draw(rt, "max")
 			cfg.BatchWait = rapid.SampledFrom([]time.Duration{0, 5 * time.Millisecond}).Draw(rt, "wait")
 			conf.BatchMax = cfg.BatchMax
@@ -66,6 +67,9 @@ func TestModel(t *testing.T) {
 				rapid.IntRange(1, 12).Draw(t, "n"), rapid.Uint64().Draw(t, "seed"),
 			}
 		}), 1, 60).Draw(rt, "ops")
+		if mode == "inline" {
+			ops = append([]op{{Kind: "inline", N: 2}}, ops...)
+		}
 		var errs []string
 		synctest.Test(t, func(t *testing.T) { errs = drive(conf, cfg, plain, seed, ops) })
 		if len(errs) > 0 {
@@ -225,6 +229,8 @@ func (w *world) step(op op) {
 		synctest.Wait()
 	case "fast":
 		fast(w.pl)
+	case "inline":
+		w.pl.inlineAlways.Store(op.N%2 == 0)
 	}
 }
 

@@ -40,6 +40,7 @@ type Partition struct {
 	closed   bool
 	units    table
 	sides    table    // keys detached from their lane, by hash
+	stream   stream   // what waits in front of the units, or runs without one
 	ready    unitList // units in state unitReady
 	free     unitList
 	timers   timers
@@ -86,7 +87,11 @@ func (p *Partition) Enqueue(items []*Item) int {
 			if it.Attempts > 0 { // in an earlier ownership; must not be forgotten now
 				p.failed[it.Offset] = it.Attempts
 			}
-			p.enqueue(it)
+			if p.streams() {
+				p.stream.push(it)
+			} else {
+				p.enqueue(it)
+			}
 		}
 		p.records += len(part)
 		p.bytes += size
@@ -224,7 +229,7 @@ func (p *Partition) expire(now time.Duration) (next time.Duration) {
 }
 
 func (p *Partition) dispatchable() bool {
-	return p.ready.n > 0 && p.halt.Load() == 0 && !p.closed
+	return (p.ready.n > 0 || p.stream.waiting()) && p.halt.Load() == 0 && !p.closed
 }
 
 // WaitIdle returns a channel that is closed when no run is with a worker. A
@@ -269,7 +274,9 @@ func (p *Partition) Close(cause error) int {
 	// stuck handler's bunch before and behind it.
 	for _, w := range p.pool.holders(p) {
 		for _, r := range p.strip(w) {
-			r.unit.inFlight = 0
+			if r.unit != nil {
+				r.unit.inFlight = 0
+			}
 		}
 	}
 	p.closed = true
@@ -286,7 +293,7 @@ func (p *Partition) Close(cause error) int {
 	p.units.all(count)
 	p.sides.all(count)
 	p.pool.forget(p, stuck)
-	p.units, p.sides = table{}, table{}
+	p.units, p.sides, p.stream = table{}, table{}, stream{}
 	p.ready, p.free = unitList{}, unitList{}
 	p.failed, p.timers, p.tidyAt = nil, nil, 0
 	p.records, p.bytes, p.blocked = 0, 0, 0

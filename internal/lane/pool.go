@@ -49,6 +49,8 @@ type Pool struct {
 	bytes   atomic.Int64
 	average atomic.Int64 // moving average of the handler's time per item, in ns
 
+	inlineAlways atomic.Bool // tests: as if handlers were fast, whatever the average says
+
 	mu      sync.Mutex
 	closed  bool
 	parts   map[*Partition]struct{}

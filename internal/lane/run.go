@@ -7,8 +7,18 @@ import "errors"
 func (p *Partition) take(w *worker, budget int) {
 	w.runs = w.runs[:0]
 	w.items = w.items[:0]
+	w.inline = false
+	if s := &p.stream; s.waiting() && p.dispatchable() {
+		if s.turn = p.ready.n == 0 || !s.turn; s.turn {
+			p.takeStream(w, budget)
+		}
+	}
+	if w.inline {
+		p.running += len(w.runs)
+		return
+	}
 	most := max(maxRun, p.pool.cfg.BatchMax)
-	for budget > 0 && p.dispatchable() && len(w.runs) < maxRun {
+	for budget > 0 && p.ready.n > 0 && p.dispatchable() && len(w.runs) < maxRun {
 		u := p.ready.pop()
 		limit := budget
 		if p.cfg.BatchMax > 0 {
@@ -91,6 +101,7 @@ func (p *Partition) finish(w *worker) bool {
 		p.pool.returned(p.cfg.ID, stuck)
 		return false
 	}
+	p.leave(w)
 	p.settle(runs)
 	more := p.dispatchable()
 	p.mu.Unlock()
@@ -104,8 +115,13 @@ func (p *Partition) settle(runs []Run) {
 	for i := range runs {
 		r := &runs[i]
 		u := r.unit
-		u.inFlight = 0
-		u.state = unitNew
+		if u == nil && r.err != nil {
+			u = p.adopt(r)
+		}
+		if u != nil {
+			u.inFlight = 0
+			u.state = unitNew
+		}
 		for _, it := range r.Items[:max(r.done, 0)] {
 			records++
 			bytes += int64(it.Size)
@@ -113,7 +129,9 @@ func (p *Partition) settle(runs []Run) {
 				delete(p.failed, it.Offset)
 			}
 		}
-		p.result(u, r)
+		if u != nil {
+			p.result(u, r)
+		}
 	}
 	if records > 0 {
 		p.progress += uint64(records)
@@ -180,11 +198,7 @@ func (p *Partition) steal(w *worker) {
 		p.mu.Unlock()
 		return
 	}
-	for _, r := range p.strip(w) {
-		r.unit.prepend(r.Items)
-		r.unit.inFlight = 0
-		p.makeReady(r.unit)
-	}
+	p.putBack(p.strip(w))
 	more := p.dispatchable()
 	p.mu.Unlock()
 	if more {
@@ -211,6 +225,12 @@ func (p *Partition) strip(w *worker) (back []Run) {
 		runs := w.runs[w.settled:done]
 		w.settled = done
 		p.settle(runs)
+	}
+	if p.stream.holder == w {
+		p.stream.holder = nil
+		if at := pos - 1; at >= 0 && at < int64(len(w.runs)) {
+			p.adopt(&w.runs[at])
+		}
 	}
 	return back
 }

@@ -11,7 +11,7 @@ import (
 type Stat struct {
 	Records int   // waiting and running
 	Bytes   int64 // of those
-	Units   int   // keys or lanes with outstanding records
+	Units   int   // keys or lanes that run or are about to, and those that wait for a retry; see stream
 	Running int   // runs with a worker
 	Blocked int   // units whose head waits for its next attempt, or is held
 	Done    uint64

@@ -18,6 +18,7 @@ type worker struct {
 	runs  []Run // written by take only, with the partition's lock held
 	items []*Item
 
+	inline    bool      // the runs are of the partition's stream; written by take only
 	settled   int       // runs of the bunch whose results the partition has; guarded by its lock
 	executed  int       // runs of the bunch that were executed, or given up because of a halt
 	attempted int       // items that Apply was busy with
@@ -27,7 +28,7 @@ type worker struct {
 	part    atomic.Pointer[Partition] // whose bunch it has; nil between bunches
 	current atomic.Pointer[Run]       // the run of the bunch that was started last
 	pos     atomic.Int64              // the next run of the bunch that is free to claim
-	length  atomic.Int64              // runs in the bunch
+	length  atomic.Int64              // runs in the bunch; above one a stuck worker is robbed
 	bunch   atomic.Int64              // number of the bunch, for the monitor
 	since   atomic.Int64              // when the bunch began, in ns since the pool's start
 
@@ -73,12 +74,20 @@ func (w *worker) begin(p *Partition) bool {
 	w.settled = 0
 	p.take(w, budget)
 	if len(w.runs) == 0 {
+		more := p.dispatchable()
 		p.mu.Unlock()
+		if more {
+			pl.list(p)
+		}
 		return false
 	}
 	w.current.Store(nil)
 	w.pos.Store(0)
-	w.length.Store(int64(len(w.runs)))
+	length := len(w.runs)
+	if w.inline {
+		length++ // the stream, which a stuck worker must not keep either
+	}
+	w.length.Store(int64(length))
 	w.since.Store(int64(w.begun.Sub(pl.start)))
 	w.bunch.Add(1)
 	w.part.Store(p)
@@ -87,7 +96,7 @@ func (w *worker) begin(p *Partition) bool {
 	if more {
 		pl.list(p)
 	}
-	if len(w.runs) > 1 || pl.limit() < pl.cfg.Concurrency {
+	if length > 1 || pl.limit() < pl.cfg.Concurrency {
 		pl.beginWatch()
 	}
 	return true
@@ -106,7 +115,7 @@ func (w *worker) work(p *Partition) {
 }
 
 func (w *worker) execute(p *Partition) {
-	for {
+	for !w.unfinished() {
 		i := w.pos.Add(1) - 1
 		if i >= int64(len(w.runs)) {
 			return
@@ -167,6 +176,9 @@ func (r *Run) check() {
 
 // runLength is how many items a worker takes at once.
 func (pl *Pool) runLength() int {
+	if pl.inlineAlways.Load() {
+		return maxRun
+	}
 	a := pl.average.Load()
 	if a <= 0 {
 		return 1
