@@ -24,8 +24,7 @@ type plain struct {
 	err  error
 
 	mu    sync.Mutex
-	parts string // "0 2": assigned; "" before
-	idle  bool   // the last poll returned nothing, or all that it did is committed
+	owned string // "0 2": assigned; "" before
 	leave bool
 }
 
@@ -74,7 +73,6 @@ func (p *plain) heard(line string) bool {
 	defer p.mu.Unlock()
 	switch what {
 	case "record":
-		p.idle = false
 		var h handled
 		h.by = p.name
 		if _, err := fmt.Sscan(rest, &h.partition, &h.offset, &h.key, &h.value); err != nil {
@@ -82,11 +80,10 @@ func (p *plain) heard(line string) bool {
 		}
 		p.j.add(h)
 	case "assigned":
-		p.parts = strings.TrimSpace(rest)
+		p.owned = strings.TrimSpace(rest)
 	case "revoked":
-		p.parts = ""
+		p.owned = ""
 	case "idle":
-		p.idle = true
 		if p.leave { // everything is committed
 			return false
 		}
@@ -114,8 +111,8 @@ func (p *plain) stop() {
 	}
 }
 
-func (p *plain) assigned() int {
+func (p *plain) parts() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(strings.Fields(p.parts))
+	return len(strings.Fields(p.owned))
 }

@@ -71,11 +71,33 @@ func (s *scene) write(keys ...string) {
 	}
 }
 
-// ours starts a member of ours, which handles what next does not refuse.
-func (s *scene) ours(balancer orderly.Balancer) *orderlytest.Member {
+// A member is of whichever client.
+type member interface {
+	stop()
+	parts() int
+}
+
+// own is a member of ours.
+type own struct {
+	t *testing.T
+	*orderlytest.Member
+}
+
+func (o own) parts() int { return len(o.Consumer().State().Partitions) }
+
+func (o own) stop() {
+	o.t.Helper()
+	if err := o.Stop(); err != nil {
+		o.t.Errorf("Run: %v", err)
+	}
+}
+
+// ours starts a member of ours, which writes down what the group's handler does not
+// refuse.
+func (s *scene) ours(balancer orderly.Balancer) own {
 	s.t.Helper()
 	name := fmt.Sprintf("ours-%d", s.j.ours.Add(1))
-	return s.g.Start(func(c *orderly.ConsumerConfig) {
+	return own{s.t, s.g.Start(func(c *orderly.ConsumerConfig) {
 		c.Balancer = balancer
 		next := c.Handler
 		c.Handler = func(ctx context.Context, m *orderly.Message) error {
@@ -88,7 +110,7 @@ func (s *scene) ours(balancer orderly.Balancer) *orderlytest.Member {
 			s.mu.Unlock()
 			return nil
 		}
-	})
+	})}
 }
 
 func (s *scene) plain() *plain { return startPlain(s.t, s.b, s.g.Name(), s.topic, s.j) }
@@ -151,101 +173,72 @@ func (s *scene) protocol() string {
 	return gs[s.g.Name()].Protocol
 }
 
-func (s *scene) stop(m *orderlytest.Member) {
-	s.t.Helper()
-	if err := m.Stop(); err != nil {
-		s.t.Errorf("Run: %v", err)
-	}
-}
-
 func fine(context.Context, *orderly.Message) error { return nil }
 
 var errNotNow = errors.New("not now")
 
 // Two Java consumers with their eager balancer give the group to two of ours, one
-// after the other, and two rolling restarts later it is cooperative; then the
-// whole way back. Records come all the time; each key stays in order; as no key
-// is blocked, nothing comes twice.
-func TestRollingThereAndBack(t *testing.T) {
+// after the other, and two rolling restarts later it is cooperative; then the whole
+// way back. Records come all the time; each key stays in order; as no key is
+// blocked, nothing comes twice.
+func TestThereAndBack(t *testing.T) {
 	if !kafkatest.Require(t, kafkatest.Latest) {
 		return
 	}
 	s := newScene(t, 4, fine)
-	keys := []string{"p0-a", "p1-a", "p2-a", "p3-a", "p0-b", "p1-b", "p2-b", "p3-b"}
 	write := func() {
 		for range 5 {
-			s.write(keys...)
+			s.write("p0-a", "p1-a", "p2-a", "p3-a", "p0-b", "p1-b", "p2-b", "p3-b")
 		}
 	}
-	write()
-	java := []*plain{s.plain(), s.plain()}
-	s.b.Eventually("both Java consumers to have partitions", func() bool { return java[0].assigned() == 2 && java[1].assigned() == 2 })
-	write()
-	s.allDone()
+	// roll replaces the members one by one.
+	roll := func(old []member, start func() member) (now []member) {
+		for _, m := range old {
+			m.stop()
+			write()
+			now = append(now, start())
+			s.b.Eventually("the new member to have its share", func() bool { return now[len(now)-1].parts() == 2 })
+			write()
+		}
+		s.allDone()
+		return now
+	}
+	plain := func() member { return s.plain() }
+	migrating := func() member { return s.ours(orderly.MigrateFrom(orderly.Range)) }
+	cooperative := func() member { return s.ours(orderly.CooperativeSticky) }
+	balancer := func(want string) {
+		t.Helper()
+		if p := s.protocol(); p != want {
+			t.Errorf("the balancer is %q, and should be %q", p, want)
+		}
+	}
 
-	has := func(m *orderlytest.Member, n int) func() bool {
-		return func() bool { return len(m.Consumer().State().Partitions) == n }
-	}
-	// The first rolling restart.
-	var first []*orderlytest.Member
-	for _, p := range java {
-		p.stop()
-		write()
-		m := s.ours(orderly.MigrateFrom(orderly.Range))
-		s.b.Eventually("our member to have its share", has(m, 2))
-		if p == java[0] && !s.warned("foreign-member", "plain-java") {
-			s.b.Eventually("the warning of the consumer that is not ours", func() bool { return s.warned("foreign-member", "plain-java") })
-		}
-		write()
-		first = append(first, m)
-	}
+	write()
+	java := []member{plain(), plain()}
+	s.b.Eventually("both Java consumers to have partitions", func() bool { return java[0].parts() == 2 && java[1].parts() == 2 })
+	write()
 	s.allDone()
-	if p := s.protocol(); p != "range" {
-		t.Errorf("after the first rolling restart the balancer is %q", p)
+	ours := roll(java, migrating)
+	balancer("range")
+	if !s.warned("foreign-member", "plain-java") {
+		t.Error("no warning of the consumer that is not ours")
 	}
 	if !s.warned("foreign-commit", "without metadata") {
-		t.Errorf("no warning of the commits that are not ours")
+		t.Error("no warning of the commits that are not ours")
 	}
-	// The second.
-	var second []*orderlytest.Member
-	for _, m := range first {
-		s.stop(m)
-		write()
-		n := s.ours(orderly.CooperativeSticky)
-		s.b.Eventually("our member to have its share", has(n, 2))
-		write()
-		second = append(second, n)
-	}
-	s.allDone()
-	if p := s.protocol(); p != "cooperative-sticky" {
-		t.Errorf("after the second rolling restart the balancer is %q", p)
-	}
-
-	// And back: the same two in reverse.
-	var third []*orderlytest.Member
-	for _, m := range second {
-		s.stop(m)
-		write()
-		n := s.ours(orderly.MigrateFrom(orderly.Range))
-		s.b.Eventually("our member to have its share", has(n, 2))
-		write()
-		third = append(third, n)
-	}
-	s.b.Eventually("the eager balancer", func() bool { return s.protocol() == "range" })
-	for _, m := range third {
-		s.stop(m)
-		write()
-		p := s.plain()
-		s.b.Eventually("the Java consumer to have its share", func() bool { return p.assigned() == 2 })
-		write()
-	}
-	s.allDone()
+	ours = roll(ours, cooperative)
+	balancer("cooperative-sticky")
+	ours = roll(ours, migrating)
+	balancer("range")
+	roll(ours, plain)
+	balancer("range")
 
 	s.j.requireOrder(t, s.wrote)
-	if again := s.j.repeated(); len(again) != 0 {
-		t.Errorf("%d of %d records came again: %+v", len(again), s.records, again)
+	again := s.j.repeated()
+	if len(again) != 0 {
+		t.Errorf("%d records came again: %+v", len(again), again)
 	}
-	t.Logf("%d records, %d handled more than once", s.records, len(s.j.repeated()))
+	t.Logf("%d records, %d of them came again", s.records, len(again))
 }
 
 // A plain consumer goes on at the committed watermark: what was done ahead of it
@@ -277,7 +270,7 @@ func TestWhatAPlainConsumerSees(t *testing.T) {
 		meta, err := progress.Decode(o.At, o.Metadata)
 		return err == nil && o.At == watermark && doneAhead(meta) == ahead
 	})
-	s.stop(m)
+	m.stop()
 	if o := s.committed(0); o.At != watermark {
 		t.Fatalf("committed %d", o.At)
 	}
@@ -311,7 +304,7 @@ func TestWhatAPlainConsumerSees(t *testing.T) {
 	m = s.ours(orderly.CooperativeSticky)
 	s.write("p0-stuck", "p0-a")
 	s.allDone()
-	s.stop(m)
+	m.stop()
 	if got := s.j.get()[before:]; len(got) != 2 {
 		t.Errorf("ours was given %+v", got)
 	}
@@ -357,7 +350,7 @@ func TestMetadataOfOthers(t *testing.T) {
 			}
 			m := s.ours(orderly.CooperativeSticky)
 			s.b.Eventually("the commit of the end", func() bool { return s.committed(0).At == int64(s.records) })
-			s.stop(m)
+			m.stop()
 			if got := s.j.get(); len(got) != s.records-2 || !slices.ContainsFunc(got, func(h handled) bool { return h.offset == 2 }) {
 				t.Errorf("handled %+v", got)
 			}
