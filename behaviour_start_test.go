@@ -134,6 +134,11 @@ func TestPartitionsGrow(t *testing.T) {
 	if _, err := b.Admin().UpdatePartitions(ctx, 4, topic); err != nil {
 		t.Fatal(err)
 	}
+	// Brokers learn it one after the other, and a moment later.
+	b.Eventually("the brokers to know the new partitions", func() bool {
+		md, err := b.Admin().Metadata(ctx, topic)
+		return err == nil && len(md.Topics[topic].Partitions) == 4
+	})
 	// Written before the consumer knows of the partition: not one is skipped.
 	writer, err := kgo.NewClient(kgo.SeedBrokers(b.Addrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(20))
 	if err != nil {

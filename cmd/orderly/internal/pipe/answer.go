@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/orderly-go/orderly"
 )
 
 // maxAnswer bounds an answer: what is longer is no answer.
@@ -19,26 +21,51 @@ type Failure struct{ Why string }
 
 func (f *Failure) Error() string { return f.Why }
 
-// parseAnswer reads {"ok":true} or {"error":"why"}. bad says that it is neither.
-func parseAnswer(line []byte) (failure error, bad error) {
+// parseAnswer reads {"ok":true} or {"error":"why"}, either with what names the
+// record: that has to be the one in hand. bad says that it is no such answer.
+func parseAnswer(line []byte, m *orderly.Message) (failure error, bad error) {
 	var a struct {
-		OK    *bool   `json:"ok"`
-		Error *string `json:"error"`
+		OK        *bool           `json:"ok"`
+		Error     *string         `json:"error"`
+		Topic     json.RawMessage `json:"topic"`
+		Partition json.RawMessage `json:"partition"`
+		Offset    json.RawMessage `json:"offset"`
+		Attempt   json.RawMessage `json:"attempt"`
 	}
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&a); err != nil || dec.InputOffset() < int64(len(bytes.TrimRight(line, " \t\r"))) {
 		return nil, errNoAnswer
 	}
-	switch {
-	case a.OK != nil && a.Error == nil && *a.OK:
-		return nil, nil
-	case a.Error != nil && a.OK == nil && *a.Error == "":
-		return &Failure{"the worker gave no reason"}, nil
-	case a.Error != nil && a.OK == nil:
-		return &Failure{*a.Error}, nil
+	if (a.OK == nil) == (a.Error == nil) || a.OK != nil && !*a.OK {
+		return nil, errNoAnswer
 	}
-	return nil, errNoAnswer
+	for _, echo := range []struct {
+		name string
+		said json.RawMessage
+		want any
+	}{{"topic", a.Topic, m.Topic}, {"partition", a.Partition, m.Partition}, {"offset", a.Offset, m.Offset}, {"attempt", a.Attempt, m.Attempt}} {
+		if echo.said != nil && !same(echo.said, echo.want) {
+			return nil, fmt.Errorf("the record in hand has %s %v: this answers another one; a record has one answer", echo.name, echo.want)
+		}
+	}
+	switch {
+	case a.OK != nil:
+		return nil, nil
+	case *a.Error == "":
+		return &Failure{"the worker gave no reason"}, nil
+	}
+	return &Failure{*a.Error}, nil
+}
+
+// same compares what a worker has said with a string, or with an integer of
+// whichever size.
+func same(said json.RawMessage, want any) bool {
+	if s, ok := want.(string); ok {
+		var got string
+		return len(said) > 0 && said[0] == '"' && json.Unmarshal(said, &got) == nil && got == s
+	}
+	return string(said) == fmt.Sprint(want)
 }
 
 var errNoAnswer = errors.New(`neither {"ok":true} nor {"error":"why"}; logs belong on standard error`)

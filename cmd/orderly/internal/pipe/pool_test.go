@@ -16,7 +16,7 @@ import (
 )
 
 func message(value string) *orderly.Message {
-	return &orderly.Message{Record: &kgo.Record{Topic: "t", Key: []byte("k"), Value: []byte(value)}, Attempt: 1}
+	return &orderly.Message{Record: &kgo.Record{Topic: "t", Partition: 3, Offset: 17, Key: []byte("k"), Value: []byte(value)}, Attempt: 1}
 }
 
 // words is what workers say on standard error; it tells when a text is there.
@@ -75,6 +75,15 @@ func TestAnswers(t *testing.T) {
 		{"say ", "neither"},
 		{"say null", "neither"},
 		{`say {"error":""}`, "gave no reason"},
+		{`say {"ok":true,"topic":"t","partition":3,"offset":17,"attempt":1}`, ""},
+		{`say {"error":"","offset":17}`, "gave no reason"},
+		{`say {"ok":true,"offset":16}`, "the record in hand has offset 17: this answers another one"},
+		{`say {"error":"x","partition":2}`, "the record in hand has partition 3"},
+		{`say {"ok":true,"topic":"u","offset":17}`, "the record in hand has topic t"},
+		{`say {"ok":true,"attempt":2}`, "the record in hand has attempt 1"},
+		{`say {"ok":true,"offset":"17"}`, "has offset 17"},
+		{`say {"ok":true,"offset":null}`, "has offset 17"},
+		{`say {"ok":true,"topic":null}`, "has topic t"},
 		{"twice", "followed by more at once"},
 		{"half", "a line without an end"},
 		{"long", "a line of more than"},
