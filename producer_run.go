@@ -63,18 +63,28 @@ func newRun(ctx context.Context, items []*produce.Item) *run {
 	return r
 }
 
-// feed gives the records to the client, as long as it takes them.
-func (r *run) feed(cl *kgo.Client) {
+// feed gives the records to the client, as long as it takes them. The client lets
+// in one record of a topic at a time: turn keeps the topic's partitions from
+// fighting over each of them.
+func (r *run) feed(cl *kgo.Client, turn *sync.Mutex) {
+	const several = 256
 	promise := r.promise
 	last := len(r.items) - 1
-	for _, it := range r.items[:last] {
+	turn.Lock()
+	for i, it := range r.items[:last] {
+		if i%several == several-1 {
+			turn.Unlock()
+			turn.Lock()
+		}
 		r.fed++
 		cl.Produce(r.ctx, it.Payload.(*outgoing).src, promise)
 		if r.shut.Load() {
+			turn.Unlock()
 			r.answered(len(r.items) - r.fed)
 			return
 		}
 	}
+	turn.Unlock()
 	// With the last one the client is told not to wait for more: of all its calls
 	// only ProduceSync does that for this partition alone.
 	r.fed++

@@ -136,7 +136,7 @@ func (s *sender) work() {
 		mark := s.p.wire.mark()
 		r := newRun(s.p.runs, items)
 		s.run.Store(r)
-		r.feed(s.p.cl)
+		r.feed(s.p.cl, &s.t.turn)
 		s.tell(out)
 		s.await(r, mark)
 		r.cancel()
