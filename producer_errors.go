@@ -177,7 +177,7 @@ func (u unsent) error(cause error) error {
 func (p *Producer) errDelivery(sent bool) error {
 	what := "not sent"
 	if sent {
-		what = "no answer"
+		what = "not acknowledged"
 	}
 	if last := p.wire.refused.Load(); last != nil {
 		return fmt.Errorf("%s within DeliveryTimeout (%s); the last connection failed: %w", what, p.cfg.DeliveryTimeout, *last)

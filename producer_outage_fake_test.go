@@ -115,3 +115,41 @@ func TestProducerCloseWithUnknownOutcome(t *testing.T) {
 		t.Errorf("Close: %v", err)
 	}
 }
+
+// Disk full under the broker: it answers that it cannot write. As long as that
+// passes within the deadline nothing happens; else the records fail and their keys
+// close. What reached the disk before the error nobody can tell.
+func TestProducerDiskFull(t *testing.T) {
+	c := prodCluster(t, 1)
+	p, _ := outage(t, c, time.Second)
+	ctx := within30(t)
+	refuse(c, kerr.KafkaStorageError, 5)
+	if err := p.ProduceSync(ctx, rec("a", "0"), rec("a", "1")).FirstErr(); err != nil {
+		t.Fatalf("there was room again in time: %v", err)
+	}
+	full := refuse(c, kerr.KafkaStorageError, -1)
+	var told results
+	p.Produce(ctx, rec("a", "2"), told.add)
+	if err := full.Wait(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	p.Produce(ctx, rec("a", "3"), told.add)
+	if err := p.Flush(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range []error{orderly.ErrMaybeWritten, orderly.ErrNotWritten} {
+		r := told.get()[i]
+		closed := closedBy(t, r.err)
+		if !errors.Is(r.err, want) || string(closed.First.Value) != "2" {
+			t.Errorf("record %d: %v, want %v", i, r.err, want)
+		}
+	}
+	full.Remove()
+	p.ClearAll()
+	if err := p.ProduceSync(ctx, rec("a", "4")).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if vs := byKey(t, readLog(t, c, "t"))["a"]; !slices.Equal(vs, []string{"0", "1", "4"}) {
+		t.Errorf("log: %v", vs)
+	}
+}

@@ -4,8 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -257,4 +260,68 @@ func TestProducerSyncReturnsWithItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	ascending(t, byKey(t, readLog(t, c, c.topic)))
+}
+
+// Broker down in the middle of a stream: each record has an outcome, and the log
+// agrees with it. Of each key it has what was acknowledged, in order, then at most
+// what may have been written, and nothing that is said not to be.
+func TestProducerBrokerDownInTheMiddle(t *testing.T) {
+	for range 3 {
+		after := 1 + rand.IntN(20_000)
+		t.Run(fmt.Sprintf("after-%d", after), func(t *testing.T) {
+			c := prodSite(t, 3)
+			p, d := outage(t, c, time.Second)
+			ctx := within30(t)
+			keys := names("k", 30)
+			var told results
+			var count, failed atomic.Int64
+			for i := 0; failed.Load() < 1000; i++ {
+				for _, k := range keys {
+					p.Produce(ctx, c.rec(k, strconv.Itoa(i)), func(r *kgo.Record, err error) {
+						if told.add(r, err); err != nil {
+							failed.Add(1)
+						}
+						if count.Add(1) == int64(after) {
+							d.cut()
+						}
+					})
+				}
+			}
+			if err := p.Flush(ctx); err != nil {
+				t.Fatal(err)
+			}
+			d.mend()
+			p.ClearAll()
+			for _, k := range keys { // behind what the client still holds
+				if err := p.ProduceSync(ctx, c.rec(k, "end")).FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			acked, maybe := map[string][]string{}, map[string][]string{}
+			for _, r := range told.get() {
+				k, v := string(r.rec.Key), string(r.rec.Value)
+				switch {
+				case r.err == nil:
+					acked[k] = append(acked[k], v)
+				default:
+					closedBy(t, r.err)
+					if errors.Is(r.err, orderly.ErrMaybeWritten) {
+						maybe[k] = append(maybe[k], v)
+					}
+				}
+			}
+			log := byKey(t, readLog(t, c, c.topic))
+			for _, k := range keys {
+				got, n := log[k], len(acked[k])
+				if len(got) <= n || !slices.Equal(got[:n], acked[k]) {
+					t.Errorf("key %s: %d records in the log, %d were acknowledged, or they are others", k, len(got), n)
+					continue
+				}
+				rest := got[n : len(got)-1]
+				if got[len(got)-1] != "end" || len(rest) > 0 && !slices.Equal(rest, maybe[k][:min(len(rest), len(maybe[k]))]) {
+					t.Errorf("key %s: the log goes on with %v, and may with %v", k, got[n:], maybe[k])
+				}
+			}
+		})
+	}
 }

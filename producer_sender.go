@@ -82,6 +82,12 @@ func (s *sender) refuse(rec *kgo.Record, done func(*kgo.Record, error), size int
 	s.start()
 }
 
+// leader is the broker that the client sends the partition's records to.
+func (s *sender) leader() int32 {
+	leader, _, _ := s.p.cl.PartitionLeader(s.t.name, s.partition) // -1 when it does not know
+	return leader
+}
+
 // full reports that a batch's worth waits. Called with the lock held.
 func (s *sender) full() bool {
 	_, wire := s.part.Queued()
@@ -133,7 +139,7 @@ func (s *sender) work() {
 			continue
 		}
 		// Callers of the last run are told while this one is on its way.
-		mark := s.p.wire.mark()
+		mark := s.p.wire.mark(s.leader())
 		r := newRun(s.p.runs, items)
 		s.run.Store(r)
 		r.feed(s.p.cl, &s.t.turn)
@@ -248,6 +254,7 @@ func (s *sender) finish(r *run, mark wireMark, decided bool) {
 		return
 	}
 	causes := map[error]error{}
+	leader := s.leader()
 	for _, err := range errs {
 		if causes[err] == nil {
 			causes[err] = p.cause(s.t, err)
@@ -264,7 +271,7 @@ func (s *sender) finish(r *run, mark wireMark, decided bool) {
 				return produce.Written, nil
 			}
 			gaveUp := r.ctx.Err() != nil
-			outcome := p.wire.outcome(err, mark, gaveUp)
+			outcome := p.wire.outcome(err, mark, leader, gaveUp)
 			switch {
 			case gaveUp && !answered(err):
 				return outcome, s.gaveUp(outcome != produce.NotWritten)

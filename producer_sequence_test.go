@@ -140,7 +140,7 @@ func TestProducerSequenceOfAnotherCountIsReplaced(t *testing.T) {
 // When the table is full the epoch is raised; no count begins anew in one epoch.
 func TestProducerSequenceFullTableRaisesEpoch(t *testing.T) {
 	for _, own := range []bool{false, true} {
-		t.Run(fmt.Sprintf("own=%t", own), func(t *testing.T) {
+		t.Run(map[bool]string{false: "counted", true: "given"}[own], func(t *testing.T) {
 			c := prodSite(t, 2)
 			var given []int64
 			p := producer(t, c, func(cfg *orderly.ProducerConfig) {
