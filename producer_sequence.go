@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"unicode"
@@ -91,6 +92,17 @@ func (w *writer) headers(epoch int64, number uint64) []kgo.RecordHeader {
 	}
 }
 
+// guarded calls a function of the user's. It runs under a partition's lock, which a
+// panic would leave locked for a caller that recovers.
+func guarded(f func() (int64, error)) (n int64, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			n, err = 0, &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return f()
+}
+
 // next returns an epoch that no partition of this writer has had.
 func (w *writer) next() (int64, error) {
 	w.mu.Lock()
@@ -98,7 +110,7 @@ func (w *writer) next() (int64, error) {
 	e := w.epoch + 1
 	if w.cfg.NextEpoch != nil {
 		var err error
-		if e, err = w.cfg.NextEpoch(); err != nil {
+		if e, err = guarded(w.cfg.NextEpoch); err != nil {
 			return 0, fmt.Errorf("Sequence.NextEpoch: %w", err)
 		}
 		if e <= w.epoch {
@@ -132,7 +144,7 @@ func (n *numbering) stamp(r *kgo.Record) error {
 		return nil
 	}
 	if n.w.cfg.Number != nil {
-		number, err := n.w.cfg.Number(r)
+		number, err := guarded(func() (int64, error) { return n.w.cfg.Number(r) })
 		switch {
 		case err != nil:
 			return fmt.Errorf("Sequence.Number: %w", err)

@@ -196,6 +196,8 @@ func TestProducerSequenceErrorsCloseTheKey(t *testing.T) {
 	for name, seq := range map[string]orderly.SequenceHeaders{
 		"Number":              {Enabled: true, Number: func(*kgo.Record) (int64, error) { return 0, mine }},
 		"Number returned 0":   {Enabled: true, Number: func(*kgo.Record) (int64, error) { return 0, nil }},
+		"Number panics":       {Enabled: true, Number: func(*kgo.Record) (int64, error) { panic(mine) }},
+		"NextEpoch panics":    {Enabled: true, NextEpoch: func() (int64, error) { panic(mine) }},
 		"NextEpoch":           {Enabled: true, NextEpoch: func() (int64, error) { return 0, mine }},
 		"NextEpoch returned ": {Enabled: true, NextEpoch: func() (int64, error) { return -1, nil }},
 	} {
@@ -210,5 +212,42 @@ func TestProducerSequenceErrorsCloseTheKey(t *testing.T) {
 				t.Errorf("%v", rs[1].Err)
 			}
 		})
+	}
+}
+
+// What the caller gives survives a restart: the same numbers under the same writer
+// and epoch, or a new count under a higher epoch.
+func TestProducerSequenceSurvivesARestart(t *testing.T) {
+	c := prodSite(t, 1)
+	stored := int64(40) // of a program's database
+	for start := range 3 {
+		given := producer(t, c, func(cfg *orderly.ProducerConfig) {
+			cfg.Sequence = orderly.SequenceHeaders{Enabled: true, Writer: "billing", Epoch: 7, Number: func(r *kgo.Record) (int64, error) {
+				return strconv.ParseInt(string(r.Value), 10, 64)
+			}}
+		})
+		counted := producer(t, c, func(cfg *orderly.ProducerConfig) {
+			cfg.Sequence = orderly.SequenceHeaders{Enabled: true, Writer: "shipping", NextEpoch: func() (int64, error) { stored++; return stored, nil }}
+		})
+		for i := range 3 {
+			value := strconv.Itoa(3*start + i + 1)
+			for p, want := range map[*orderly.Producer]numbered{
+				given:   {"billing", 7, uint64(3*start + i + 1)},
+				counted: {"shipping", uint64(41 + start), uint64(i + 1)},
+			} {
+				rs := p.ProduceSync(within30(t), c.rec("a", value))
+				if err := rs.FirstErr(); err != nil {
+					t.Fatal(err)
+				}
+				if n := headers(t, rs[0].Record); n != want {
+					t.Errorf("start %d, record %d: %+v, want %+v", start, i, n, want)
+				}
+			}
+		}
+		for _, p := range []*orderly.Producer{given, counted} {
+			if err := p.Close(within30(t)); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 }
