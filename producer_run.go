@@ -65,7 +65,8 @@ func newRun(ctx context.Context, items []*produce.Item) *run {
 
 // feed gives the records to the client, as long as it takes them. The client lets
 // in one record of a topic at a time: turn keeps the topic's partitions from
-// fighting over each of them.
+// fighting over each of them. Nothing waits in it: the client's buffer has no bounds
+// but ours.
 func (r *run) feed(cl *kgo.Client, turn *sync.Mutex) {
 	const several = 256
 	promise := r.promise

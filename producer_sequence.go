@@ -81,15 +81,23 @@ func newWriter(cfg SequenceHeaders) *writer {
 	return w
 }
 
+// stamped is the memory of a record's headers, in one piece.
+type stamped struct {
+	headers [3]kgo.RecordHeader
+	numbers [16]byte
+}
+
 func (w *writer) headers(epoch int64, number uint64) []kgo.RecordHeader {
-	b := make([]byte, 16)
+	s := &stamped{}
+	b := s.numbers[:]
 	binary.BigEndian.PutUint64(b[:8], uint64(epoch))
 	binary.BigEndian.PutUint64(b[8:], number)
-	return []kgo.RecordHeader{
+	s.headers = [3]kgo.RecordHeader{
 		{Key: HeaderWriter, Value: w.id},
 		{Key: HeaderEpoch, Value: b[:8:8]},
 		{Key: HeaderSeq, Value: b[8:]},
 	}
+	return s.headers[:]
 }
 
 // guarded calls a function of the user's. It runs under a partition's lock, which a
@@ -209,11 +217,16 @@ func (w *writer) read(r *kgo.Record) (epoch int64, ok bool) {
 // set replaces the sequence headers, also those of another writer whose record
 // this one was. The slice is a new one: the caller's may be shared.
 func (n *numbering) set(r *kgo.Record, epoch int64, number uint64) {
+	ours := n.w.headers(epoch, number)
+	if len(r.Headers) == 0 {
+		r.Headers = ours
+		return
+	}
 	hs := make([]kgo.RecordHeader, 0, len(r.Headers)+3)
 	for _, h := range r.Headers {
 		if h.Key != HeaderWriter && h.Key != HeaderEpoch && h.Key != HeaderSeq {
 			hs = append(hs, h)
 		}
 	}
-	r.Headers = append(hs, n.w.headers(epoch, number)...)
+	r.Headers = append(hs, ours...)
 }

@@ -280,3 +280,27 @@ func (d *cutter) mend() {
 	defer d.mu.Unlock()
 	d.down = false
 }
+
+// A record without a timestamp gets that of its call; one that has one keeps it.
+func TestProducerStampsRecords(t *testing.T) {
+	c := prodSite(t, 1)
+	p := producer(t, c, nil)
+	const apart = time.Second // that clocks may be moved meanwhile
+	own := c.rec("a", "own")
+	own.Timestamp = time.UnixMilli(1_700_000_000_123)
+	if err := p.ProduceSync(within30(t), own).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		told := make(chan *kgo.Record, 1)
+		before := time.Now()
+		p.Produce(t.Context(), c.rec("a", "x"), func(r *kgo.Record, _ error) { told <- r })
+		after := time.Now()
+		if r := <-told; r.Timestamp.Before(before.Add(-apart)) || r.Timestamp.After(after.Add(apart)) {
+			t.Errorf("stamped %s, between %s and %s", r.Timestamp, before, after)
+		}
+	}
+	if r := readLog(t, c, c.topic)[0][0]; r.Timestamp.UnixMilli() != own.Timestamp.UnixMilli() {
+		t.Errorf("%s in the log, it was %s", r.Timestamp, own.Timestamp)
+	}
+}
