@@ -86,7 +86,7 @@ func TestProducerFailureNamesEachKeysFirstRecord(t *testing.T) {
 	if err := p.ProduceSync(within30(t), rec("warm", "0")).FirstErr(); err != nil {
 		t.Fatal(err)
 	}
-	refuse(c, kerr.InvalidRecord, 1)
+	refuse(c, kerr.UnknownServerError, 1)
 	var told results
 	firsts := map[string]*kgo.Record{}
 	for i := range 5 {
@@ -110,6 +110,8 @@ func TestProducerFailureNamesEachKeysFirstRecord(t *testing.T) {
 		next[k]++
 		if closed := closedBy(t, r.err); closed.First != firsts[k] || string(closed.Key) != k {
 			t.Errorf("key %s: %v", k, r.err)
+		} else if closed.Refused || !errors.Is(r.err, orderly.ErrMaybeWritten) || strings.Contains(r.err.Error(), "not written") {
+			t.Errorf("key %s: all were in the batch: %v", k, r.err)
 		}
 	}
 	if n := p.ClearPartition("t", 0); n != 3 {

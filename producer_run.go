@@ -44,7 +44,9 @@ type run struct {
 	cut     int         // records before the one that was refused
 	mu      sync.Mutex
 	failed  []failed
-	scanned int // items, for failed
+	scanned int  // items, for failed
+	over    bool // it was decided without the client: items are not looked at any more
+	late    int  // records that the client failed after that
 
 	_       [64]byte     // what follows is written by the client's goroutine
 	pending atomic.Int32 // results to come
@@ -97,6 +99,12 @@ func (r *run) feed(cl *kgo.Client, turn *sync.Mutex) {
 func (r *run) promise(rec *kgo.Record, err error) {
 	if err != nil {
 		r.mu.Lock()
+		if r.over {
+			r.late++
+			r.mu.Unlock()
+			r.answered(1)
+			return
+		}
 		for n := range r.items {
 			i := (r.scanned + n) % len(r.items) // they come in order, but for one
 			if r.items[i].Payload.(*outgoing).src == rec {
@@ -108,6 +116,13 @@ func (r *run) promise(rec *kgo.Record, err error) {
 		r.mu.Unlock()
 	}
 	r.answered(1)
+}
+
+// decide keeps promise away from the items: their records are to be exchanged.
+func (r *run) decide() {
+	r.mu.Lock()
+	r.over = true
+	r.mu.Unlock()
 }
 
 func (r *run) answered(n int) {

@@ -244,15 +244,15 @@ const closeGrace = 250 * time.Millisecond
 // finish decides a run whose results are all in.
 func (s *sender) finish(r *run, mark wireMark, decided bool) {
 	p := s.p
-	admitted, errs := r.results()
 	if decided {
 		p.cfg.Logger.Warn("orderly: the outcome of records came after they had failed; the partition goes on", "topic", s.t.name,
-			"partition", s.partition, "records", admitted, "written", admitted-len(errs))
+			"partition", s.partition, "records", r.fed, "written", r.fed-len(r.failed)-r.late)
 		s.mu.Lock()
 		s.part.Release()
 		s.mu.Unlock()
 		return
 	}
+	admitted, errs := r.results()
 	causes := map[error]error{}
 	leader := s.leader()
 	for _, err := range errs {
@@ -299,8 +299,12 @@ func (s *sender) finish(r *run, mark wireMark, decided bool) {
 // decideUnknown fails a run whose deadline has passed without an answer. The client
 // goes on with the records until it has one: callers get copies to send again.
 func (s *sender) decideUnknown(r *run) {
+	r.decide()
 	s.mu.Lock()
 	if r.shut.Load() {
+		for _, it := range r.items[r.cut:r.fed] {
+			it.Payload.(*outgoing).restore() // it is left for the next run
+		}
 		s.part.Return(r.cut)
 	}
 	s.part.Finish(func(it *produce.Item) (produce.Outcome, error) {
@@ -391,7 +395,9 @@ func (s *sender) failure(it *produce.Item) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.keyClosed(c, outcome, c.First != it, it.Fate.Err)
+	closed := s.keyClosed(c, outcome, it.Fate.Refused, it.Fate.Err)
+	closed.behind = c.First != it
+	return closed
 }
 
 // keyClosed is called with the lock held, first before the caller has its record
