@@ -183,6 +183,11 @@ func TestProducerCloseWaitsForAll(t *testing.T) {
 	if err := p.Close(within30(t)); err != nil {
 		t.Fatal(err)
 	}
+	for _, r := range told.get() {
+		if r.err != nil {
+			t.Fatal(r.err)
+		}
+	}
 	if n := len(told.get()); n != 3000 {
 		t.Errorf("%d told", n)
 	}
