@@ -19,6 +19,10 @@ func TestMain(m *testing.M) {
 		stuckProcess()
 		return
 	}
+	if os.Getenv(killedEnv) != "" {
+		killedProcess()
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 
