@@ -81,6 +81,7 @@ func workloads(o options) []workload {
 		workload{"some keys fail, latency", measureFailingLatency},
 		writing("producer, 1,000 keys", false, 0.85),
 		writing("producer, sequence headers", true, 0),
+		workload{"worker pipe", measurePipe},
 		workload{"allocations", measureAllocs},
 		workload{"idle", measureIdle},
 		workload{"memory", measureMemory},

@@ -24,6 +24,10 @@ const leftover = time.Second
 // its record.
 const partial = 10 * time.Second
 
+// pipeHolds is what a pipe takes without a reader: a worker that has answered has
+// left nothing else in it. (Linux and macOS take more, Windows just this.)
+const pipeHolds = 4096
+
 // A worker is one process.
 type worker struct {
 	id     int
@@ -160,10 +164,15 @@ func (w *worker) process(ctx context.Context, m *orderly.Message) (over bool, er
 	// Killed, it neither reads nor writes any more: the calls below return.
 	stop := context.AfterFunc(ctx, w.kill)
 	written := make(chan struct{})
-	go func() {
+	write := func() {
 		defer close(written)
 		_, _ = w.in.Write(line) // that it is dead is learned from its output
-	}()
+	}
+	if len(line) <= pipeHolds {
+		write()
+	} else {
+		go write()
+	}
 	var s said
 	select {
 	case s = <-w.said:
@@ -172,14 +181,18 @@ func (w *worker) process(ctx context.Context, m *orderly.Message) (over bool, er
 	}
 	if s.err == nil {
 		// What it leaves of the record would be taken for the next one.
-		late := time.NewTimer(partial)
 		select {
 		case <-written:
-		case <-ctx.Done():
-		case <-late.C:
-			s.err = errPartial
+		default:
+			late := time.NewTimer(partial)
+			select {
+			case <-written:
+			case <-ctx.Done():
+			case <-late.C:
+				s.err = errPartial
+			}
+			late.Stop()
 		}
-		late.Stop()
 	}
 	if !stop() {
 		<-w.exited
