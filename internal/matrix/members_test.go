@@ -178,16 +178,16 @@ func (s *scene) doneByOthers(p *process, starts []history.Event) bool {
 func (s *scene) contextsEnd(p *process, starts []history.Event, causes ...error) {
 	s.t.Helper()
 	s.until("contexts of handlers have ended", func() bool {
-		ended := make(map[[2]int64]bool)
-		for _, e := range s.h.find(func(e history.Event) bool { return e.Kind == history.End && e.Member == p.name }) {
-			ended[[2]int64{e.Offset, e.Token}] = true
-		}
+		left := make(map[record]int64) // token
 		for _, e := range starts {
-			if !ended[[2]int64{e.Offset, e.Token}] {
-				return false
+			left[record{e.Partition, e.Offset}] = e.Token
+		}
+		for _, e := range s.h.find(func(e history.Event) bool { return e.Kind == history.End && e.Member == p.name }) {
+			if at := (record{e.Partition, e.Offset}); left[at] == e.Token {
+				delete(left, at)
 			}
 		}
-		return true
+		return len(left) == 0
 	})
 	why := make(map[string]string)
 	for _, n := range s.h.noted(p.name, "cause") {

@@ -25,6 +25,7 @@ const (
 var onKafka = []string{
 	"github.com/orderly-go/orderly",
 	"github.com/orderly-go/orderly/internal/kafkatest",
+	"github.com/orderly-go/orderly/internal/matrix",
 }
 
 // goEnv is what "go env -json" says of this machine and workspace.
