@@ -24,6 +24,7 @@ const (
 // they run once without, on the embedded broker, and once with it.
 var onKafka = []string{
 	"github.com/orderly-go/orderly",
+	"github.com/orderly-go/orderly/cmd/orderly/internal/connect",
 	"github.com/orderly-go/orderly/internal/kafkatest",
 	"github.com/orderly-go/orderly/internal/matrix",
 }
