@@ -131,9 +131,7 @@ func TestPartitionsGrow(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), orderlytest.Patience)
 	defer cancel()
-	if _, err := b.Admin().UpdatePartitions(ctx, 4, topic); err != nil {
-		t.Fatal(err)
-	}
+	b.GrowTopic(topic, 4)
 	// Written before the consumer knows of the partition: not one is skipped.
 	writer, err := kgo.NewClient(kgo.SeedBrokers(b.Addrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(20))
 	if err != nil {

@@ -117,6 +117,21 @@ func (b *Broker) CreateTopic(name string, partitions int32, configs ...string) {
 	b.Eventually("topic "+name+" is known", func() bool { return b.known(name, int(partitions)) })
 }
 
+// GrowTopic gives a topic more partitions, and returns when every broker knows them.
+func (b *Broker) GrowTopic(name string, partitions int32) {
+	b.t.Helper()
+	ctx, cancel := b.ctx()
+	defer cancel()
+	resp, err := b.adm.UpdatePartitions(ctx, int(partitions), name)
+	if err == nil {
+		err = resp.Error()
+	}
+	if err != nil {
+		b.t.Fatalf("orderlytest: growing topic %s: %v", name, err)
+	}
+	b.Eventually("topic "+name+" has grown", func() bool { return b.known(name, int(partitions)) })
+}
+
 // known says whether every broker that is up knows the topic with that many
 // partitions: a client may ask any of them, and one that has not heard of it yet
 // says that there is none.

@@ -42,6 +42,7 @@ type scene struct {
 	members      []*process
 	loads        []*load
 	logs         *os.File
+	moved        int                     // partitions given up between running and finish
 	held         map[int32][]*kgo.Record // what the log held in the end
 }
 
@@ -183,6 +184,7 @@ func (s *scene) running(change ...func(*config)) (a, b *process, l *load) {
 	l = s.load()
 	s.shares(a, b)
 	s.more(l, 100+s.rng.IntN(300))
+	s.moved = -s.releases()
 	return a, b, l
 }
 
@@ -210,6 +212,7 @@ func (s *scene) finish() {
 	for _, l := range s.loads {
 		l.handled()
 	}
+	s.moved += s.releases()
 	for _, p := range s.members {
 		if p.alive() {
 			p.leave()
