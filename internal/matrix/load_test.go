@@ -102,6 +102,16 @@ func (l *load) acknowledged() int {
 	return l.total
 }
 
+// failure is why the first record failed, if one did.
+func (l *load) failure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.failed) == 0 {
+		return nil
+	}
+	return l.failed[0]
+}
+
 func (l *load) acknowledgedIn(partition int32) int {
 	l.mu.Lock()
 	defer l.mu.Unlock()

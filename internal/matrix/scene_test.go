@@ -133,6 +133,11 @@ func (s *scene) until(what string, condition func() bool) {
 				s.t.Fatalf("member %s has ended (%v) while the test waited until: %s", p.name, p.err, what)
 			}
 		}
+		for _, l := range s.loads {
+			if err := l.failure(); err != nil {
+				s.t.Fatalf("the producer has failed a record (%v) while the test waited until: %s", err, what)
+			}
+		}
 	}
 }
 
