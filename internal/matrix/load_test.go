@@ -118,6 +118,19 @@ func (l *load) acknowledgedIn(partition int32) int {
 	return l.per[partition]
 }
 
+// ends are the offsets behind the last records that were acknowledged.
+func (l *load) ends() map[int32]int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	out := make(map[int32]int64)
+	for _, rs := range l.acked {
+		for _, r := range rs {
+			out[r.partition] = max(out[r.partition], r.offset+1)
+		}
+	}
+	return out
+}
+
 // stop ends the writers, and waits for all outcomes.
 func (l *load) stop() {
 	l.s.t.Helper()

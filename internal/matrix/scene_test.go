@@ -217,6 +217,22 @@ func (s *scene) finish() {
 	for _, l := range s.loads {
 		l.handled()
 	}
+	// Here, and not by the members' last commits: one that leaves while another's
+	// leaving makes the group join anew may be refused it.
+	s.until("all is committed", func() bool {
+		committed := make(map[int32]int64)
+		for _, e := range s.commits() {
+			committed[e.Partition] = e.Offset
+		}
+		for _, l := range s.loads {
+			for p, end := range l.ends() {
+				if committed[p] != end {
+					return false
+				}
+			}
+		}
+		return true
+	})
 	s.moved += s.releases()
 	for _, p := range s.members {
 		if p.alive() {
