@@ -192,6 +192,9 @@ func (s *Session) lastCommit(parts []*Partition, until time.Time) {
 		s.commit(ctx, parts)
 		s.mu.Lock()
 		member, gen, ok := s.membership()
+		// A join that is under way ends with a generation in which all of them are
+		// still ours: it is waited for.
+		ok = ok || s.joining.Load() && !s.silent && !s.distrust.Load()
 		open := false
 		for _, p := range parts {
 			if p.state == draining && p.sealed != nil && (p.committed != p.sealed.offset || p.text != p.sealed.text) && !p.barred(member, gen) {
