@@ -10,12 +10,12 @@ func (o *Owner) commands() {
 	for _, a := range slices.Clone(o.state.commands) {
 		if c := a.cmd; !o.handled[c.Command.ID] {
 			o.handled[c.Command.ID] = true
-			o.command(c)
+			o.command(c, a.accepted)
 		}
 	}
 }
 
-func (o *Owner) command(c *Entry) {
+func (o *Owner) command(c *Entry, accepted bool) {
 	id := ID(c.Key)
 	settled, parked := o.state.Settled(id, c.Offset)
 	switch verb := c.Command.Verb; {
@@ -31,6 +31,9 @@ func (o *Owner) command(c *Entry) {
 			o.answer(c, Done, "released")
 		} else {
 			w.retries = append(w.retries, c)
+			if !accepted {
+				o.answer(c, Accepted, "")
+			}
 		}
 		o.begin(id)
 	case verb == Skip && parked && settled:

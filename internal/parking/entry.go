@@ -1,5 +1,10 @@
 package parking
 
+import (
+	"encoding/hex"
+	"errors"
+)
+
 // A Kind says what an entry of the parking topic is.
 type Kind string
 
@@ -40,11 +45,27 @@ type Entry struct {
 
 // MarkerBody is what an owner says of itself.
 type MarkerBody struct {
-	Owner    string   `json:"owner"`
-	SourceID [16]byte `json:"source_id"` // of the source topic
-	Scope    string   `json:"scope"`
-	OrderBy  string   `json:"order_by"`
-	Policy   string   `json:"policy"`
+	Owner    string  `json:"owner"`
+	SourceID TopicID `json:"source_id"` // of the source topic
+	Scope    string  `json:"scope"`
+	OrderBy  string  `json:"order_by"`
+	Policy   string  `json:"policy"`
+}
+
+// A TopicID is Kafka's id of a topic; in JSON it is hexadecimal.
+type TopicID [16]byte
+
+// MarshalText implements encoding.TextMarshaler.
+func (t TopicID) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(t[:])), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (t *TopicID) UnmarshalText(text []byte) error {
+	raw, err := hex.DecodeString(string(text))
+	if err == nil && len(raw) != len(t) {
+		err = errors.New("a topic id has 32 hexadecimal digits")
+	}
+	copy(t[:], raw)
+	return err
 }
 
 // ParkedBody is a record of the source topic and why it is here. Entry.Offset is
@@ -134,6 +155,9 @@ type CommandBody struct {
 	Who    string `json:"who"`
 	When   int64  `json:"when"`
 	Reason string `json:"reason,omitempty"`
+	// N is the command's place among those not answered, from 1, in the copy that a
+	// trim makes; copies come before what was sent since.
+	N int64 `json:"n,omitempty"`
 }
 
 // AnswerBody repeats the command, so that it can be read without it: an answer

@@ -5,7 +5,7 @@ import "fmt"
 // A Guard is what the metadata of a partition's commit says of its parking
 // topic.
 type Guard struct {
-	TopicID [16]byte
+	TopicID TopicID
 	Trim    int64 // the topic's partition counts from here on; a marker stands there
 	Holds   bool  // something is parked, or settled above the watermark
 }

@@ -10,11 +10,10 @@ import (
 // what was read back from the topic. It has no clock, no goroutine and no lock;
 // its caller serves one partition from one goroutine at a time.
 type Owner struct {
-	rules  *Rules
-	self   MarkerBody
-	source Source
-	state  *State
-	now    int64 // milliseconds
+	rules *Rules
+	self  MarkerBody
+	state *State
+	now   int64 // milliseconds
 
 	token, seq int64
 	pending    map[int64]*Entry // written under the present token, not read back
@@ -36,12 +35,6 @@ type Owner struct {
 	out     []Action
 }
 
-// Source names the source partition.
-type Source struct {
-	Topic     string
-	Partition int32
-}
-
 // A Grant is a fencing token, given by a commit that carried all that the
 // metadata before it said.
 type Grant struct {
@@ -54,8 +47,8 @@ type Grant struct {
 // NewOwner returns an owner without a token; Granted follows. A parking topic
 // that appears while the partition is owned needs a token granted after it was
 // found. Entries are handed to Read from where Check said.
-func NewOwner(rules *Rules, self MarkerBody, source Source) *Owner {
-	return &Owner{rules: rules, self: self, source: source, state: NewState(), work: make(map[KeyID]*work), skipped: make(map[string]bool)}
+func NewOwner(rules *Rules, self MarkerBody) *Owner {
+	return &Owner{rules: rules, self: self, state: NewState(), work: make(map[KeyID]*work), skipped: make(map[string]bool)}
 }
 
 // Granted gives the owner a token: at the beginning, and again for a partition
@@ -68,9 +61,10 @@ func (o *Owner) Granted(g Grant) []Action {
 	o.pending, o.handled = make(map[int64]*Entry), make(map[string]bool)
 	for _, w := range o.work {
 		w.written, w.inflight, w.resolving = 0, 0, none
+		w.retries, w.skips = nil, nil // taken up again: they are not answered
 	}
 	if o.rules.broken(ruleMarker) {
-		o.marked = true
+		o.marked, o.fresh = true, false
 		o.pumpAll()
 		return o.take()
 	}
@@ -206,7 +200,9 @@ func (o *Owner) Failed(id WriteID, why WriteError) []Action {
 	case KindMarker:
 		o.mark()
 	case KindAnswer:
-		delete(o.handled, e.Answer.Command.ID)
+		if e.Answer.State.final() {
+			delete(o.handled, e.Answer.Command.ID)
+		}
 	case KindParked:
 		if w := o.work[ID(e.Key)]; w != nil && why == TooLarge {
 			w.tooLarge = max(w.tooLarge, e.Offset)
@@ -245,6 +241,20 @@ func (o *Owner) Committed(watermark int64, g Guard, ok bool) []Action {
 	}
 	return o.take()
 }
+
+// Note writes attempts and what is done ahead, where the metadata of a commit has
+// no room for them. It reports false while nothing can be written.
+func (o *Owner) Note(p ProgressBody) ([]Action, bool) {
+	if !o.open() {
+		return nil, false
+	}
+	o.write(&Entry{Kind: KindProgress, Progress: &p}, -1)
+	return o.take(), true
+}
+
+// State returns what was read so far. It is the owner's: only to be looked at,
+// between two calls of the owner.
+func (o *Owner) State() *State { return o.state }
 
 // Tick moves the clock: keys that are due are released, writes that failed are
 // written again.

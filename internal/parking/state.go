@@ -50,7 +50,6 @@ func (k *keyState) find(offset int64) (int, bool) {
 }
 
 type asked struct {
-	pos      int64
 	cmd      *Entry
 	accepted bool
 }
@@ -99,7 +98,7 @@ func (s *State) Apply(pos int64, e *Entry, size int, r *Rules) Verdict {
 	case KindMarker:
 		s.top = e.Token
 	case KindCommand:
-		s.command(pos, e)
+		s.command(e)
 	case KindAnswer:
 		s.answer(e)
 	case KindProgress:
@@ -160,10 +159,10 @@ func (s *State) key(k *keyState, pos int64, e *Entry, size int, r *Rules) {
 			end++
 		}
 		k.recs = slices.Delete(k.recs, i, end)
-		if len(k.recs) == 0 {
-			k.recs = nil
-		}
-		if i == 0 && end > 0 {
+		switch {
+		case len(k.recs) == 0:
+			k.recs, k.due = nil, never
+		case i == 0 && end > 0:
 			k.due = 0 // what stood in the way is gone
 		}
 		k.upTo = max(k.upTo, e.Resolved.Last+1)
@@ -188,16 +187,23 @@ func (s *State) key(k *keyState, pos int64, e *Entry, size int, r *Rules) {
 	}
 }
 
-func (s *State) command(pos int64, e *Entry) {
-	same := func(a asked) bool { return a.cmd.Command.ID == e.Command.ID }
+func (s *State) command(e *Entry) {
 	if s.answered[e.Command.ID] {
 		return
 	}
-	if i := slices.IndexFunc(s.commands, same); i >= 0 {
-		s.commands[i].pos = pos
-		return
+	a := asked{cmd: e}
+	if i := slices.IndexFunc(s.commands, func(b asked) bool { return b.cmd.Command.ID == e.Command.ID }); i >= 0 {
+		if e.Command.N == 0 {
+			return
+		}
+		a.accepted = s.commands[i].accepted
+		s.commands = slices.Delete(s.commands, i, i+1)
 	}
-	s.commands = append(s.commands, asked{pos: pos, cmd: e})
+	at := len(s.commands)
+	for n := e.Command.N; n > 0 && at > 0 && (s.commands[at-1].cmd.Command.N == 0 || s.commands[at-1].cmd.Command.N > n); {
+		at--
+	}
+	s.commands = slices.Insert(s.commands, at, a)
 }
 
 func (s *State) answer(e *Entry) {
@@ -277,6 +283,41 @@ func (s *State) dueBy(now int64) (out []KeyID) {
 	}
 	slices.SortFunc(out, func(a, b KeyID) int { return cmp.Compare(s.keys[a].recs[0].offset, s.keys[b].recs[0].offset) })
 	return out
+}
+
+// Progress returns the last note of attempts and done-ahead, or nil.
+func (s *State) Progress() *ProgressBody {
+	if s.progress == nil {
+		return nil
+	}
+	return s.progress.Progress
+}
+
+// A ParkedKey is a key with parked records.
+type ParkedKey struct {
+	ID       KeyID
+	Offset   int64 // of its head, in the source partition
+	Pos      int64 // of its head, in the parking topic: key, cause and times stand there
+	Records  int
+	Releases int   // that failed at the head
+	Due      int64 // in milliseconds; Waits when only an operator releases it
+}
+
+// Waits is the Due of a key that waits for an operator.
+const Waits = never
+
+// Parked calls yield for each parked key, in no order.
+func (s *State) Parked(yield func(ParkedKey) bool) {
+	for id, k := range s.keys {
+		if len(k.recs) > 0 && !yield(ParkedKey{id, k.recs[0].offset, k.recs[0].pos, len(k.recs), int(k.recs[0].tries), k.due}) {
+			return
+		}
+	}
+}
+
+// Counts returns how much is parked, and how many entries did not count.
+func (s *State) Counts() (keys, records int, bytes, void int64) {
+	return s.parkedKeys, s.records, s.bytes, s.void
 }
 
 // Settled reports whether the record of the key at an offset is known to be

@@ -110,9 +110,10 @@ func (o *Owner) missing(next *State) (out []Write) {
 	for _, id := range ids {
 		out = o.missingKey(out, o.state.keys[id], next.keys[id])
 	}
-	for _, a := range o.state.commands {
+	for i, a := range o.state.commands {
 		if !slices.ContainsFunc(next.commands, func(b asked) bool { return b.cmd.Command.ID == a.cmd.Command.ID }) {
-			c := *a.cmd
+			c, body := *a.cmd, *a.cmd.Command
+			body.N, c.Command = int64(i+1), &body
 			out = append(out, Write{Entry: &c, From: -1})
 		}
 	}
