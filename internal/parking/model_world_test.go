@@ -19,9 +19,10 @@ type world struct {
 	violation string // the first violation
 	steps     int
 
-	keys    []string // of the source records, by offset
-	bad     []bool   // fail for ever, until fixed
-	applied map[int64]bool
+	keys    []string           // of the source records, by offset
+	bad     []bool             // fail for ever, until fixed
+	applied map[int64]bool     // done, or skipped
+	skipped map[int64]bool     // and never handled: nothing is too late after it
 	order   map[string][]int64 // effects per key
 	sinkTop int64
 	fixed   bool
@@ -88,7 +89,7 @@ func newWorld(seed uint64, without rule, sys system, verbose func(string, ...any
 	r := DefaultRules()
 	r.without, r.Join = without, rng.IntN(3)
 	r.MaxPerKey = 2 + rng.IntN(6)
-	w := &world{rng: rng, rules: r, sys: sys, verbose: verbose, applied: map[int64]bool{}, order: map[string][]int64{},
+	w := &world{rng: rng, rules: r, sys: sys, verbose: verbose, applied: map[int64]bool{}, skipped: map[int64]bool{}, order: map[string][]int64{},
 		unsorted: rng.IntN(2) == 0, topic: rng.IntN(3) > 0}
 	n := 2 + rng.IntN(4)
 	for range n {
@@ -212,7 +213,7 @@ func (w *world) apply(token, o int64) bool {
 		case w.keys[p] != key:
 		case p < o && !w.applied[p]:
 			w.violate("overtaken: %d is handled, %d of its key never was", o, p)
-		case p >= o && b.settled[p] && !b.parked[p] && w.applied[p]:
+		case p >= o && b.settled[p] && !b.parked[p] && w.applied[p] && (p == o || !w.skipped[p]):
 			w.violate("old over new: %d is handled, %d of its key is durably done", o, p)
 		}
 	}
@@ -241,12 +242,28 @@ func (w *world) land(i int) {
 	}
 	w.flight = slices.Delete(w.flight, i, i+1)
 	pos := int64(len(w.log))
+	w.skip(f.entry)
 	w.log = append(w.log, logged{f.entry})
 	w.say("lands at %d: %s", pos, describe(f.entry))
 	if f.proc != nil && !f.proc.dead && f.proc.owner != nil && !f.told {
 		f.proc.do(f.proc.owner.Acked(f.write.ID, pos, 1))
 	}
 	w.look()
+}
+
+// skip: a record that is skipped counts as done, where the entry counts.
+func (w *world) skip(e *Entry) {
+	if e.Resolved == nil || !e.Resolved.Skipped {
+		return
+	}
+	for _, l := range w.log {
+		if l.entry.Kind == KindMarker && l.entry.Token > e.Token {
+			return
+		}
+	}
+	if !w.applied[e.Offset] {
+		w.applied[e.Offset], w.skipped[e.Offset] = true, true
+	}
 }
 
 // fail lets the sender of a write hear of a failure.
@@ -291,7 +308,7 @@ func (w *world) command() {
 		return
 	}
 	o := int64(w.rng.IntN(len(w.keys)))
-	verb := []Verb{Retry, Retry, Retry, Retry, Retry, Retry, Pause, Resume}[w.rng.IntN(8)]
+	verb := []Verb{Retry, Retry, Retry, Retry, Retry, Skip, Pause, Resume}[w.rng.IntN(8)]
 	w.ask(verb, o)
 }
 
