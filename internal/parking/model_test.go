@@ -286,8 +286,8 @@ var without = []struct {
 	{"entries count when read back", ruleReadBack, sysRight, 0, false},
 	{"an entry rests on those before it", ruleChain, sysRight, 46, false},
 	{"every owner writes its marker", ruleMarker, sysRight, 412, false},
-	{"a write without an outcome: a new token", ruleNewToken, sysRight, 51699, true},
-	{"settled up to X survives trims", ruleSettled, sysRight, 0, true},
+	{"a write without an outcome: a new token", ruleNewToken, sysRight, 77292, true},
+	{"settled up to X survives trims", ruleSettled, sysRight, 61162, true},
 	{"live again when the resolutions are read back", ruleResolved, sysRight, 1136, false},
 	{"what a trim keeps is computed behind its marker", ruleAsOfMarker, sysRight, 10, false},
 	{"what a trim keeps is read back", ruleTrimRead, sysRight, 10, false},
@@ -301,20 +301,23 @@ var without = []struct {
 func TestModelMissesEachRule(t *testing.T) {
 	for _, r := range without {
 		t.Run(r.name, func(t *testing.T) {
-			if r.rare && !soak() {
-				t.Log("searched in the soak only; the schedule is in owner_test.go")
-				return
-			}
 			n := uint64(20_000)
-			if r.rare {
+			switch {
+			case r.rare && soak():
 				n = 200_000
+			case r.rare:
+				n = 0
 			}
 			w := run(r.seed, r.rule, r.sys, nil)
 			for seed := uint64(0); w.violation == "" && seed < n; seed++ {
 				r.seed = seed
 				w = run(seed, r.rule, r.sys, nil)
 			}
-			if w.violation == "" {
+			switch {
+			case w.violation == "" && r.rare && !soak():
+				t.Logf("seed %d shows nothing any more: the soak searches another; owner_test.go has the schedule", r.seed)
+				return
+			case w.violation == "":
 				t.Fatalf("%d runs went well without it", n)
 			}
 			t.Logf("seed %d, step %d: %s", r.seed, w.steps, w.violation[:min(len(w.violation), 90)])
