@@ -62,3 +62,19 @@ func BenchmarkSettled(b *testing.B) {
 		}
 	}
 }
+
+func BenchmarkDecode(b *testing.B) {
+	key := []byte("customer-1234567")
+	r, err := Encode(&Entry{Kind: KindParked, Token: 17, Seq: 90, Key: key, Offset: 1_234_567, Parked: &ParkedBody{
+		Record: Record{Key: key, Value: make([]byte, 100)}, Topic: "orders", Partition: 3, Timestamp: 1_700_000_000_000,
+		Failure: Failure{Cause: "no such account", Attempts: 5, First: 1_700_000_000_000, Last: 1_700_000_060_000}}})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Decode(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -105,21 +105,9 @@ func Decode(r Record) (*Entry, error) {
 	if len(raw) > MaxEntry {
 		return nil, &DamagedError{fmt.Sprintf("its header has %d bytes, more than %d", len(raw), MaxEntry)}
 	}
-	var v struct{ V int }
-	if err := json.Unmarshal(raw, &v); err != nil {
-		return nil, &DamagedError{"its header is not JSON: " + err.Error()}
-	}
-	if v.V > Version {
-		return nil, &NewerError{v.V}
-	}
-	dec := json.NewDecoder(bytes.NewReader(raw))
-	dec.DisallowUnknownFields()
-	var w wire
-	if err := dec.Decode(&w); err != nil {
-		return nil, &DamagedError{"its header does not say what an entry says: " + err.Error()}
-	}
-	if w.V < 1 {
-		return nil, &DamagedError{"it names no version"}
+	w, err := read(raw)
+	if err != nil {
+		return nil, err
 	}
 	e := &Entry{Kind: w.Kind, Token: w.Token, Seq: w.Seq, Offset: w.Offset, After: w.After, Key: r.Key,
 		Marker: w.Marker, Parked: w.Parked, Resolved: w.Resolved, Tried: w.Tried, Progress: w.Progress, Command: w.Command, Answer: w.Answer}
@@ -144,6 +132,28 @@ func Decode(r Record) (*Entry, error) {
 		return nil, &DamagedError{err.Error()}
 	}
 	return e, nil
+}
+
+// read reads the JSON. What a newer version says differently is an error of its
+// own.
+func read(raw []byte) (w wire, err error) {
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	err = dec.Decode(&w)
+	if err == nil && len(bytes.TrimSpace(raw[dec.InputOffset():])) > 0 {
+		err = errors.New("something follows it")
+	}
+	var v struct{ V int }
+	if w.V > Version || err != nil && json.Unmarshal(raw, &v) == nil && v.V > Version {
+		return w, &NewerError{max(w.V, v.V)}
+	}
+	if err == nil && w.V < 1 {
+		err = errors.New("it names no version")
+	}
+	if err != nil {
+		return w, &DamagedError{"its header does not say what an entry says: " + err.Error()}
+	}
+	return w, nil
 }
 
 func keyIs(key []byte) string {

@@ -41,8 +41,12 @@ func (o *Owner) command(c *Entry, accepted bool) {
 		w.key = c.Key
 		w.skips = append(w.skips, c)
 		o.pump(id, w)
-	case parked, settled:
-		o.answer(c, Done, "it is settled, or its key is parked")
+	case verb == Skip && parked:
+		o.answer(c, Refused, "the record waits behind the parked ones of its key and cannot be skipped yet")
+	case parked:
+		o.answer(c, Done, "its key is parked")
+	case settled:
+		o.answer(c, Done, "it was settled before, and its key is not parked")
 	default:
 		o.emit(Ask{c.Key, c.Offset, c.Command})
 	}

@@ -24,9 +24,10 @@ type Owner struct {
 	fresh     bool  // the commit names no parking topic yet
 	watermark int64 // as committed
 
-	trim *trimming // nil unless one is under way
-	work map[KeyID]*work
-	busy int // keys that are released
+	trim   *trimming // nil unless one is under way
+	delete int64     // what stands before is to be deleted; none
+	work   map[KeyID]*work
+	busy   int // keys that are released
 
 	handled map[string]bool // commands that are acted on under the present token
 	skipped map[string]bool // commands whose skip was written
@@ -48,7 +49,7 @@ type Grant struct {
 // that appears while the partition is owned needs a token granted after it was
 // found. Entries are handed to Read from where Check said.
 func NewOwner(rules *Rules, self MarkerBody) *Owner {
-	return &Owner{rules: rules, self: self, state: NewState(), work: make(map[KeyID]*work), skipped: make(map[string]bool)}
+	return &Owner{rules: rules, self: self, delete: none, state: NewState(), work: make(map[KeyID]*work), skipped: make(map[string]bool)}
 }
 
 // Granted gives the owner a token: at the beginning, and again for a partition
@@ -83,7 +84,7 @@ func (o *Owner) Open() bool { return o.marked && !o.stale && !o.fresh }
 // Idle reports whether every record can go to its handler without being asked
 // about: nothing is parked, paused or under way.
 func (o *Owner) Idle() bool {
-	return o.Open() && len(o.state.keys) == 0 && len(o.work) == 0 && len(o.state.answers) == 0
+	return o.Open() && len(o.state.keys) == 0 && len(o.work) == 0 && len(o.state.paused) == 0
 }
 
 func (o *Owner) write(e *Entry, from int64) {
@@ -235,6 +236,9 @@ func (o *Owner) Guard() (g Guard, ok bool) {
 // Committed takes the acknowledgement of a commit made under the present token.
 func (o *Owner) Committed(watermark int64, g Guard, ok bool) []Action {
 	o.watermark = max(o.watermark, watermark)
+	if spent := len(o.state.keys) - o.state.parkedKeys; spent > 0 && 4*spent >= len(o.state.keys) {
+		o.state.forget(o.watermark)
+	}
 	if ok {
 		o.guard = g
 		o.trimmed(g)

@@ -317,6 +317,29 @@ func TestCommandsDoNothingTwice(t *testing.T) {
 	}
 }
 
+func TestCommandsThatChangeNothingSayWhy(t *testing.T) {
+	b := newBench(t, func(r *Rules) { r.MaxPerKey = 1 })
+	b.arrive("a", 1, permanent)
+	b.arrive("a", 2, nil)
+	b.command("s", Skip, "a", 2)
+	b.command("p", Park, "a", 1)
+	b.command("r", Retry, "a", 1)
+	b.ended("a", 1, nil)
+	b.command("q", Retry, "a", 1)
+	for id, want := range map[string]string{"s": "refused", "p": "done its key is parked", "r": "done released", "q": "done it was settled before"} {
+		if got := b.answer(id); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, not %q", id, got, want)
+		}
+	}
+	if b.o.Idle() {
+		t.Error("idle, although 1 is not committed yet and would be handled again if it came again")
+	}
+	b.do(b.o.Committed(2, Guard{}, true))
+	if !b.o.Idle() {
+		t.Error("not idle with nothing parked")
+	}
+}
+
 func TestAPausedKeyIsNotReleased(t *testing.T) {
 	b := newBench(t, nil)
 	b.arrive("a", 1, failed)
@@ -388,6 +411,23 @@ func TestATrimKeepsTheState(t *testing.T) {
 	}
 	if !reflect.DeepEqual(after, b.o.state) {
 		t.Error("the owner goes on with another state than a reader has")
+	}
+}
+
+// A trim waits with the deletion until what a handler was given is surely read.
+func TestATrimSparesWhatAHandlerReads(t *testing.T) {
+	b := newBench(t, nil)
+	b.arrive("a", 1, permanent)
+	b.command("r", Retry, "a", 1)
+	b.want("settle 1", "run 1")
+	b.do(b.o.Trim())
+	g, _ := b.o.Guard()
+	b.do(b.o.Committed(1, g, true))
+	b.want("commit")
+	b.ended("a", 1, nil)
+	b.want(fmt.Sprintf("delete %d", g.Trim))
+	if got := b.answer("r"); got != "done released" {
+		t.Errorf("answer %q", got)
 	}
 }
 

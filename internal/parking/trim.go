@@ -95,8 +95,24 @@ func (o *Owner) trimmed(g Guard) {
 		return
 	}
 	o.state, o.trim, o.fresh = t.next, nil, false
-	o.emit(Delete{t.base})
+	o.delete = t.base
+	o.deleteOn()
 	o.pumpAll()
+}
+
+// deleteOn deletes what a trim has made useless, once no payload of it is still
+// to be read for a handler.
+func (o *Owner) deleteOn() {
+	if o.delete == none {
+		return
+	}
+	for _, w := range o.work {
+		if w.running != none && w.pos < o.delete {
+			return
+		}
+	}
+	o.emit(Delete{o.delete})
+	o.delete = none
 }
 
 // missing returns the entries that bring next to what the state knows, in the

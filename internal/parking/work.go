@@ -27,7 +27,8 @@ type work struct {
 	tooLarge  int64 // the record here cannot be parked
 
 	releasing bool
-	running   int64
+	running   int64    // with a handler
+	pos       int64    // where it stands
 	done      int64    // what was handled in this release, up to here
 	failed    *Entry   // the failure that ends it, until it is read back
 	retries   []*Entry // commands that wait for its end
@@ -184,7 +185,7 @@ func (o *Owner) release(id KeyID, w *work, k *keyState) {
 	}
 	for _, r := range k.recs {
 		if r.offset > w.done {
-			w.running = r.offset
+			w.running, w.pos = r.offset, r.pos
 			o.emit(Run{id, r.offset, r.pos})
 			return
 		}
@@ -245,6 +246,7 @@ func (o *Owner) Ended(key []byte, offset int64, failure *Failure) []Action {
 		return nil
 	}
 	w.key, w.running = key, none
+	o.deleteOn()
 	if failure == nil {
 		w.done = offset
 	} else {
