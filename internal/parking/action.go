@@ -45,6 +45,9 @@ type NeedToken struct {
 // Commit: the guard has changed and something waits until it is committed.
 type Commit struct{}
 
+// Stop: the partition waits, by name, until its configuration is what it was.
+type Stop struct{ Err error }
+
 // Delete records of the parking topic below Before.
 type Delete struct{ Before int64 }
 
@@ -63,4 +66,5 @@ func (Run) action()       {}
 func (NeedToken) action() {}
 func (Commit) action()    {}
 func (Delete) action()    {}
+func (Stop) action()      {}
 func (Ask) action()       {}

@@ -53,3 +53,22 @@ func Check(f Found, r *Rules) (from int64, fresh bool, err error) {
 	}
 	return g.Trim, false, nil
 }
+
+// sameOrder says what speaks against going on with parked records under another
+// configuration than the one under which they were parked. Policies may differ.
+func sameOrder(before, now *MarkerBody) error {
+	differs := func(what, a, b string) error {
+		return &MismatchError{fmt.Sprintf("records are parked under %s %q, and this consumer has %q: their order would not be kept", what, a, b),
+			"run it as before until nothing is parked, or say what becomes of the parked records"}
+	}
+	switch {
+	case before.Scope != now.Scope:
+		return differs("scope", before.Scope, now.Scope)
+	case before.OrderBy != now.OrderBy:
+		return differs("OrderBy", before.OrderBy, now.OrderBy)
+	case before.SourceID != now.SourceID:
+		return &MismatchError{"records are parked of a source topic that was deleted and created again",
+			"say what becomes of the parked records before the group starts"}
+	}
+	return nil
+}

@@ -14,6 +14,11 @@ import (
 // release that does not know it writes the field back unchanged.
 const GuardTag = "parking"
 
+// GuardSize is what the field takes up at most. The metadata must have this room
+// beside what it always carries (progress.MinLimit): a commit that drops the guard
+// drops what is parked.
+const GuardSize = len(";"+GuardTag+"=") + 2*16 + len(".9223372036854775806.1")
+
 // Field returns the guard as a field of the metadata: topic id, trim position and
 // whether anything is parked, with dots between.
 func (g Guard) Field() progress.Field {

@@ -1,6 +1,7 @@
 package parking
 
 import (
+	"math"
 	"testing"
 
 	"github.com/orderly-go/orderly/internal/progress"
@@ -16,13 +17,13 @@ func TestTheGuardComesBack(t *testing.T) {
 		t.Errorf("written %+v", f)
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		want := Guard{Trim: rapid.Int64Range(0, 1<<60).Draw(t, "trim"), Holds: rapid.Bool().Draw(t, "holds")}
+		want := Guard{Trim: rapid.Int64Range(0, math.MaxInt64-1).Draw(t, "trim"), Holds: rapid.Bool().Draw(t, "holds")}
 		copy(want.TopicID[:], rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "id"))
-		text, dropped, err := progress.Encode(7, progress.Meta{Token: 3, Extra: []progress.Field{want.Field()}}, progress.MinLimit+80)
+		text, dropped, err := progress.Encode(math.MaxInt64, progress.Meta{Token: math.MinInt64, TopicID: [16]byte{9}, Clean: true, Extra: []progress.Field{want.Field()}}, progress.MinLimit+GuardSize)
 		if err != nil || dropped.Extra > 0 {
 			t.Fatal(err, dropped)
 		}
-		m, err := progress.Decode(7, text)
+		m, err := progress.Decode(math.MaxInt64, text)
 		if err != nil {
 			t.Fatal(err)
 		}

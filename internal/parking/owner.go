@@ -139,6 +139,13 @@ func (o *Owner) mine(pos int64, e *Entry, v Verdict) {
 		case v != Counts:
 			o.needToken("a higher marker stands before ours")
 		case !o.marked:
+			if s := o.state; s.records > 0 && s.under != nil {
+				if err := sameOrder(s.under, &o.self); err != nil {
+					o.stale = true
+					o.emit(Stop{err})
+					return
+				}
+			}
 			o.marked = true
 			if o.fresh {
 				o.trim = &trimming{}

@@ -11,8 +11,10 @@ import (
 // order, say. It holds no payload: positions in the topic are where the rest is
 // read when it is needed.
 type State struct {
-	top  int64 // the highest token of a marker so far
-	keys map[KeyID]*keyState
+	top   int64       // the highest token of a marker so far
+	last  *MarkerBody // of that marker
+	under *MarkerBody // the marker under which something was parked last
+	keys  map[KeyID]*keyState
 
 	commands []asked // without a final answer, in the order in which they came
 	answered map[string]bool
@@ -96,7 +98,7 @@ func (s *State) Apply(pos int64, e *Entry, size int, r *Rules) Verdict {
 	}
 	switch e.Kind {
 	case KindMarker:
-		s.top = e.Token
+		s.top, s.last = e.Token, e.Marker
 	case KindCommand:
 		s.command(e)
 	case KindAnswer:
@@ -145,6 +147,7 @@ func (s *State) key(k *keyState, pos int64, e *Entry, size int, r *Rules) {
 			k.recs = append(k.recs, rec{offset: e.Offset, pos: pos, size: uint32(min(int64(size), math.MaxUint32)),
 				last: f.Last, tries: uint16(min(f.Releases, math.MaxUint16)), permanent: f.Permanent})
 			k.upTo = e.Offset + 1
+			s.under = s.last
 			s.records++
 			s.bytes += int64(size)
 			if before == 0 {
