@@ -87,6 +87,7 @@ type flying struct {
 func newWorld(seed uint64, without rule, sys system, verbose func(string, ...any)) *world {
 	rng := rand.New(rand.NewPCG(seed, 17))
 	r := DefaultRules()
+	r.Rewrite = 1 + int(seed%4)
 	r.without, r.Join = without, rng.IntN(3)
 	r.MaxPerKey = 2 + rng.IntN(6)
 	w := &world{rng: rng, rules: r, sys: sys, verbose: verbose, applied: map[int64]bool{}, skipped: map[int64]bool{}, order: map[string][]int64{},

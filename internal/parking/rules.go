@@ -7,6 +7,7 @@ type Rules struct {
 	First, Max time.Duration // until the first release, and between later ones at most
 	Join       int           // a release stops taking live records in when no more than this are left
 	Releases   int           // keys that are released at a time
+	Rewrite    int           // entries that a trim has on their way at a time, about
 
 	MaxPerKey int   // parked records of a key
 	MaxKeys   int   // parked keys
@@ -41,7 +42,7 @@ func (r *Rules) broken(x rule) bool { return r.without == x }
 
 // DefaultRules are those of the contract; the caps are to be configured.
 func DefaultRules() Rules {
-	return Rules{First: 5 * time.Minute, Max: 6 * time.Hour, Join: 1000, Releases: 16,
+	return Rules{First: 5 * time.Minute, Max: 6 * time.Hour, Join: 1000, Releases: 16, Rewrite: 50_000,
 		MaxPerKey: 100_000, MaxKeys: 1_000_000, MaxBytes: 16 << 30, Remember: 7 * 24 * time.Hour}
 }
 

@@ -124,6 +124,9 @@ func (o *Owner) missing(next *State) (out []Write) {
 	}
 	slices.SortFunc(ids, func(a, b KeyID) int { return cmp.Compare(o.state.keys[a].first(), o.state.keys[b].first()) })
 	for _, id := range ids {
+		if len(out) >= o.rules.Rewrite {
+			return out // the rest when these are read back
+		}
 		out = o.missingKey(out, o.state.keys[id], next.keys[id])
 	}
 	for i, a := range o.state.commands {
