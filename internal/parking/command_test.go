@@ -34,6 +34,11 @@ func TestCommandsDoNothingTwice(t *testing.T) {
 	b.command("x", Park, "q", 9)
 	b.want()
 
+	b.do(b.o.Granted(Grant{Token: 6}))
+	if e := b.log[len(b.log)-1]; e.Kind != KindMarker {
+		t.Errorf("a repeat is acted on under a new token: %s", e.Kind)
+	}
+
 	b.do(b.o.Tick(b.rules.Remember.Milliseconds() + 1))
 	b.command("old", Pause, "a", 0)
 	if got := b.answer("old"); !strings.HasPrefix(got, "refused") {

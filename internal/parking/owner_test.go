@@ -122,6 +122,9 @@ func TestSuccessorsFollowWithoutAHandler(t *testing.T) {
 	b.arrive("a", 3, nil)
 	b.arrive("b", 4, nil)
 	b.want("settle 1", "settle 3", "live 4")
+	if e := b.log[2]; e.Offset != 3 || e.After != 2 {
+		t.Errorf("%d rests on what is below %d", e.Offset, e.After)
+	}
 	if keys, records, bytes, _ := b.o.State().Counts(); keys != 1 || records != 2 || bytes != 200 {
 		t.Errorf("%d keys, %d records, %d bytes", keys, records, bytes)
 	}
@@ -290,5 +293,20 @@ func TestWhatAZombieWritesIsVoid(t *testing.T) {
 	b.put(&Entry{Kind: KindParked, Token: 5, Seq: 99, Key: []byte("a"), Parked: &ParkedBody{}})
 	if keys, _, _, void := b.o.State().Counts(); keys != 0 || void != 1 {
 		t.Errorf("%d keys, %d void", keys, void)
+	}
+}
+
+// In a topic that no commit names only markers and commands are looked at before
+// the own marker: a higher one still means that another owner is newer.
+func TestANewTopicWithAHigherMarker(t *testing.T) {
+	b := newBench(t, nil)
+	b.held = true
+	b.do(b.o.Granted(Grant{Token: 6, Fresh: true}))
+	mine := b.sent[0].Entry
+	b.put(&Entry{Kind: KindMarker, Token: 9, Marker: &MarkerBody{}})
+	b.put(mine)
+	b.want("token")
+	if b.o.Open() {
+		t.Error("open under a token that is too low")
 	}
 }

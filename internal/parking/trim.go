@@ -161,8 +161,7 @@ func (o *Owner) missingKey(out []Write, k, next *keyState) []Write {
 		}
 		after = r.offset + 1
 	}
-	worth := k.upTo > after && (len(k.recs) > 0 || k.upTo > o.watermark)
-	if worth && next.upTo < k.upTo && !o.rules.broken(ruleSettled) {
+	if k.upTo > after && k.upTo > o.watermark && next.upTo < k.upTo && !o.rules.broken(ruleSettled) {
 		out = append(out, Write{From: k.at, Entry: &Entry{Kind: KindSettled, Offset: k.upTo, After: after}})
 	}
 	return out

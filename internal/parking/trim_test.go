@@ -74,6 +74,27 @@ func describeState(s *State) (out []string) {
 	return append(out, fmt.Sprint(s.Progress(), len(s.paused)))
 }
 
+// The last record of a key was skipped while the first is still parked: what is
+// parked next rests on both, also for who begins at the trim.
+func TestATrimKeepsWhatLaterEntriesRestOn(t *testing.T) {
+	b := newBench(t, nil)
+	b.arrive("a", 1, permanent)
+	b.arrive("a", 2, nil)
+	b.command("s", Skip, "a", 2)
+	b.do(b.o.Committed(5, Guard{}, true))
+	b.do(b.o.Trim())
+	g, _ := b.o.Guard()
+	b.do(b.o.Committed(5, g, true))
+	b.arrive("a", 7, nil)
+	next := NewState()
+	for pos := g.Trim; pos < int64(len(b.log)); pos++ {
+		next.Apply(pos, b.log[pos], 1, &b.rules)
+	}
+	if settled, _ := next.Settled(ID([]byte("a")), 7); !settled || next.records != 2 {
+		t.Errorf("settled %t, %d records", settled, next.records)
+	}
+}
+
 // Two rules that random runs of the model meet seldom, each with its schedule.
 
 // a is parked, released and done at 1 while the watermark stays at 0; a trim drops
