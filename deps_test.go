@@ -29,6 +29,7 @@ var allowedDeps = []string{
 var pureCores = []string{
 	modulePath + "/internal/history",
 	modulePath + "/internal/lane",
+	modulePath + "/internal/parking",
 	modulePath + "/internal/progress",
 	modulePath + "/internal/produce",
 }
@@ -38,6 +39,7 @@ var pureCores = []string{
 var kgoUsers = []string{
 	modulePath,
 	modulePath + "/internal/group",
+	modulePath + "/internal/parkinglog",
 	testingPath,
 }
 
