@@ -50,8 +50,10 @@ func (s *Session) commitLoop(ctx context.Context) {
 		case <-t.C:
 		case <-s.kick:
 		}
+		s.pulses.commit.begin()
 		s.regrant(ctx)
 		s.commit(ctx, s.all())
+		s.pulses.commit.end()
 	}
 }
 

@@ -71,6 +71,15 @@ type Hooks struct {
 	Committed func(Committed)
 	Dropped   func(topic string, partition int32, records int, reason string)
 	Warning   func(code, message string)
+
+	Rebalanced func(Rebalanced)
+}
+
+// Rebalanced tells of a generation that this member came to.
+type Rebalanced struct {
+	Member     string
+	Generation int32
+	Cause      string
 }
 
 // Assigned tells of a partition whose token was granted.

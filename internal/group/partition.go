@@ -58,6 +58,9 @@ type Partition struct {
 	shown      uint32 // halt and pause bits that were last reported
 	shownPause uint32
 
+	extent extent
+	ages   ages
+
 	snap progress.Snapshot // the committer's buffer, under Session.mu
 }
 

@@ -46,6 +46,13 @@ type Session struct {
 
 	commitMu turn
 
+	pulses      struct{ poll, commit, tend pulse }
+	asked       atomic.Bool // by the user: to join again
+	measuring   atomic.Bool // the logs' extents are being looked up
+	nextExtents time.Time   // guarded by mu, as the next two
+	seenMember  string      // at the last look, and the generation
+	seenGen     int32
+
 	work   context.Context // ends when the session has released everything
 	client context.Context // ends what the client still waits for when the group was not left in time
 	asides sync.WaitGroup

@@ -1,6 +1,10 @@
 package group
 
-import "github.com/orderly-go/orderly/internal/lane"
+import (
+	"time"
+
+	"github.com/orderly-go/orderly/internal/lane"
+)
 
 // A State is a moment of the session.
 type State struct {
@@ -21,6 +25,13 @@ type PartitionState struct {
 	Reasons   []string
 	Stat      lane.Stat
 	Blocked   []lane.BlockedUnit
+
+	DoneAhead    int64     // records above the oldest that is not done that are
+	Undone       int64     // records that are not done, as far as the log's end is known
+	OldestUndone time.Time // timestamp of the oldest that was read; zero: none
+	LogStart     int64
+	LogEnd       int64
+	LogRead      time.Time // zero: start and end are not known
 }
 
 // State returns the session's state, with up to blocked blocked keys of each
@@ -42,10 +53,43 @@ func (s *Session) State(blocked int) State {
 			ps.Window = p.ring.Len()
 			ps.Stat = p.lane.Stat()
 			ps.Blocked = p.lane.Blocked(blocked)
+			s.measure(p, &ps)
 		}
 		st.Partitions = append(st.Partitions, ps)
 	}
 	return st
+}
+
+// measure adds how far the partition is. Called with Session.mu held.
+func (s *Session) measure(p *Partition, ps *PartitionState) {
+	ps.DoneAhead = int64(max(0, ps.Window-ps.Stat.Records))
+	ps.Undone = int64(ps.Stat.Records)
+	if e := p.extent; !e.at.IsZero() {
+		ps.LogStart, ps.LogEnd, ps.LogRead = e.start, max(e.end, ps.Next), e.at
+		ps.Undone += ps.LogEnd - ps.Next
+		for _, r := range p.meta.Ahead { // done under an earlier ownership, and not read again yet
+			if from, to := max(r.From, ps.Next), min(r.To, ps.LogEnd); to > from {
+				ps.Undone -= to - from
+				ps.DoneAhead += to - from
+			}
+		}
+	}
+	p.ring.Undone(func(offset int64) bool {
+		ps.OldestUndone = p.ages.of(offset)
+		return false
+	})
+}
+
+// Member is the member id; empty before the group was joined.
+func (s *Session) Member() string {
+	s.mu.Lock()
+	cl := s.cl
+	s.mu.Unlock()
+	if cl == nil {
+		return ""
+	}
+	member, _ := cl.GroupMetadata()
+	return member
 }
 
 // Rejoin makes the member join the group anew, which moves its generation.
@@ -54,6 +98,7 @@ func (s *Session) Rejoin() {
 	cl := s.cl
 	s.mu.Unlock()
 	if cl != nil {
+		s.asked.Store(true)
 		cl.ForceRebalance()
 	}
 }
