@@ -32,7 +32,7 @@ type Events struct {
 	// left while they were on their way.
 	Dropped func(DroppedEvent)
 	// OrderViolation: the consumer's check on itself saw the promise of order
-	// broken. It looks at one in 16 keys. Never called unless orderly has a fault.
+	// broken. It looks at one in 64 keys. Never called unless orderly has a fault.
 	OrderViolation func(OrderViolationEvent)
 	// Rebalanced: the group moved to a new generation and this member with it.
 	Rebalanced func(RebalancedEvent)

@@ -109,7 +109,7 @@ func TestSelfCheckSeesViolations(t *testing.T) {
 	run := func(laneNo int, apply lane.Apply, items ...*lane.Item) {
 		_, _ = k.around(apply)(&lane.Run{Token: 1, Lane: laneNo, Items: items})
 	}
-	const key, other = 16, 32
+	const key, other = 64, 128
 	run(-1, all, item(key, 1), item(key, 2))
 	run(0, all, item(key, 3), item(other, 4), item(key, 5), item(other, 6))
 	run(0, all, item(other, 7))

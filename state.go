@@ -13,7 +13,7 @@ type State struct {
 	Partitions []PartitionState
 
 	// OrderViolations were seen by the consumer's check on itself, which looks at
-	// one in 16 keys: not zero means that orderly has a fault.
+	// one in 64 keys: not zero means that orderly has a fault.
 	OrderViolations uint64
 	// Loops are what keeps the consumer going.
 	Loops []LoopState

@@ -11,7 +11,7 @@ package selfcheck
 import "sync"
 
 // Every is how many sequences share one that is watched.
-const Every = 16
+const Every = 64
 
 const slots = 1024 // a power of two
 
