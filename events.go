@@ -60,6 +60,7 @@ type RevokedEvent struct {
 	Clean        bool          // all had returned before the drain deadline
 	Committed    bool          // the last commit was acknowledged
 	Offset       int64         // committed offset
+	Again        int64         // records done that the next owner gets again, at the most: the last commit does not name them
 }
 
 // LostEvent tells of a partition that was taken away.
@@ -67,7 +68,8 @@ type LostEvent struct {
 	Topic        string
 	Partition    int32
 	FencingToken int64
-	Running      int // handlers that had not returned
+	Running      int   // handlers that had not returned
+	Again        int64 // records done that the next owner gets again, at the most
 }
 
 // AttemptEvent tells of an attempt that failed.

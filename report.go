@@ -98,14 +98,14 @@ func (r reporter) hooks() group.Hooks {
 				"drain", v.Drain.Round(time.Millisecond), "committed", v.Committed)
 			if ev.Revoked != nil {
 				ev.Revoked(RevokedEvent{Topic: v.Topic, Partition: v.Partition, FencingToken: v.Token, Drain: v.Drain,
-					Clean: v.Clean, Committed: v.Committed, Offset: v.Offset})
+					Clean: v.Clean, Committed: v.Committed, Offset: v.Offset, Again: v.Again})
 			}
 		},
 		Lost: func(l group.Lost) {
 			r.log(slog.LevelWarn, "partition lost; nothing of it is committed any more", "topic", l.Topic, "partition", l.Partition,
 				"token", l.Token, "running", l.Running)
 			if ev.Lost != nil {
-				ev.Lost(LostEvent{Topic: l.Topic, Partition: l.Partition, FencingToken: l.Token, Running: l.Running})
+				ev.Lost(LostEvent{Topic: l.Topic, Partition: l.Partition, FencingToken: l.Token, Running: l.Running, Again: l.Again})
 			}
 		},
 		Stuck: func(st group.Stuck) {

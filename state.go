@@ -12,11 +12,21 @@ type State struct {
 	Bytes      int64
 	Partitions []PartitionState
 
+	Limits Limits
+
 	// OrderViolations were seen by the consumer's check on itself, which looks at
 	// one in 64 keys: not zero means that orderly has a fault.
 	OrderViolations uint64
 	// Loops are what keeps the consumer going.
 	Loops []LoopState
+}
+
+// Limits are the configuration's, to compare with.
+type Limits struct {
+	Records     int
+	Bytes       int64
+	Window      int
+	Concurrency int
 }
 
 // A LoopState is a snapshot of one of the consumer's loops: poll, commit, tend.
@@ -46,6 +56,7 @@ type PartitionState struct {
 	Oldest  []BlockedKey // of these, those that have been blocked longest; 10 at the most
 	Done    uint64       // records done under this ownership
 
+	Behind    int   // records that wait behind the blocked ones
 	DoneAhead int64 // records above the oldest that is not done that are done
 	// LogStart and LogEnd bound the log, with read committed to the last stable
 	// offset: what open transactions hold back is not there yet. They are looked
@@ -92,7 +103,8 @@ func (c *Consumer) state(oldest int) State {
 	c.mu.Lock()
 	s, pool := c.session, c.pool
 	c.mu.Unlock()
-	st := State{Group: c.cfg.Group, OrderViolations: c.h.order.seen.Load()}
+	st := State{Group: c.cfg.Group, Limits: Limits{Records: c.cfg.Buffer.Records, Bytes: c.cfg.Buffer.Bytes,
+		Window: c.cfg.Buffer.Window, Concurrency: c.cfg.Concurrency}, OrderViolations: c.h.order.seen.Load()}
 	if s == nil {
 		return st
 	}
@@ -105,7 +117,7 @@ func (c *Consumer) state(oldest int) State {
 			Topic: p.Topic, Partition: p.Partition, FencingToken: p.Token, Committed: p.Committed, Next: p.Next,
 			Window: p.Window, Reasons: p.Reasons, Waiting: p.Stat.Records, Bytes: p.Stat.Bytes,
 			Running: p.Stat.Running, Keys: p.Stat.Units, Blocked: p.Stat.Blocked, Done: p.Stat.Done,
-			DoneAhead: p.DoneAhead, LogStart: p.LogStart, LogEnd: p.LogEnd, LogRead: p.LogRead, Undone: p.Undone, OldestUndone: p.OldestUndone,
+			Behind: p.Behind, DoneAhead: p.DoneAhead, LogStart: p.LogStart, LogEnd: p.LogEnd, LogRead: p.LogRead, Undone: p.Undone, OldestUndone: p.OldestUndone,
 		}
 		for _, b := range p.Blocked {
 			m := b.Head.Payload.(*Message)

@@ -25,6 +25,7 @@ type commitItem struct {
 	clean       bool // grant: the owner before released in order
 	ahead       int64
 	notRecorded int64
+	settled     uint64 // records done under this ownership that it covers, at the least
 	err         error
 	outcome     outcome
 }
@@ -153,6 +154,7 @@ func (s *Session) next(p *Partition, member string, gen int32) (commitItem, bool
 // snapshot is what is done of a partition now. Called with Session.mu held.
 func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	limit := int(s.metaLimit.Load())
+	settled := p.lane.Stat().Done
 	p.ring.Snapshot(&p.snap, progress.MaxRuns(limit))
 	m := progress.Meta{
 		Token: p.token, TopicID: p.topicID, Clean: clean, Extra: p.meta.Extra,
@@ -176,7 +178,7 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	}
 	return commitItem{
 		p: p, offset: p.snap.Watermark, text: text, token: p.token, meta: m, limit: limit,
-		ahead: sum(m.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead + int64(p.snap.Unlisted),
+		ahead: sum(m.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead + int64(p.snap.Unlisted), settled: settled,
 	}, nil
 }
 
@@ -311,6 +313,7 @@ func (s *Session) send(ctx context.Context, member string, gen int32, items []co
 				}
 			} else {
 				p.committed, p.text = it.offset, it.text
+				p.settled, p.notRecorded = it.settled, it.notRecorded
 			}
 		case it.outcome == refused || it.outcome == unknown:
 			if !p.needGrant || p.refusedGen != gen {

@@ -101,6 +101,7 @@ type Revoked struct {
 	Drain            time.Duration
 	Clean, Committed bool
 	Offset           int64
+	Again            int64 // records done that the next owner gets again, at the most
 }
 
 // Lost tells of a partition that was taken away.
@@ -109,6 +110,7 @@ type Lost struct {
 	Partition int32
 	Token     int64
 	Running   int
+	Again     int64 // as Revoked's
 }
 
 // Stuck tells of a handler whose context has ended and that has not returned.

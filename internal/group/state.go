@@ -1,6 +1,7 @@
 package group
 
 import (
+	"math"
 	"time"
 
 	"github.com/orderly-go/orderly/internal/lane"
@@ -25,6 +26,7 @@ type PartitionState struct {
 	Reasons   []string
 	Stat      lane.Stat
 	Blocked   []lane.BlockedUnit
+	Behind    int // records that wait behind blocked ones
 
 	DoneAhead    int64     // records above the oldest that is not done that are
 	Undone       int64     // records that are not done, as far as the log's end is known
@@ -52,7 +54,11 @@ func (s *Session) State(blocked int) State {
 			ps.Next = p.ring.NextOffset()
 			ps.Window = p.ring.Len()
 			ps.Stat = p.lane.Stat()
-			ps.Blocked = p.lane.Blocked(blocked)
+			ps.Blocked = p.lane.Blocked(math.MaxInt)
+			for _, b := range ps.Blocked {
+				ps.Behind += b.Waiting - 1
+			}
+			ps.Blocked = ps.Blocked[:min(blocked, len(ps.Blocked))]
 			s.measure(p, &ps)
 		}
 		st.Partitions = append(st.Partitions, ps)
