@@ -12,6 +12,7 @@ import (
 	"github.com/orderly-go/orderly/cmd/orderly/internal/localbroker"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/pipe"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/produce"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/status"
 )
 
 // The exit codes of all commands. They do not change their meaning.
@@ -75,7 +76,7 @@ func exitCode(err error) int {
 	// A broker that does not answer is like any other; a directory that is in
 	// use, a port that is taken, or data that cannot be read has failed here.
 	if is[*orderly.ConnectError](err) || is[*orderly.AccessError](err) || is[*localbroker.NotServedError](err) ||
-		is[*connect.UnreachableError](err) || is[*produce.TopicError](err) {
+		is[*connect.UnreachableError](err) || is[*status.NotThereError](err) || is[*produce.TopicError](err) {
 		return exitRefused
 	}
 	if is[*commandError](err) {
