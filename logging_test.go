@@ -2,13 +2,17 @@ package orderly
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/orderly-go/orderly/internal/lane"
+	"github.com/orderly-go/orderly/internal/progress"
+	"github.com/orderly-go/orderly/internal/selfcheck"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -156,5 +160,50 @@ func BenchmarkSelfCheck(b *testing.B) {
 				_, _ = apply(r)
 			}
 		})
+	}
+}
+
+// Trouble that many records share is told some times.
+func TestRepeatedLinesAreLimited(t *testing.T) {
+	var out bytes.Buffer
+	cfg := ConsumerConfig{Logger: slog.New(slog.NewTextHandler(&out, nil))}
+	r := newReporter(&cfg)
+	for o := range int64(1000) {
+		r.attempt(&Message{Record: &kgo.Record{Offset: o}, Attempt: 1}, errors.New("no"), false)
+	}
+	if n := strings.Count(out.String(), "\n"); n != logLines {
+		t.Errorf("%d lines, want %d", n, logLines)
+	}
+}
+
+// What runs the handlers is what is watched.
+func TestSelfCheckIsOn(t *testing.T) {
+	seen := make(chan OrderViolationEvent, 1)
+	cfg := ConsumerConfig{Handler: func(context.Context, *Message) error { return nil }, Logger: slog.New(slog.DiscardHandler),
+		Events: Events{OrderViolation: func(e OrderViolationEvent) { seen <- e }}}.withDefaults()
+	h := newHandling(&cfg, func(*StopError) {})
+	pool := h.pool(lane.SystemClock{})
+	defer pool.Close(ErrAborted)
+	p := pool.Add(h.partition("orders", 0), 1)
+	rec := &kgo.Record{Topic: "orders", Offset: 7}
+	for i := 0; !selfcheck.Watches(lane.Hash(rec.Key)); i++ {
+		rec.Key = strconv.AppendInt(nil, int64(i), 10)
+	}
+	items := h.items([]*kgo.Record{rec}, nil)
+	ring := progress.NewRing(7)
+	var err error
+	if items[0].Slot, err = ring.Append(7); err != nil {
+		t.Fatal(err)
+	}
+	// As if another handler had the key.
+	h.order.check.Begin(selfcheck.Sequence{Topic: "orders", Hash: items[0].Hash}, "another", 1, 6)
+	p.Enqueue(items)
+	select {
+	case e := <-seen:
+		if e.Offset != 7 || e.Other != 6 || e.Kind != selfcheck.Overlap {
+			t.Errorf("%+v", e)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("not seen")
 	}
 }

@@ -52,7 +52,6 @@ func (s *Session) State(blocked int) State {
 			Reasons: reasons(p.halted(), s.pauses(p))}
 		if p.lane != nil {
 			ps.Next = p.ring.NextOffset()
-			ps.Window = p.ring.Len()
 			ps.Stat = p.lane.Stat()
 			ps.Blocked = p.lane.Blocked(math.MaxInt)
 			for _, b := range ps.Blocked {
@@ -68,8 +67,13 @@ func (s *Session) State(blocked int) State {
 
 // measure adds how far the partition is. Called with Session.mu held.
 func (s *Session) measure(p *Partition, ps *PartitionState) {
-	ps.DoneAhead = int64(max(0, ps.Window-ps.Stat.Records))
-	ps.Undone = int64(ps.Stat.Records)
+	// One look for all numbers, that they agree; as of now, not of the last reclaim.
+	p.ring.Snapshot(&s.look, 1)
+	ps.Window, ps.DoneAhead = s.look.Window, int64(s.look.Ahead)
+	ps.Undone = int64(s.look.Window - s.look.Ahead)
+	if s.look.Window > 0 {
+		ps.OldestUndone = p.ages.of(s.look.Watermark)
+	}
 	if e := p.extent; !e.at.IsZero() {
 		ps.LogStart, ps.LogEnd, ps.LogRead = e.start, max(e.end, ps.Next), e.at
 		ps.Undone += ps.LogEnd - ps.Next
@@ -80,10 +84,6 @@ func (s *Session) measure(p *Partition, ps *PartitionState) {
 			}
 		}
 	}
-	p.ring.Undone(func(offset int64) bool {
-		ps.OldestUndone = p.ages.of(offset)
-		return false
-	})
 }
 
 // Member is the member id; empty before the group was joined.
