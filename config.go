@@ -204,6 +204,9 @@ type ConsumerConfig struct {
 	Events Events
 	// Logger takes log lines. Default: slog.Default().
 	Logger *slog.Logger
+	// LogKeys says how keys appear in log lines. Default KeysHash: keys are often
+	// personal data, and topic, partition and offset name the record as well.
+	LogKeys KeyDisplay
 	// KafkaOpts are further options of the franz-go client: TLS, SASL, Dialer,
 	// ClientID, FetchMaxBytes and the like. Options that would break the
 	// contract are refused by name.

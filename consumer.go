@@ -23,6 +23,7 @@ type Consumer struct {
 	mu      sync.Mutex
 	session *group.Session
 	started bool
+	over    bool // it is ending, or has ended
 	aborted chan struct{}
 	abort   sync.Once
 	exit    func(int)
@@ -62,6 +63,13 @@ func (c *Consumer) Run(ctx context.Context) error {
 	c.pool = c.h.pool(lane.SystemClock{})
 	c.mu.Unlock()
 	defer c.pool.Close(ErrPartitionLost)
+	ending := func() {
+		c.mu.Lock()
+		c.over = true
+		c.mu.Unlock()
+	}
+	defer ending()
+	defer context.AfterFunc(ctx, ending)()
 
 	for {
 		s := group.New(c.groupConfig())

@@ -31,6 +31,11 @@ type Events struct {
 	// Dropped: results or records that no longer count, because the partition
 	// left while they were on their way.
 	Dropped func(DroppedEvent)
+	// OrderViolation: the consumer's check on itself saw the promise of order
+	// broken. It looks at one in 64 keys. Never called unless orderly has a fault.
+	OrderViolation func(OrderViolationEvent)
+	// Rebalanced: the group moved to a new generation and this member with it.
+	Rebalanced func(RebalancedEvent)
 	// Warning: something that an operator should know, with a fixed code.
 	Warning func(WarningEvent)
 }
@@ -55,6 +60,7 @@ type RevokedEvent struct {
 	Clean        bool          // all had returned before the drain deadline
 	Committed    bool          // the last commit was acknowledged
 	Offset       int64         // committed offset
+	Again        int64         // records done that the next owner gets again, at the most: the last commit does not name them
 }
 
 // LostEvent tells of a partition that was taken away.
@@ -62,7 +68,8 @@ type LostEvent struct {
 	Topic        string
 	Partition    int32
 	FencingToken int64
-	Running      int // handlers that had not returned
+	Running      int   // handlers that had not returned
+	Again        int64 // records done that the next owner gets again, at the most
 }
 
 // AttemptEvent tells of an attempt that failed.
@@ -126,6 +133,26 @@ type DroppedEvent struct {
 	Partition int32
 	Records   int
 	Reason    string
+}
+
+// OrderViolationEvent tells of a record that was handed over out of order.
+type OrderViolationEvent struct {
+	Topic     string
+	Partition int32
+	Key       []byte
+	Offset    int64  // that was handed over
+	Other     int64  // the record that was still with a handler, or the later one that was done already
+	Kind      string // overlap or overtaken
+}
+
+// RebalancedEvent tells of a new generation of the group.
+type RebalancedEvent struct {
+	Member     string
+	Generation int32
+	// Cause: joined (this member came with a new session), dropped (the group had
+	// dropped it), asked (it asked for a new generation, after a commit without an
+	// answer say), group (members came or went, or topics changed).
+	Cause string
 }
 
 // WarningEvent is something that an operator should know.

@@ -20,10 +20,12 @@ type handling struct {
 	stop   func(*StopError)
 	jitter func(m *Message, attempts int, bound time.Duration) time.Duration
 	timed  *attempts
+	order  *orderCheck
 }
 
 func newHandling(cfg *ConsumerConfig, stop func(*StopError)) handling {
-	return handling{cfg: cfg, rep: reporter{cfg: cfg}, stop: stop, jitter: jitter, timed: &attempts{}}
+	rep := newReporter(cfg)
+	return handling{cfg: cfg, rep: rep, stop: stop, jitter: jitter, timed: &attempts{}, order: &orderCheck{rep: rep}}
 }
 
 // pool returns the pool that runs the handlers.
@@ -34,7 +36,7 @@ func (h handling) pool(clock lane.Clock) *lane.Pool {
 	}
 	return lane.NewPool(lane.Config{
 		Concurrency: h.cfg.Concurrency, BatchMax: h.cfg.Batch.Max,
-		Apply: apply, OnFailure: h.failed, Keep: keep, Clock: clock,
+		Apply: h.order.around(apply), OnFailure: h.explained, Keep: keep, Clock: clock,
 	})
 }
 

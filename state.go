@@ -11,6 +11,30 @@ type State struct {
 	Records    int64 // that wait or run, over all partitions
 	Bytes      int64
 	Partitions []PartitionState
+
+	Limits Limits
+
+	// OrderViolations were seen by the consumer's check on itself, which looks at
+	// one in 64 keys: not zero means that orderly has a fault.
+	OrderViolations uint64
+	// Loops are what keeps the consumer going.
+	Loops []LoopState
+}
+
+// Limits are the configuration's, to compare with.
+type Limits struct {
+	Records     int
+	Bytes       int64
+	Window      int
+	Concurrency int
+}
+
+// A LoopState is a snapshot of one of the consumer's loops: poll, commit, tend.
+type LoopState struct {
+	Name  string
+	Turns uint64
+	Busy  time.Duration // how long the present turn has taken; zero: it waits for the next
+	Limit time.Duration // a turn that takes longer is stuck
 }
 
 // A PartitionState is a snapshot of one partition that is ours.
@@ -31,6 +55,30 @@ type PartitionState struct {
 	Blocked int          // keys whose oldest record failed and waits
 	Oldest  []BlockedKey // of these, those that have been blocked longest; 10 at the most
 	Done    uint64       // records done under this ownership
+
+	Behind    int   // records that wait behind the blocked ones
+	DoneAhead int64 // records above the oldest that is not done that are done
+	// LogStart and LogEnd bound the log, with read committed to the last stable
+	// offset: what open transactions hold back is not there yet. They are looked
+	// up every 10 s, also while the partition is paused.
+	LogStart, LogEnd int64
+	LogRead          time.Time // when; zero: they are not known yet
+	// Undone counts the records that are not done, from the oldest to the log's
+	// end. Offsets that nothing has been read of yet count as records.
+	Undone int64
+	// OldestUndone is about the timestamp of the oldest record that was read and
+	// is not done: up to a second early. Zero: there is none.
+	OldestUndone time.Time
+}
+
+// Lag is the number of offsets from the last commit to the log's end, as lag tools
+// show it; -1: the end is not known. A blocked key makes it grow though all other
+// keys are done: compare Undone.
+func (p PartitionState) Lag() int64 {
+	if p.LogRead.IsZero() {
+		return -1
+	}
+	return max(0, p.LogEnd-p.Committed)
 }
 
 // A BlockedKey is a key whose oldest record failed.
@@ -38,21 +86,29 @@ type BlockedKey struct {
 	Key      []byte
 	Offset   int64
 	Attempts int
-	Waiting  int // records, that one included
+	Cause    string // the last failure, in short; empty when it was in an earlier ownership
+	Waiting  int    // records, that one included
 	Since    time.Time
 	Next     time.Time // of the next attempt; zero when there is none
 }
 
 // State returns a snapshot. It may be called at any time.
-func (c *Consumer) State() State {
-	const oldest = 10
+func (c *Consumer) State() State { return c.state(10) }
+
+// Blocked is State with up to limit blocked keys of each partition in Oldest. It
+// looks at every key of a partition that has a blocked one.
+func (c *Consumer) Blocked(limit int) State { return c.state(limit) }
+
+func (c *Consumer) state(oldest int) State {
 	c.mu.Lock()
 	s, pool := c.session, c.pool
 	c.mu.Unlock()
-	st := State{Group: c.cfg.Group}
+	st := State{Group: c.cfg.Group, Limits: Limits{Records: c.cfg.Buffer.Records, Bytes: c.cfg.Buffer.Bytes,
+		Window: c.cfg.Buffer.Window, Concurrency: c.cfg.Concurrency}, OrderViolations: c.h.order.seen.Load()}
 	if s == nil {
 		return st
 	}
+	st.Loops = c.loops()
 	g := s.State(oldest)
 	st.Member, st.Generation, st.Silent = g.Member, g.Generation, g.Silent
 	st.Records, st.Bytes = pool.Records(), pool.Bytes()
@@ -61,10 +117,11 @@ func (c *Consumer) State() State {
 			Topic: p.Topic, Partition: p.Partition, FencingToken: p.Token, Committed: p.Committed, Next: p.Next,
 			Window: p.Window, Reasons: p.Reasons, Waiting: p.Stat.Records, Bytes: p.Stat.Bytes,
 			Running: p.Stat.Running, Keys: p.Stat.Units, Blocked: p.Stat.Blocked, Done: p.Stat.Done,
+			Behind: p.Behind, DoneAhead: p.DoneAhead, LogStart: p.LogStart, LogEnd: p.LogEnd, LogRead: p.LogRead, Undone: p.Undone, OldestUndone: p.OldestUndone,
 		}
 		for _, b := range p.Blocked {
 			m := b.Head.Payload.(*Message)
-			ps.Oldest = append(ps.Oldest, BlockedKey{Key: m.Key, Offset: m.Offset, Attempts: int(b.Head.Attempts),
+			ps.Oldest = append(ps.Oldest, BlockedKey{Key: m.Key, Offset: m.Offset, Attempts: int(b.Attempts), Cause: b.Cause,
 				Waiting: b.Waiting, Since: b.Since, Next: b.Next})
 		}
 		st.Partitions = append(st.Partitions, ps)

@@ -92,6 +92,9 @@ func (c *ConsumerConfig) validate() error {
 	if c.OnStuckHandler != StuckReport && c.OnStuckHandler != StuckExit {
 		bad("OnStuckHandler %d is neither StuckReport nor StuckExit", c.OnStuckHandler)
 	}
+	if c.LogKeys < KeysHash || c.LogKeys > KeysNone {
+		bad("LogKeys %d is none of KeysHash, KeysPlain, KeysNone", c.LogKeys)
+	}
 	if err := c.Balancer.validate(); err != "" {
 		bad("%s", err)
 	}

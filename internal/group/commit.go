@@ -25,6 +25,7 @@ type commitItem struct {
 	clean       bool // grant: the owner before released in order
 	ahead       int64
 	notRecorded int64
+	settled     uint64 // records done under this ownership that it covers, at the least
 	err         error
 	outcome     outcome
 }
@@ -50,8 +51,10 @@ func (s *Session) commitLoop(ctx context.Context) {
 		case <-t.C:
 		case <-s.kick:
 		}
+		s.pulses.commit.begin()
 		s.regrant(ctx)
 		s.commit(ctx, s.all())
+		s.pulses.commit.end()
 	}
 }
 
@@ -151,6 +154,7 @@ func (s *Session) next(p *Partition, member string, gen int32) (commitItem, bool
 // snapshot is what is done of a partition now. Called with Session.mu held.
 func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	limit := int(s.metaLimit.Load())
+	settled := p.lane.Stat().Done
 	p.ring.Snapshot(&p.snap, progress.MaxRuns(limit))
 	m := progress.Meta{
 		Token: p.token, TopicID: p.topicID, Clean: clean, Extra: p.meta.Extra,
@@ -174,7 +178,7 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	}
 	return commitItem{
 		p: p, offset: p.snap.Watermark, text: text, token: p.token, meta: m, limit: limit,
-		ahead: sum(m.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead + int64(p.snap.Unlisted),
+		ahead: sum(m.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead + int64(p.snap.Unlisted), settled: settled,
 	}, nil
 }
 
@@ -309,6 +313,7 @@ func (s *Session) send(ctx context.Context, member string, gen int32, items []co
 				}
 			} else {
 				p.committed, p.text = it.offset, it.text
+				p.settled, p.notRecorded = it.settled, it.notRecorded
 			}
 		case it.outcome == refused || it.outcome == unknown:
 			if !p.needGrant || p.refusedGen != gen {

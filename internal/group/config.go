@@ -71,6 +71,15 @@ type Hooks struct {
 	Committed func(Committed)
 	Dropped   func(topic string, partition int32, records int, reason string)
 	Warning   func(code, message string)
+
+	Rebalanced func(Rebalanced)
+}
+
+// Rebalanced tells of a generation that this member came to.
+type Rebalanced struct {
+	Member     string
+	Generation int32
+	Cause      string
 }
 
 // Assigned tells of a partition whose token was granted.
@@ -92,6 +101,7 @@ type Revoked struct {
 	Drain            time.Duration
 	Clean, Committed bool
 	Offset           int64
+	Again            int64 // records done that the next owner gets again, at the most
 }
 
 // Lost tells of a partition that was taken away.
@@ -100,6 +110,7 @@ type Lost struct {
 	Partition int32
 	Token     int64
 	Running   int
+	Again     int64 // as Revoked's
 }
 
 // Stuck tells of a handler whose context has ended and that has not returned.

@@ -73,6 +73,7 @@ func (s *Session) grantOnce(ctx context.Context, parts []*Partition) (open []*Pa
 	if len(try) == 0 {
 		return open, nil
 	}
+	s.watchGeneration() // told before what it brought
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Rebalance)
 	defer cancel()
 	topics, err := s.readTopics(ctx, s.cl)

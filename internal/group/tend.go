@@ -35,12 +35,15 @@ func (s *Session) tend(ctx context.Context) {
 			return
 		case <-t.C:
 		}
+		s.pulses.tend.begin()
 		left := s.watchCoordinator()
 		s.newMember()
 		s.watchGrants()
 		s.resume()
 		s.showStates()
+		s.watchGeneration()
 		now := time.Now()
+		s.tendExtents(now)
 		if !now.Before(nextStuck) {
 			nextStuck = now.Add(stuckEvery)
 			s.reportStuck()
@@ -53,6 +56,7 @@ func (s *Session) tend(ctx context.Context) {
 		if left > 0 {
 			wait = min(wait, left) // at the session's end to the moment, not a tick later
 		}
+		s.pulses.tend.end()
 		t.Reset(wait)
 	}
 }

@@ -65,5 +65,6 @@ type Apply func(r *Run) (done int, err error)
 type Verdict struct {
 	Delay time.Duration // until the next attempt
 	Hold  bool          // no further attempt: the unit waits until the partition is closed
+	Cause string        // of the failure, in short, for those who look
 	Keep  *Item         // takes the item's place in its unit (a copy that pins no fetch buffer); nil: the item itself
 }

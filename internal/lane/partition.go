@@ -44,10 +44,10 @@ type Partition struct {
 	ready    unitList // units in state unitReady
 	free     unitList
 	timers   timers
-	tidyAt   time.Duration   // when memory is given back next; zero: there is little
-	failed   map[int64]int32 // attempts of undone records that failed, by offset
-	blocked  int             // units that wait for a retry or are held
-	records  int             // queued and running
+	tidyAt   time.Duration     // when memory is given back next; zero: there is little
+	failed   map[int64]failure // undone records that failed, by offset
+	blocked  int               // units that wait for a retry or are held
+	records  int               // queued and running
 	bytes    int64
 	running  int // runs with workers
 	idle     []chan struct{}
@@ -85,7 +85,7 @@ func (p *Partition) Enqueue(items []*Item) int {
 		for _, it := range part {
 			size += int64(it.Size)
 			if it.Attempts > 0 { // in an earlier ownership; must not be forgotten now
-				p.failed[it.Offset] = it.Attempts
+				p.failed[it.Offset] = failure{attempts: it.Attempts}
 			}
 			if p.streams() {
 				p.stream.push(it)

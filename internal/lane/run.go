@@ -160,7 +160,7 @@ func (p *Partition) result(u *unit, r *Run) {
 		attempts := rest[0].Attempts + 1
 		rest[0] = rest[0].replacedBy(r.verdict.Keep)
 		rest[0].Attempts = attempts
-		p.failed[rest[0].Offset] = attempts
+		p.failed[rest[0].Offset] = failure{attempts, r.verdict.Cause}
 		if u.isLane && p.cfg.Detach {
 			side := p.newUnit(rest[0].Hash)
 			side.side = true

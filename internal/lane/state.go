@@ -30,8 +30,9 @@ func (p *Partition) Stat() Stat {
 // A BlockedUnit is a key (or lane) whose head failed.
 type BlockedUnit struct {
 	Head     *Item
-	Attempts int32 // of the head; the item's own field belongs to the workers
-	Waiting  int   // records, the head included
+	Attempts int32  // of the head; the item's own field belongs to the workers
+	Waiting  int    // records, the head included
+	Cause    string // of the last failure, as the verdict said
 	Since    time.Time
 	Next     time.Time // of the next attempt; zero when held
 	Held     bool
@@ -47,6 +48,7 @@ func (p *Partition) Blocked(limit int) []BlockedUnit {
 		}
 		b := BlockedUnit{
 			Head: u.head, Attempts: u.head.Attempts, Waiting: int(u.n),
+			Cause: p.failed[u.head.Offset].cause,
 			Since: p.pool.epoch.Add(u.since), Held: u.state == unitHeld,
 		}
 		if !b.Held {
@@ -72,9 +74,15 @@ func (p *Partition) Blocked(limit int) []BlockedUnit {
 func (p *Partition) Failed(fn func(offset int64, attempts int32)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for o, n := range p.failed {
-		fn(o, n)
+	for o, f := range p.failed {
+		fn(o, f.attempts)
 	}
+}
+
+// A failure is what is remembered of an undone record that failed.
+type failure struct {
+	attempts int32
+	cause    string // of the last one; empty when it was in an earlier ownership
 }
 
 // A Running is a run that is with a worker.

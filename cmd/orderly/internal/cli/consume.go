@@ -14,7 +14,7 @@ import (
 
 func newConsume(s Streams) *cobra.Command {
 	o := consume.Options{Out: s.Out, Err: s.Err}
-	var scope, from, onExhausted string
+	var scope, from, onExhausted, logKeys string
 	cmd := &cobra.Command{
 		Use:   "consume -t TOPIC -g GROUP [flags] [-- CMD ARGS...]",
 		Short: "Process a topic in order per key: print its records, or pipe them to workers",
@@ -50,6 +50,8 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 	f.IntVar(&o.Retry.MaxAttempts, "max-attempts", 10, "attempts of a record")
 	f.DurationVar(&o.Retry.Backoff, "backoff", time.Second, "longest wait before the second attempt; it doubles")
 	f.DurationVar(&o.Retry.MaxBackoff, "max-backoff", time.Minute, "longest wait between attempts")
+	f.StringVar(&o.Metrics, "metrics", "", "serve /metrics, /livez, /readyz, /state and /keys at `address`, without authentication; :9464 is 127.0.0.1:9464")
+	f.StringVar(&logKeys, "log-keys", "hash", "how keys appear in log lines, /state and /keys: hash, plain or none")
 	f.BoolVarP(&o.Verbose, "verbose", "v", false, "also log what is normal, as partitions that come and go")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		switch dash := cmd.ArgsLenAtDash(); {
@@ -84,6 +86,9 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 			return err
 		}
 		if o.OnExhausted, err = parsePolicy(onExhausted); err != nil {
+			return err
+		}
+		if o.LogKeys, err = parseLogKeys(logKeys); err != nil {
 			return err
 		}
 		set, err := resolve(conn, s.Err)
@@ -147,4 +152,16 @@ func parsePolicy(s string) (orderly.Policy, error) {
 		return p, nil
 	}
 	return "", usagef("--on-exhausted is %q: it must be stop or block", s)
+}
+
+func parseLogKeys(s string) (orderly.KeyDisplay, error) {
+	switch s {
+	case "hash":
+		return orderly.KeysHash, nil
+	case "plain":
+		return orderly.KeysPlain, nil
+	case "none":
+		return orderly.KeysNone, nil
+	}
+	return 0, usagef("--log-keys is %q: it must be hash, plain or none", s)
 }

@@ -31,6 +31,9 @@ type Options struct {
 	Out     io.Writer
 	Err     io.Writer
 	Verbose bool
+
+	Metrics string // address to serve metrics and health at; empty: nowhere
+	LogKeys orderly.KeyDisplay
 }
 
 // DefaultConcurrency is what 0 stands for.
@@ -77,6 +80,15 @@ func Run(ctx context.Context, o Options) (Result, error) {
 			retried.Add(int64(e.Retried))
 		}},
 	}
+	cfg.LogKeys = o.LogKeys
+	var obs *observer
+	if o.Metrics != "" {
+		var err error
+		if obs, err = listen(o.Metrics); err != nil {
+			return Result{}, err
+		}
+		defer obs.close()
+	}
 	if o.UntilEnd {
 		cfg.CommitInterval = 200 * time.Millisecond // the end is seen in commits
 	}
@@ -97,9 +109,18 @@ func Run(ctx context.Context, o Options) (Result, error) {
 			stop(why)
 		}).handle
 	}
+	if obs != nil {
+		cfg = obs.m.Instrument(cfg)
+	}
 	c, err := orderly.NewConsumer(cfg)
 	if err != nil {
 		return Result{}, err
+	}
+	if obs != nil {
+		if err := obs.serve(c, o.LogKeys, log); err != nil {
+			return Result{}, err
+		}
+		fmt.Fprintf(o.Err, "orderly: metrics and health at http://%s (/metrics /livez /readyz /state /keys)\n", obs.ln.Addr())
 	}
 	var w *watch
 	if o.UntilEnd {
