@@ -45,7 +45,7 @@ type Partition struct {
 	timers   timers
 	tidyAt   time.Duration   // when memory is given back next; zero: there is little
 	failed   map[int64]int32 // attempts of undone records that failed, by offset
-	blocked  int             // units that wait for a retry or are held
+	blocked  int             // units that wait for a retry or an answer, or are held
 	records  int             // queued and running
 	bytes    int64
 	running  int // runs with workers
@@ -112,7 +112,7 @@ func (p *Partition) enqueue(it *Item) {
 			p.tidyLater()
 		}
 	}
-	if u.state == unitBlocked || u.state == unitHeld || u.phantoms > 0 {
+	if u.state == unitBlocked || u.state == unitHeld || u.state == unitAwaits || u.phantoms > 0 {
 		it = p.keep(it)
 	}
 	u.push(it)
@@ -178,15 +178,21 @@ func (p *Partition) arm(u *unit) {
 	p.pool.arm(p.timers[0].due)
 }
 
-// block puts a unit whose head failed aside until its next attempt.
+// block puts a unit whose head failed aside until its next attempt, or the answer
+// to its Await.
 func (p *Partition) block(u *unit, v Verdict) {
 	now := p.pool.now()
 	p.blocked++
 	if u.since == 0 {
 		u.since = now
 	}
-	if v.Hold {
+	switch {
+	case v.Hold:
 		u.state = unitHeld
+		return
+	case v.Await != nil:
+		u.state = unitAwaits
+		u.await, v.Await.unit = v.Await, u
 		return
 	}
 	u.state = unitBlocked
