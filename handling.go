@@ -20,10 +20,12 @@ type handling struct {
 	stop   func(*StopError)
 	jitter func(m *Message, attempts int, bound time.Duration) time.Duration
 	timed  *attempts
+	// letters writes dead letters, under PolicyDeadLetter.
+	letters letters
 }
 
 func newHandling(cfg *ConsumerConfig, stop func(*StopError)) handling {
-	return handling{cfg: cfg, rep: reporter{cfg: cfg}, stop: stop, jitter: jitter, timed: &attempts{}}
+	return handling{cfg: cfg, rep: reporter{cfg: cfg, problems: &seldom{}}, stop: stop, jitter: jitter, timed: &attempts{}}
 }
 
 // pool returns the pool that runs the handlers.
@@ -71,13 +73,13 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 // and is not the record's fault.
 func cancelled(ctx context.Context) bool { return ctx.Err() != nil }
 
-var errNullKey = errors.New("the record has no ordering key, and NullKeys is NullKeysReject")
+var errNullKey = Permanent(errors.New("the record has no ordering key, and NullKeys is NullKeysReject"))
 
 // one is one attempt.
 func (h handling) one(ctx context.Context, m *Message) (err error) {
 	cfg := h.cfg
-	if m.keyless != nil {
-		return m.keyless
+	if err := m.unready(); err != nil {
+		return err
 	}
 	if cfg.NullKeys == NullKeysReject && h.orderKey(m.Record) == nil {
 		return errNullKey
@@ -128,11 +130,11 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 
 func (h handling) many(ctx context.Context, ms []*Message) (done int, err error) {
 	cfg := h.cfg
-	if ms[0].keyless != nil {
-		return 0, ms[0].keyless
+	if err := ms[0].unready(); err != nil {
+		return 0, err
 	}
 	for i, m := range ms {
-		if m.keyless != nil {
+		if m.unready() != nil {
 			ms = ms[:i]
 			break
 		}
@@ -185,36 +187,6 @@ func (h handling) settled(r *lane.Run, n, retried int) {
 	}
 	m := r.Items[0].Payload.(*Message)
 	h.cfg.Events.Settled(SettledEvent{Topic: m.Topic, Partition: m.Partition, Records: n, Retried: retried})
-}
-
-// failed decides about a record whose attempt failed.
-func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
-	cfg := h.cfg
-	m := it.Payload.(*Message)
-	attempts := int(it.Attempts) + 1
-	var p *PanicError
-	panicked := errors.As(err, &p)
-	h.rep.attempt(m, err, panicked)
-	if cfg.OnExhausted == PolicyStop && attempts >= cfg.Retry.MaxAttempts {
-		h.stop(&StopError{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Attempts: attempts, Err: err})
-		return lane.Verdict{Hold: true}
-	}
-	v := lane.Verdict{Delay: h.jitter(m, attempts, bound(cfg.Retry, attempts)), Keep: keep(it)}
-	h.rep.blocked(m, attempts, v.Delay)
-	return v
-}
-
-// bound is the longest wait after so many attempts: it doubles with each, and is
-// the maximum when they are used up.
-func bound(r Retry, attempts int) time.Duration {
-	if attempts >= r.MaxAttempts {
-		return r.MaxBackoff
-	}
-	d := r.Backoff
-	for i := 1; i < attempts && d < r.MaxBackoff; i++ {
-		d *= 2
-	}
-	return min(d, r.MaxBackoff)
 }
 
 // jitter is a random time below the bound: "full jitter", so that keys that

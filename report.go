@@ -10,37 +10,13 @@ import (
 )
 
 // reporter turns what happens into events and log lines.
-type reporter struct{ cfg *ConsumerConfig }
+type reporter struct {
+	cfg      *ConsumerConfig
+	problems *seldom
+}
 
 func (r reporter) log(level slog.Level, msg string, args ...any) {
 	r.cfg.Logger.Log(context.Background(), level, "orderly: "+msg, append([]any{"group", r.cfg.Group}, args...)...)
-}
-
-func (r reporter) attempt(m *Message, err error, panicked bool) {
-	level := slog.LevelWarn
-	args := []any{"topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "key", string(m.Key),
-		"attempt", m.Attempt, "token", m.FencingToken, "error", err}
-	if panicked {
-		level = slog.LevelError
-	}
-	if m.Attempt == 1 || panicked {
-		r.log(level, "a record failed; its key waits for the next attempt", args...)
-	} else {
-		r.log(slog.LevelDebug, "a record failed again", args...)
-	}
-	if f := r.cfg.Events.Attempt; f != nil {
-		f(AttemptEvent{Message: m, Err: err, Panic: panicked})
-	}
-}
-
-func (r reporter) blocked(m *Message, attempts int, next time.Duration) {
-	if attempts == r.cfg.Retry.MaxAttempts {
-		r.log(slog.LevelError, "a record used up its attempts; its key stays blocked and is tried at the maximum backoff",
-			"topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "key", string(m.Key), "attempts", attempts)
-	}
-	if f := r.cfg.Events.Blocked; f != nil {
-		f(BlockedEvent{Topic: m.Topic, Partition: m.Partition, Key: m.Key, Offset: m.Offset, Attempts: attempts, Next: next})
-	}
 }
 
 func (r reporter) hooks() group.Hooks {
@@ -111,11 +87,6 @@ func (r reporter) hooks() group.Hooks {
 				ev.Dropped(DroppedEvent{Topic: topic, Partition: partition, Records: records, Reason: reason})
 			}
 		},
-		Warning: func(code, message string) {
-			r.log(slog.LevelWarn, message, "code", code)
-			if ev.Warning != nil {
-				ev.Warning(WarningEvent{Code: code, Message: message})
-			}
-		},
+		Warning: r.warn,
 	}
 }
