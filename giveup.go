@@ -86,7 +86,8 @@ func (h handling) giveUp(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, 
 
 // blockFor keeps a record that was given up blocked until its next try.
 func (h handling) blockFor(m *Message, tr *trouble, state string, err error, attempts int) time.Duration {
-	if c := tr.now.Load(); c == nil || c.state != state {
+	if tr.told == "" || tr.told == stateFailing {
+		tr.told = state
 		h.rep.staysBlocked(m, state, err, attempts)
 	}
 	tr.is(state, err)
@@ -127,13 +128,14 @@ func (h handling) write(a *lane.Await, m, failed *Message, g *givenUp) {
 		if !tooLarge && g.writes < cfg.Retry.MaxAttempts {
 			ev.Next = h.jitter(m, g.attempts+g.writes, cfg.Retry.doubled(max(g.writes, 1)))
 			tr.is(stateFailing, err)
-			h.rep.writeFailed(ev)
+			h.rep.writeFailed(ev, tr.told == "")
+			tr.told = stateFailing
 			a.Retry(ev.Next)
 			return
 		}
 		ev.GaveUp = true
 		if cfg.OnWriteFailure == PolicyStop {
-			h.rep.writeFailed(ev)
+			h.rep.writeFailed(ev, false)
 			a.SetState(stateStopped)
 			h.halt(failed, tr, &givenUp{attempts: g.attempts, err: fmt.Errorf("its dead letter cannot be written to %s: %w; its own error: %w", at.topic, err, g.err)})
 			return
@@ -146,7 +148,7 @@ func (h handling) write(a *lane.Await, m, failed *Message, g *givenUp) {
 		// a dead letter any more.
 		tr.given = nil
 		ev.Next = h.blockFor(failed, tr, state, err, g.attempts)
-		h.rep.writeFailed(ev)
+		h.rep.writeFailed(ev, false)
 		a.Retry(ev.Next)
 	})
 }

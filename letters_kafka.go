@@ -63,10 +63,12 @@ type kafkaLetters struct {
 	mu     sync.Mutex
 	limits map[string]int // of batches, by topic
 	looked time.Time
+
+	forgetting map[string]bool
 }
 
 func openLetters(cfg *ConsumerConfig) (*kafkaLetters, error) {
-	k := &kafkaLetters{cfg: cfg, limits: make(map[string]int)}
+	k := &kafkaLetters{cfg: cfg, limits: make(map[string]int), forgetting: make(map[string]bool)}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
 	opts := slices.Concat([]kgo.Opt{kgo.ClientID("orderly"), kgo.MetadataMinAge(250 * time.Millisecond)}, cfg.KafkaOpts, []kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...),
@@ -87,9 +89,11 @@ func openLetters(cfg *ConsumerConfig) (*kafkaLetters, error) {
 
 // close ends the client; what is not acknowledged has failed.
 func (k *kafkaLetters) close() {
-	k.cancel()
-	k.cl.Close()
+	k.mu.Lock()
+	k.cancel() // nothing begins any more
+	k.mu.Unlock()
 	k.wg.Wait()
+	k.cl.Close()
 }
 
 func (k *kafkaLetters) send(m *Message, g *givenUp, done func(at place, err error)) {
@@ -107,8 +111,27 @@ func (k *kafkaLetters) send(m *Message, g *givenUp, done func(at place, err erro
 		case errors.Is(err, kerr.MessageTooLarge), errors.Is(err, kerr.RecordListTooLarge):
 			k.lookAgain()
 			err = fmt.Errorf("%w: %w", errTooLarge, err)
+		case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
+			k.forget(topic)
 		}
 		done(place{topic, r.Partition, r.Offset}, err)
+	})
+}
+
+// forget makes the client look a topic up anew: one that was deleted and made again
+// has another id, and the client would write to the old one for ever.
+func (k *kafkaLetters) forget(topic string) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.forgetting[topic] || k.ctx.Err() != nil {
+		return
+	}
+	k.forgetting[topic] = true
+	k.wg.Go(func() { // not from within the client's own call
+		k.cl.PurgeTopicsFromProducing(topic)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		delete(k.forgetting, topic)
 	})
 }
 

@@ -77,10 +77,12 @@ func (r reporter) deadLettered(m *Message, g *givenUp, at place) {
 	}
 }
 
-func (r reporter) writeFailed(e WriteFailedEvent) {
-	level, msg := slog.LevelWarn, "a dead letter could not be written; its key waits, and it is written again"
-	if e.Writes > 1 || e.GaveUp { // what follows says so
-		level = slog.LevelDebug
+// writeFailed reports a dead letter that could not be written; news says that it is
+// the first time for its record.
+func (r reporter) writeFailed(e WriteFailedEvent, news bool) {
+	level, msg := slog.LevelDebug, "a dead letter could not be written; its key waits, and it is written again"
+	if news {
+		level = slog.LevelWarn
 	}
 	r.log(level, msg, "topic", e.Topic, "partition", e.Partition, "offset", e.Offset, "key", string(e.Key),
 		"dead_letter_topic", e.DeadLetterTopic, "writes", e.Writes, "error", e.Err)

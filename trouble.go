@@ -14,6 +14,7 @@ type trouble struct {
 	kept    bool  // its data are a copy, which pins no fetch buffer
 	waits   int   // failures in a row that spent no attempt
 	given   *givenUp
+	told    string // the state of which the log has an error already
 	now     atomic.Pointer[condition]
 }
 
