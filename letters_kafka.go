@@ -210,7 +210,7 @@ func (k *kafkaLetters) prepare(ctx context.Context, partitions map[string]int) e
 			}
 			k.cfg.Logger.Info("orderly: made a dead-letter topic", "topic", source, "dead_letter_topic", topic, "partitions", companion.Partitions)
 		case errors.Is(t.Err, kerr.UnknownTopicOrPartition):
-			return fail(nil, "is not there: make it with `orderly setup --topic %s --dead-letter`, or set DeadLetter.Create", source)
+			return fail(nil, "is not there: make it with `orderly setup --topic %s --group %s --dead-letter`, or set DeadLetter.Create", source, k.cfg.Group)
 		case t.Err != nil:
 			return fail(t.Err, "cannot be looked up")
 		case len(t.Partitions) < want && !d.AnyPartition:
