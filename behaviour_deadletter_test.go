@@ -13,6 +13,7 @@ import (
 
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/orderlytest"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -257,5 +258,68 @@ func TestRevokeWhileDeadLetterWaits(t *testing.T) {
 	}
 	if l := readAll(t, b, dlt, 1); string(l[0].Value) != "poison" {
 		t.Errorf("%s", l[0].Value)
+	}
+}
+
+// Skip: the commit passes, the key goes on, and a restart repeats nothing.
+func TestRowSkipPolicy(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	var skipped seen[orderly.SkippedEvent]
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, OnExhausted: orderly.PolicySkip, Retry: orderly.Retry{MaxAttempts: 3},
+		Events: orderly.Events{Skipped: skipped.add},
+		Handler: func(_ context.Context, m *orderly.Message) error {
+			if m.Offset == 2 {
+				return errBusy
+			}
+			return nil
+		}})
+	b.Produce(topic, keyed(4, "a", "b")...)
+	m := g.Start()
+	g.WaitDone()
+	committed(t, b, m, topic, 0, 8)
+	stopAll(t, m)
+	g.Start()
+	g.Owner(topic, 0)
+	g.RequireComplete(t)
+	if es := skipped.get(); len(es) != 1 || es[0].Offset != 2 || string(es[0].Key) != "a" || es[0].Attempts != 3 || g.Counts().Redelivered != 0 {
+		t.Errorf("%+v, %+v", es, g.Counts())
+	}
+}
+
+// Too large for its topic: the key waits, by name; a larger limit lets it go on.
+func TestDeadLetterTooLarge(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	dlt := topic + "-dlt"
+	b.CreateTopic(dlt, 1, "max.message.bytes", "5000")
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, OnExhausted: orderly.PolicyDeadLetter,
+		Handler: func(_ context.Context, m *orderly.Message) error {
+			if m.Offset == 2 || m.Offset == 3 {
+				return orderly.Permanent(errors.New(strings.Repeat("e", 20_000)))
+			}
+			return nil
+		}})
+	// The one of key b fits when its error is cut; that of key a does not.
+	b.Produce(topic, msgs("a:0", "b:0", "a:"+strings.Repeat("x", 6000), "b:"+strings.Repeat("x", 1500), "a:2", "b:2", "b:3")...)
+	m := g.Start()
+	b.Eventually("key a to wait, by name", func() bool {
+		p, _ := stateOf(m, topic, 0)
+		return g.Left() == 2 && len(p.Oldest) == 1 && p.Oldest[0].State == "dead-letter-too-large" && strings.Contains(p.Oldest[0].Reason, "5000")
+	})
+	value := "20000"
+	if _, err := b.Admin().AlterTopicConfigs(t.Context(), []kadm.AlterConfig{{Op: kadm.SetConfig, Name: "max.message.bytes", Value: &value}}, dlt); err != nil {
+		t.Fatal(err)
+	}
+	g.WaitDone()
+	committed(t, b, m, topic, 0, 7)
+	g.RequireComplete(t)
+	t.Log(b.End(dlt, 0))
+	for _, l := range readAll(t, b, dlt, 2) {
+		if h := headersOf(l); h["orderly-dlt-topic"] != topic || !strings.HasPrefix(h["orderly-dlt-error"], "eee") {
+			t.Errorf("%v", h)
+		}
 	}
 }

@@ -23,9 +23,9 @@ const (
 	// lettersUnderWay bounds the dead letters that the client holds; more wait in
 	// their keys.
 	lettersUnderWay = 10_000
-	// limitsEvery is how often a topic's limit is looked up again when a dead
-	// letter was too large for it.
-	limitsEvery = 10 * time.Second
+	// lookEvery is how often, at the most, it is looked what has changed about a
+	// topic that cannot be written to; more often where records are tried more often.
+	lookEvery = 10 * time.Second
 )
 
 // A DeadLetterTopicError ends Run at its start: a dead-letter topic is missing, or
@@ -53,24 +53,26 @@ func (e *DeadLetterTopicError) Unwrap() error { return e.Err }
 // all replicas.
 type kafkaLetters struct {
 	cfg    *ConsumerConfig
-	cl     *kgo.Client
+	opts   []kgo.Opt
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
 	prepared bool
 
-	mu     sync.Mutex
-	limits map[string]int // of batches, by topic
-	looked time.Time
+	mu      sync.Mutex
+	cl      *kgo.Client
+	looked  time.Time
+	renewed time.Time
 
-	forgetting map[string]bool
+	limitsMu sync.Mutex     // apart: a client that is made asks for limits
+	limits   map[string]int // of batches, by topic
 }
 
 func openLetters(cfg *ConsumerConfig) (*kafkaLetters, error) {
-	k := &kafkaLetters{cfg: cfg, limits: make(map[string]int), forgetting: make(map[string]bool)}
+	k := &kafkaLetters{cfg: cfg, limits: make(map[string]int)}
 	k.ctx, k.cancel = context.WithCancel(context.Background())
-	opts := slices.Concat([]kgo.Opt{kgo.ClientID("orderly"), kgo.MetadataMinAge(250 * time.Millisecond)}, cfg.KafkaOpts, []kgo.Opt{
+	k.opts = slices.Concat([]kgo.Opt{kgo.ClientID("orderly"), kgo.MetadataMinAge(250 * time.Millisecond)}, cfg.KafkaOpts, []kgo.Opt{
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.RecordPartitioner(letterPlacer{cfg.DeadLetter.AnyPartition}),
@@ -81,7 +83,7 @@ func openLetters(cfg *ConsumerConfig) (*kafkaLetters, error) {
 		kgo.UnknownTopicRetries(1),
 	})
 	var err error
-	if k.cl, err = kgo.NewClient(opts...); err != nil {
+	if k.cl, err = kgo.NewClient(k.opts...); err != nil {
 		return nil, &ConfigError{Problems: []string{fmt.Sprintf("KafkaOpts: %v", err)}}
 	}
 	return k, nil
@@ -98,13 +100,14 @@ func (k *kafkaLetters) close() {
 
 func (k *kafkaLetters) send(m *Message, g *givenUp, done func(at place, err error)) {
 	topic := k.cfg.DeadLetter.topicOf(m.Topic)
-	r, err := k.cfg.letter(m, g, batchLimit(k.limit(topic), k.cl, topic))
+	cl := k.client()
+	r, err := k.cfg.letter(m, g, batchLimit(k.limit(topic), cl, topic))
 	if err != nil {
 		k.lookAgain()
 		done(place{topic: topic}, err)
 		return
 	}
-	k.cl.TryProduce(k.ctx, r, func(r *kgo.Record, err error) {
+	cl.TryProduce(k.ctx, r, func(r *kgo.Record, err error) {
 		switch {
 		case errors.Is(err, kgo.ErrMaxBuffered):
 			err = errCrowded
@@ -112,34 +115,51 @@ func (k *kafkaLetters) send(m *Message, g *givenUp, done func(at place, err erro
 			k.lookAgain()
 			err = fmt.Errorf("%w: %w", errTooLarge, err)
 		case errors.Is(err, kerr.UnknownTopicOrPartition), errors.Is(err, kerr.UnknownTopicID), errors.Is(err, kerr.InconsistentTopicID):
-			k.forget(topic)
+			k.renew(cl, false)
 		}
 		done(place{topic, r.Partition, r.Offset}, err)
 	})
 }
 
-// forget makes the client look a topic up anew: one that was deleted and made again
-// has another id, and the client would write to the old one for ever.
-func (k *kafkaLetters) forget(topic string) {
+// renew puts another client in the place of one that knows a topic as it is no
+// more: one that was deleted and made again has another id, and the client would
+// write to the old one for ever; and it asks for a topic's limit once. A client of
+// its own has a producer id of its own: were the topic only forgotten, its sequence
+// would begin anew under the same id, and the broker take the next record for a
+// repetition of the first, and acknowledge it unwritten.
+func (k *kafkaLetters) renew(old *kgo.Client, now bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.forgetting[topic] || k.ctx.Err() != nil {
+	if k.cl != old || k.ctx.Err() != nil || !now && time.Since(k.renewed) < k.seldom() {
 		return
 	}
-	k.forgetting[topic] = true
-	k.wg.Go(func() { // not from within the client's own call
-		k.cl.PurgeTopicsFromProducing(topic)
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		delete(k.forgetting, topic)
+	cl, err := kgo.NewClient(k.opts...)
+	if err != nil {
+		return // the options were good before
+	}
+	k.cl, k.renewed = cl, time.Now()
+	k.wg.Go(func() {
+		ctx, cancel := context.WithTimeout(k.ctx, 2*letterTimeout)
+		defer cancel()
+		_ = old.Flush(ctx) // what is under way has its answer
+		old.Close()
 	})
 }
+
+func (k *kafkaLetters) client() *kgo.Client {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.cl
+}
+
+// seldom is the least time between looks at what may have changed.
+func (k *kafkaLetters) seldom() time.Duration { return min(lookEvery, k.cfg.Retry.MaxBackoff) }
 
 const defaultBatchBytes = 1_000_012
 
 func (k *kafkaLetters) limit(topic string) int {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	k.limitsMu.Lock()
+	defer k.limitsMu.Unlock()
 	if n, ok := k.limits[topic]; ok {
 		return n
 	}
@@ -150,7 +170,7 @@ func (k *kafkaLetters) limit(topic string) int {
 func (k *kafkaLetters) lookAgain() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if time.Since(k.looked) < limitsEvery || k.ctx.Err() != nil {
+	if time.Since(k.looked) < k.seldom() || k.ctx.Err() != nil {
 		return
 	}
 	k.looked = time.Now()
@@ -166,18 +186,28 @@ func (k *kafkaLetters) readLimits(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, letterTimeout)
 	defer cancel()
-	all, err := kadm.NewClient(k.cl).DescribeTopicConfigs(ctx, topics...)
+	cl := k.client()
+	all, err := kadm.NewClient(cl).DescribeTopicConfigs(ctx, topics...)
 	if err != nil {
 		return
 	}
-	k.mu.Lock()
-	defer k.mu.Unlock()
+	changed := false
+	k.limitsMu.Lock()
 	for _, rc := range all {
 		for _, c := range rc.Configs {
-			if n, err := strconv.Atoi(c.MaybeValue()); err == nil && rc.Err == nil && c.Key == "max.message.bytes" {
-				k.limits[rc.Name] = n
+			n, err := strconv.Atoi(c.MaybeValue())
+			if err != nil || rc.Err != nil || c.Key != "max.message.bytes" {
+				continue
 			}
+			if old, ok := k.limits[rc.Name]; ok && old != n {
+				changed = true
+			}
+			k.limits[rc.Name] = n
 		}
+	}
+	k.limitsMu.Unlock()
+	if changed {
+		k.renew(cl, true)
 	}
 }
 
@@ -187,7 +217,7 @@ func (k *kafkaLetters) prepare(ctx context.Context, partitions map[string]int) e
 	if k.prepared {
 		return nil // what is amiss by now holds up those keys only that need it
 	}
-	adm := kadm.NewClient(k.cl)
+	adm := kadm.NewClient(k.client())
 	d := &k.cfg.DeadLetter
 	for _, source := range slices.Sorted(maps.Keys(partitions)) {
 		topic, want := d.topicOf(source), partitions[source]
