@@ -29,17 +29,6 @@ const (
 	NullKeysReject
 )
 
-// A Policy says what becomes of a record that used up its attempts.
-type Policy string
-
-const (
-	// PolicyBlock: it is tried for ever at the maximum backoff; its key waits.
-	// The default.
-	PolicyBlock Policy = "block"
-	// PolicyStop: Run ends with a StopError.
-	PolicyStop Policy = "stop"
-)
-
 // Reset says what to do when the offset to go on from is not in the log.
 type Reset int
 
@@ -143,9 +132,15 @@ type ConsumerConfig struct {
 
 	// Retry says when a failed record is tried again.
 	Retry Retry
-	// OnExhausted is the policy for a record that used up its attempts. Default
-	// PolicyBlock.
+	// OnExhausted is the policy for a record that used up its attempts, or whose
+	// error is Permanent. Default PolicyBlock.
 	OnExhausted Policy
+	// DeadLetter says where dead letters go, under PolicyDeadLetter.
+	DeadLetter DeadLetter
+	// OnWriteFailure is what becomes of a record whose dead letter cannot be
+	// written, although it was tried Retry.MaxAttempts times, or because it is
+	// too large: PolicyBlock, the default, or PolicyStop.
+	OnWriteFailure Policy
 
 	// Concurrency is the largest number of handlers that run at a time, over
 	// all partitions. Default 256, at most 100,000.
@@ -223,6 +218,10 @@ func orDefault[T comparable](v *T, def T) {
 // withDefaults fills what was left zero.
 func (c ConsumerConfig) withDefaults() ConsumerConfig {
 	orDefault(&c.OnExhausted, PolicyBlock)
+	if c.OnExhausted.writes() {
+		orDefault(&c.OnWriteFailure, PolicyBlock)
+		c.DeadLetter.defaults()
+	}
 	orDefault(&c.Retry.MaxAttempts, 10)
 	orDefault(&c.Retry.Backoff, time.Second)
 	orDefault(&c.Retry.MaxBackoff, max(60*time.Second, c.Retry.Backoff))

@@ -74,7 +74,15 @@ func TestConfigProblemsAllAtOnce(t *testing.T) {
 			Scope: orderly.ScopePartition, OrderBy: orderly.OrderBy{Key: func(r *kgo.Record) []byte { return r.Key }}, Balancer: orderly.MigrateFrom(),
 		}},
 		{"name without a function", orderly.ConsumerConfig{
-			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Handler: nothing, OrderBy: orderly.OrderBy{Name: "x"}, OnExhausted: "dead-letter",
+			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Handler: nothing, OrderBy: orderly.OrderBy{Name: "x"}, OnExhausted: "park",
+		}},
+		{"dead letters without their policy", orderly.ConsumerConfig{
+			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Handler: nothing,
+			DeadLetter: orderly.DeadLetter{Create: true}, OnWriteFailure: orderly.PolicyStop,
+		}},
+		{"dead letters", orderly.ConsumerConfig{
+			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t", "t-dlt"}, Handler: nothing, OnExhausted: orderly.PolicyDeadLetter,
+			DeadLetter: orderly.DeadLetter{Profile: "connect", MaxHeaderBytes: 10}, OnWriteFailure: orderly.PolicySkip,
 		}},
 	} {
 		_, err := orderly.NewConsumer(c.cfg)
@@ -125,6 +133,7 @@ func TestConfigRefusedOptions(t *testing.T) {
 			return m, nil
 		})},
 		{"KeepControlRecords", kgo.KeepControlRecords()},
+		{"DisableIdempotentWrite", kgo.DisableIdempotentWrite()},
 		{"TransactionalID", kgo.TransactionalID("x")},
 	} {
 		cfg := good()

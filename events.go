@@ -17,8 +17,17 @@ type Events struct {
 	// Blocked: a key's head failed and waits; called at each failed attempt,
 	// after Attempt.
 	Blocked func(BlockedEvent)
-	// Settled: records are done; one call for each run, not for each record.
+	// Settled: records are done by their handler; one call for each run, not for
+	// each record.
 	Settled func(SettledEvent)
+	// DeadLettered: a record was given up, and its dead letter acknowledged.
+	// Skipped: a record was given up. Each is a hole in the order of its key:
+	// called before the next record of the key is handed over.
+	DeadLettered func(DeadLetteredEvent)
+	Skipped      func(SkippedEvent)
+	// WriteFailed: the dead letter of a record could not be written; its key
+	// waits, and the write is tried again.
+	WriteFailed func(WriteFailedEvent)
 	// Stuck: a handler's context has ended and it has not returned. Called
 	// again while it lasts, at growing intervals.
 	Stuck func(StuckEvent)
@@ -77,6 +86,7 @@ type AttemptEvent struct {
 	Message *Message
 	Err     error
 	Panic   bool
+	Class   Class // of the error; with ClassUnavailable the attempt is not spent
 }
 
 // BlockedEvent tells of a key that waits.
@@ -87,6 +97,48 @@ type BlockedEvent struct {
 	Offset    int64
 	Attempts  int           // that failed so far
 	Next      time.Duration // until the next one
+	State     string        // see BlockedKey.State
+}
+
+// DeadLetteredEvent tells of a record whose dead letter was acknowledged.
+type DeadLetteredEvent struct {
+	Topic        string
+	Partition    int32
+	Offset       int64
+	Key          []byte
+	FencingToken int64
+	Attempts     int
+	Reason       string // permanent or exhausted
+	Err          error  // of the last attempt
+
+	DeadLetterTopic     string
+	DeadLetterPartition int32
+	DeadLetterOffset    int64
+}
+
+// SkippedEvent tells of a record that was given up by the policy skip.
+type SkippedEvent struct {
+	Topic        string
+	Partition    int32
+	Offset       int64
+	Key          []byte
+	FencingToken int64
+	Attempts     int
+	Reason       string // permanent or exhausted
+	Err          error  // of the last attempt
+}
+
+// WriteFailedEvent tells of a dead letter that could not be written.
+type WriteFailedEvent struct {
+	Topic           string // of the record
+	Partition       int32
+	Offset          int64
+	Key             []byte
+	DeadLetterTopic string
+	Err             error
+	Writes          int           // that failed so far
+	Next            time.Duration // until the next one, or until the handler is called again; zero: none, as under OnWriteFailure stop
+	GaveUp          bool          // the record is blocked, or Run stops
 }
 
 // SettledEvent tells of records that are done.

@@ -21,6 +21,8 @@ type handling struct {
 	jitter func(m *Message, attempts int, bound time.Duration) time.Duration
 	timed  *attempts
 	order  *orderCheck
+	// letters writes dead letters, under PolicyDeadLetter.
+	letters letters
 }
 
 func newHandling(cfg *ConsumerConfig, stop func(*StopError)) handling {
@@ -36,7 +38,7 @@ func (h handling) pool(clock lane.Clock) *lane.Pool {
 	}
 	return lane.NewPool(lane.Config{
 		Concurrency: h.cfg.Concurrency, BatchMax: h.cfg.Batch.Max,
-		Apply: h.order.around(apply), OnFailure: h.explained, Keep: keep, Clock: clock,
+		Apply: h.order.around(apply), OnFailure: h.failed, Keep: keep, Clock: clock,
 	})
 }
 
@@ -73,13 +75,13 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 // and is not the record's fault.
 func cancelled(ctx context.Context) bool { return ctx.Err() != nil }
 
-var errNullKey = errors.New("the record has no ordering key, and NullKeys is NullKeysReject")
+var errNullKey = Permanent(errors.New("the record has no ordering key, and NullKeys is NullKeysReject"))
 
 // one is one attempt.
 func (h handling) one(ctx context.Context, m *Message) (err error) {
 	cfg := h.cfg
-	if m.keyless != nil {
-		return m.keyless
+	if err := m.unready(); err != nil {
+		return err
 	}
 	if cfg.NullKeys == NullKeysReject && h.orderKey(m.Record) == nil {
 		return errNullKey
@@ -130,11 +132,11 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 
 func (h handling) many(ctx context.Context, ms []*Message) (done int, err error) {
 	cfg := h.cfg
-	if ms[0].keyless != nil {
-		return 0, ms[0].keyless
+	if err := ms[0].unready(); err != nil {
+		return 0, err
 	}
 	for i, m := range ms {
-		if m.keyless != nil {
+		if m.unready() != nil {
 			ms = ms[:i]
 			break
 		}
@@ -187,36 +189,6 @@ func (h handling) settled(r *lane.Run, n, retried int) {
 	}
 	m := r.Items[0].Payload.(*Message)
 	h.cfg.Events.Settled(SettledEvent{Topic: m.Topic, Partition: m.Partition, Records: n, Retried: retried})
-}
-
-// failed decides about a record whose attempt failed.
-func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
-	cfg := h.cfg
-	m := it.Payload.(*Message)
-	attempts := int(it.Attempts) + 1
-	var p *PanicError
-	panicked := errors.As(err, &p)
-	h.rep.attempt(m, err, panicked)
-	if cfg.OnExhausted == PolicyStop && attempts >= cfg.Retry.MaxAttempts {
-		h.stop(&StopError{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Attempts: attempts, Err: err})
-		return lane.Verdict{Hold: true}
-	}
-	v := lane.Verdict{Delay: h.jitter(m, attempts, bound(cfg.Retry, attempts)), Keep: keep(it)}
-	h.rep.blocked(m, attempts, v.Delay)
-	return v
-}
-
-// bound is the longest wait after so many attempts: it doubles with each, and is
-// the maximum when they are used up.
-func bound(r Retry, attempts int) time.Duration {
-	if attempts >= r.MaxAttempts {
-		return r.MaxBackoff
-	}
-	d := r.Backoff
-	for i := 1; i < attempts && d < r.MaxBackoff; i++ {
-		d *= 2
-	}
-	return min(d, r.MaxBackoff)
 }
 
 // jitter is a random time below the bound: "full jitter", so that keys that

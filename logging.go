@@ -7,7 +7,6 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"github.com/orderly-go/orderly/internal/lane"
 )
 
 // A KeyDisplay says how the keys of records are shown.
@@ -84,14 +83,6 @@ func (l *logLimit) allow(text string, now time.Time) (ok bool, suppressed int) {
 	w.lines++
 	suppressed, w.suppressed = w.suppressed, 0
 	return true, suppressed
-}
-
-// explained is failed, with the failure in short for those who look at blocked
-// keys: the error itself may hold much memory.
-func (h handling) explained(r *lane.Run, it *lane.Item, err error) lane.Verdict {
-	v := h.failed(r, it, err)
-	v.Cause = brief(err)
-	return v
 }
 
 // brief is the beginning of an error's text.

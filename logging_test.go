@@ -67,7 +67,7 @@ func TestLogKeys(t *testing.T) {
 		member := "member-1"
 		r.member.Store(&member)
 		m.Key = c.key
-		r.attempt(m, errors.New("no"), false)
+		r.attempt(m, errors.New("no"), ClassRetry, false, true)
 		line := out.String()
 		// "its key waits" is said of any.
 		if rest := strings.Replace(line, "its key waits", "", 1); !strings.Contains(rest, c.want) || strings.Contains(rest, c.not) {
@@ -169,7 +169,7 @@ func TestRepeatedLinesAreLimited(t *testing.T) {
 	cfg := ConsumerConfig{Logger: slog.New(slog.NewTextHandler(&out, nil))}
 	r := newReporter(&cfg)
 	for o := range int64(1000) {
-		r.attempt(&Message{Record: &kgo.Record{Offset: o}, Attempt: 1}, errors.New("no"), false)
+		r.attempt(&Message{Record: &kgo.Record{Offset: o}, Attempt: 1}, errors.New("no"), ClassRetry, false, true)
 	}
 	if n := strings.Count(out.String(), "\n"); n != logLines {
 		t.Errorf("%d lines, want %d", n, logLines)

@@ -21,6 +21,6 @@ type Message struct {
 	// owner that was replaced without noticing.
 	FencingToken int64
 
-	keyless error // OrderBy gave no key: it is never handed over
+	trouble *trouble // nil for a record that has not failed
 	item    lane.Item
 }

@@ -49,7 +49,7 @@ func (h handling) hash(m *Message) uint64 {
 	key, err := h.keyOf(m.Record)
 	if err != nil {
 		// Its place among the others is not known: nothing after it may go on.
-		m.keyless = err
+		m.trouble = &trouble{keyless: err}
 		h.stop(&StopError{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Err: err})
 	}
 	if key == nil {
@@ -102,7 +102,7 @@ func keep(it *lane.Item) *lane.Item {
 		}
 		r.Headers = hs
 	}
-	m := &Message{Record: &r}
+	m := &Message{Record: &r, trouble: old.trouble}
 	m.item = lane.Item{Payload: m, Hash: it.Hash, Slot: it.Slot, Offset: it.Offset, Attempts: it.Attempts, Size: it.Size}
 	return &m.item
 }

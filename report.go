@@ -12,13 +12,14 @@ import (
 
 // reporter turns what happens into events and log lines.
 type reporter struct {
-	cfg    *ConsumerConfig
-	lines  *logLimit
-	member *atomic.Pointer[string] // last known
+	cfg      *ConsumerConfig
+	lines    *logLimit
+	problems *seldom
+	member   *atomic.Pointer[string] // last known
 }
 
 func newReporter(cfg *ConsumerConfig) reporter {
-	r := reporter{cfg: cfg, lines: new(logLimit), member: new(atomic.Pointer[string])}
+	r := reporter{cfg: cfg, lines: new(logLimit), problems: new(seldom), member: new(atomic.Pointer[string])}
 	r.member.Store(new(string))
 	return r
 }
@@ -50,32 +51,6 @@ func (r reporter) record(level slog.Level, msg string, m *Message, args ...any) 
 		about = append(about, name, key)
 	}
 	r.log(level, msg, append(about, args...)...)
-}
-
-func (r reporter) attempt(m *Message, err error, panicked bool) {
-	level := slog.LevelWarn
-	args := []any{"attempt", m.Attempt, "token", m.FencingToken, "error", err}
-	if panicked {
-		level = slog.LevelError
-	}
-	if m.Attempt == 1 || panicked {
-		r.record(level, "a record failed; its key waits for the next attempt", m, args...)
-	} else {
-		r.record(slog.LevelDebug, "a record failed again", m, args...)
-	}
-	if f := r.cfg.Events.Attempt; f != nil {
-		f(AttemptEvent{Message: m, Err: err, Panic: panicked})
-	}
-}
-
-func (r reporter) blocked(m *Message, attempts int, next time.Duration) {
-	if attempts == r.cfg.Retry.MaxAttempts {
-		r.record(slog.LevelError, "a record used up its attempts; its key stays blocked and is tried at the maximum backoff", m,
-			"attempt", attempts, "token", m.FencingToken)
-	}
-	if f := r.cfg.Events.Blocked; f != nil {
-		f(BlockedEvent{Topic: m.Topic, Partition: m.Partition, Key: m.Key, Offset: m.Offset, Attempts: attempts, Next: next})
-	}
 }
 
 func (r reporter) hooks() group.Hooks {
@@ -152,11 +127,6 @@ func (r reporter) hooks() group.Hooks {
 				ev.Rebalanced(RebalancedEvent{Member: b.Member, Generation: b.Generation, Cause: b.Cause})
 			}
 		},
-		Warning: func(code, message string) {
-			r.log(slog.LevelWarn, message, "code", code)
-			if ev.Warning != nil {
-				ev.Warning(WarningEvent{Code: code, Message: message})
-			}
-		},
+		Warning: r.warn,
 	}
 }

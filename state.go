@@ -1,6 +1,10 @@
 package orderly
 
-import "time"
+import (
+	"time"
+
+	"github.com/orderly-go/orderly/internal/lane"
+)
 
 // A State is a snapshot of a Consumer.
 type State struct {
@@ -90,6 +94,12 @@ type BlockedKey struct {
 	Waiting  int    // records, that one included
 	Since    time.Time
 	Next     time.Time // of the next attempt; zero when there is none
+	// State names what it waits for: backoff (its next attempt), unavailable (a
+	// dependency; no attempt is spent), exhausted or permanent (it is tried for
+	// ever, at the maximum backoff), dead-letter-writing, dead-letter-failing (the
+	// write is tried again), dead-letter-failed or dead-letter-too-large (it is
+	// tried for ever), stopped.
+	State string
 }
 
 // State returns a snapshot. It may be called at any time.
@@ -120,11 +130,16 @@ func (c *Consumer) state(oldest int) State {
 			Behind: p.Behind, DoneAhead: p.DoneAhead, LogStart: p.LogStart, LogEnd: p.LogEnd, LogRead: p.LogRead, Undone: p.Undone, OldestUndone: p.OldestUndone,
 		}
 		for _, b := range p.Blocked {
-			m := b.Head.Payload.(*Message)
-			ps.Oldest = append(ps.Oldest, BlockedKey{Key: m.Key, Offset: m.Offset, Attempts: int(b.Attempts), Cause: b.Cause,
-				Waiting: b.Waiting, Since: b.Since, Next: b.Next})
+			ps.Oldest = append(ps.Oldest, blockedKey(b))
 		}
 		st.Partitions = append(st.Partitions, ps)
 	}
 	return st
+}
+
+func blockedKey(b lane.BlockedUnit) BlockedKey {
+	m := b.Head.Payload.(*Message)
+	k := BlockedKey{Key: m.Key, Offset: m.Offset, Attempts: int(b.Attempts), Waiting: b.Waiting, Since: b.Since, Next: b.Next}
+	k.State, k.Cause = m.trouble.shown()
+	return k
 }

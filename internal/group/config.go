@@ -51,6 +51,10 @@ type Config struct {
 	// Items makes the lane's items of records that were read, in their order.
 	Items func(recs []*kgo.Record, out []*lane.Item) []*lane.Item
 
+	// Ready is called before the group is joined, with the topics' partitions: an
+	// error ends the session. nil: nothing to see to.
+	Ready func(ctx context.Context, partitions map[string]int) error
+
 	Causes Causes
 	Exit   func() // ends the process instead of releasing a stuck handler's partition; nil: release
 	Hooks  Hooks

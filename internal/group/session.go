@@ -250,6 +250,15 @@ func (s *Session) connect(ctx context.Context) error {
 			noID = append(noID, name)
 		}
 	}
+	if s.cfg.Ready != nil {
+		partitions := make(map[string]int, len(topics))
+		for name, t := range topics {
+			partitions[name] = t.partitions
+		}
+		if err := s.cfg.Ready(ctx, partitions); err != nil {
+			return err
+		}
+	}
 	if len(noID) > 0 {
 		slices.Sort(noID)
 		s.cfg.Hooks.Warning("no-topic-ids", fmt.Sprintf("the brokers give no topic ids (topics %s): progress is kept by topic name, "+

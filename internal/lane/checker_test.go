@@ -192,7 +192,20 @@ func (c *checker) end(o *ownership, r *Run, done int, err error) {
 	}
 }
 
-func (c *checker) failed(o *ownership, r *Run, it *Item) {
+// settled is called when a record is done without its handler.
+func (c *checker) settled(o *ownership, it *Item) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.orderKey(it.Hash)
+	if q := o.pending[k]; len(q) == 0 || q[0] != it.Offset {
+		c.failf("record %d was settled when %v of its key are not done", it.Offset, q)
+	} else {
+		o.pending[k] = q[1:]
+	}
+	delete(o.alone, it.Offset)
+}
+
+func (c *checker) failed(o *ownership, r *Run, it *Item, spare bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if want, ok := c.blame[r]; !ok || want != it.Offset {
@@ -202,7 +215,9 @@ func (c *checker) failed(o *ownership, r *Run, it *Item) {
 	if it.Attempts != o.attempts[it.Offset] {
 		c.failf("%s: record %d has %d attempts when it fails, want %d", o.p.cfg.ID, it.Offset, it.Attempts, o.attempts[it.Offset])
 	}
-	o.attempts[it.Offset]++
+	if !spare {
+		o.attempts[it.Offset]++
+	}
 	if c.cfg.Detach { // what follows of its key leaves the lane and its count
 		for off := range o.alone {
 			if o.key[off] == it.Hash {

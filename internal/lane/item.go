@@ -63,8 +63,10 @@ type Apply func(r *Run) (done int, err error)
 
 // A Verdict is what becomes of an item that failed.
 type Verdict struct {
-	Delay time.Duration // until the next attempt
-	Hold  bool          // no further attempt: the unit waits until the partition is closed
-	Cause string        // of the failure, in short, for those who look
-	Keep  *Item         // takes the item's place in its unit (a copy that pins no fetch buffer); nil: the item itself
+	Delay   time.Duration // until the next attempt
+	Spare   bool          // the attempt is not counted
+	Hold    bool          // no further attempt: the unit waits until the partition is closed
+	Settled bool          // the item is done by decision: its Slot is set and its unit goes on
+	Await   *Await        // the unit waits until it is answered
+	Keep    *Item         // takes the item's place in its unit (a copy that pins no fetch buffer); nil: the item itself
 }

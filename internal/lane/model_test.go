@@ -116,7 +116,7 @@ func drive(conf Config, cfg PartitionConfig, plain bool, seed uint64, ops []op) 
 		held := map[int64]bool{}
 		waiting := 0
 		for _, b := range o.p.Blocked(1 << 30) {
-			if !b.Held {
+			if !b.Held && b.Awaits == "" {
 				w.failf("%s: record %d waits until %v", o.p.cfg.ID, b.Head.Offset, b.Next)
 			}
 			held[b.Head.Offset] = true
@@ -316,19 +316,53 @@ func (w *world) outcome(r *Run, rnd *rand.Rand) (done int, err error) {
 }
 
 func (w *world) onFailure(r *Run, it *Item, err error) Verdict {
-	w.failed(w.owner(r), r, it)
+	o := w.owner(r)
 	rnd := w.luck(r)
-	v := Verdict{Delay: time.Duration(rnd.IntN(30)) * time.Millisecond}
-	switch rnd.IntN(12) {
+	v := Verdict{Delay: time.Duration(rnd.IntN(30)) * time.Millisecond, Spare: rnd.IntN(4) == 0}
+	w.failed(o, r, it, v.Spare)
+	switch rnd.IntN(18) {
 	case 0:
 		v.Hold = true
 	case 1:
 		v.Delay = 10 * time.Minute
 	case 2:
 		v.Delay = 0
+	case 3:
+		v.Settled = true
+		w.settled(o, it)
+	case 4: // never answered
+		v.Await = NewAwait(r, "waiting")
+	case 5, 6, 7, 8:
+		v.Await = NewAwait(r, "waiting")
+		w.answer(o, v.Await, it, rnd)
 	}
 	if rnd.IntN(3) == 0 {
 		v.Keep = &Item{Payload: it.Payload}
 	}
 	return v
+}
+
+// answer answers at once, before the worker has come back, or later; and then
+// again, which must change nothing.
+func (w *world) answer(o *ownership, a *Await, it *Item, rnd *rand.Rand) {
+	settle, late, delay := rnd.IntN(2) == 0, rnd.IntN(3) > 0, time.Duration(rnd.IntN(50))*time.Millisecond
+	answer := func() {
+		if !a.Open() {
+			return // closed meanwhile
+		}
+		if settle {
+			w.settled(o, it)
+			a.Done()
+		} else {
+			a.Retry(delay)
+		}
+		if a.Open() || a.Done() || a.Retry(0) {
+			w.failf("record %d: a second answer counted", it.Offset)
+		}
+	}
+	if late {
+		time.AfterFunc(10*delay, answer)
+		return
+	}
+	answer()
 }

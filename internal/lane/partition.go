@@ -44,10 +44,10 @@ type Partition struct {
 	ready    unitList // units in state unitReady
 	free     unitList
 	timers   timers
-	tidyAt   time.Duration     // when memory is given back next; zero: there is little
-	failed   map[int64]failure // undone records that failed, by offset
-	blocked  int               // units that wait for a retry or are held
-	records  int               // queued and running
+	tidyAt   time.Duration   // when memory is given back next; zero: there is little
+	failed   map[int64]int32 // attempts of undone records that failed, by offset
+	blocked  int             // units that wait for a retry or an answer, or are held
+	records  int             // queued and running
 	bytes    int64
 	running  int // runs with workers
 	idle     []chan struct{}
@@ -85,7 +85,7 @@ func (p *Partition) Enqueue(items []*Item) int {
 		for _, it := range part {
 			size += int64(it.Size)
 			if it.Attempts > 0 { // in an earlier ownership; must not be forgotten now
-				p.failed[it.Offset] = failure{attempts: it.Attempts}
+				p.failed[it.Offset] = it.Attempts
 			}
 			if p.streams() {
 				p.stream.push(it)
@@ -117,7 +117,7 @@ func (p *Partition) enqueue(it *Item) {
 			p.tidyLater()
 		}
 	}
-	if u.state == unitBlocked || u.state == unitHeld || u.phantoms > 0 {
+	if u.state == unitBlocked || u.state == unitHeld || u.state == unitAwaits || u.phantoms > 0 {
 		it = p.keep(it)
 	}
 	u.push(it)
@@ -183,15 +183,21 @@ func (p *Partition) arm(u *unit) {
 	p.pool.arm(p.timers[0].due)
 }
 
-// block puts a unit whose head failed aside until its next attempt.
+// block puts a unit whose head failed aside until its next attempt, or the answer
+// to its Await.
 func (p *Partition) block(u *unit, v Verdict) {
 	now := p.pool.now()
 	p.blocked++
 	if u.since == 0 {
 		u.since = now
 	}
-	if v.Hold {
+	switch {
+	case v.Hold:
 		u.state = unitHeld
+		return
+	case v.Await != nil:
+		u.state = unitAwaits
+		u.await, v.Await.unit = v.Await, u
 		return
 	}
 	u.state = unitBlocked

@@ -88,7 +88,7 @@ func (pl *Pool) now() time.Duration { return pl.cfg.Clock.Now().Sub(pl.epoch) }
 
 // Add begins an ownership of a partition.
 func (pl *Pool) Add(cfg PartitionConfig, token int64) *Partition {
-	p := &Partition{cfg: cfg, pool: pl, failed: make(map[int64]failure)}
+	p := &Partition{cfg: cfg, pool: pl, failed: make(map[int64]int32)}
 	p.halt.Store(cfg.Halt &^ haltOurs)
 	p.lease.Store(newLease(token))
 	pl.mu.Lock()

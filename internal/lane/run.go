@@ -157,10 +157,19 @@ func (p *Partition) result(u *unit, r *Run) {
 		u.prepend(r.Items[r.done:])
 	default:
 		rest := r.Items[r.done:]
-		attempts := rest[0].Attempts + 1
-		rest[0] = rest[0].replacedBy(r.verdict.Keep)
+		v := r.verdict.resolved()
+		if v.Settled {
+			p.pass(u, rest[0])
+			u.prepend(rest[1:])
+			break
+		}
+		attempts := rest[0].Attempts
+		if !v.Spare {
+			attempts++
+			p.failed[rest[0].Offset] = attempts
+		}
+		rest[0] = rest[0].replacedBy(v.Keep)
 		rest[0].Attempts = attempts
-		p.failed[rest[0].Offset] = failure{attempts, r.verdict.Cause}
 		if u.isLane && p.cfg.Detach {
 			side := p.newUnit(rest[0].Hash)
 			side.side = true
@@ -168,13 +177,13 @@ func (p *Partition) result(u *unit, r *Run) {
 				p.tidyLater()
 			}
 			side.push(rest[0])
-			p.block(side, r.verdict)
+			p.block(side, v)
 			u.solo = max(0, u.solo-1)
 			u.prepend(rest[1:])
 			break
 		}
 		u.prepend(rest)
-		p.block(u, r.verdict)
+		p.block(u, v)
 		return
 	}
 	p.place(u)

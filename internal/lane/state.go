@@ -13,7 +13,7 @@ type Stat struct {
 	Bytes   int64 // of those
 	Units   int   // keys or lanes that run or are about to, and those that wait for a retry; see stream
 	Running int   // runs with a worker
-	Blocked int   // units whose head waits for its next attempt, or is held
+	Blocked int   // units whose head failed: it waits for its next attempt or an answer, or is held
 	Done    uint64
 }
 
@@ -30,12 +30,12 @@ func (p *Partition) Stat() Stat {
 // A BlockedUnit is a key (or lane) whose head failed.
 type BlockedUnit struct {
 	Head     *Item
-	Attempts int32  // of the head; the item's own field belongs to the workers
-	Waiting  int    // records, the head included
-	Cause    string // of the last failure, as the verdict said
+	Attempts int32 // of the head; the item's own field belongs to the workers
+	Waiting  int   // records, the head included
 	Since    time.Time
-	Next     time.Time // of the next attempt; zero when held
+	Next     time.Time // of the next attempt; zero when held or awaiting
 	Held     bool
+	Awaits   string // what an Await waits for; empty: none
 }
 
 // Blocked returns up to limit blocked units, longest blocked first.
@@ -43,15 +43,17 @@ func (p *Partition) Blocked(limit int) []BlockedUnit {
 	p.mu.Lock()
 	var all []BlockedUnit
 	add := func(u *unit) {
-		if u.state != unitBlocked && u.state != unitHeld {
+		if u.state != unitBlocked && u.state != unitHeld && u.state != unitAwaits {
 			return
 		}
 		b := BlockedUnit{
 			Head: u.head, Attempts: u.head.Attempts, Waiting: int(u.n),
-			Cause: p.failed[u.head.Offset].cause,
 			Since: p.pool.epoch.Add(u.since), Held: u.state == unitHeld,
 		}
-		if !b.Held {
+		switch u.state {
+		case unitAwaits:
+			b.Awaits = u.await.state
+		case unitBlocked:
 			b.Next = p.pool.epoch.Add(u.due)
 		}
 		all = append(all, b)
@@ -74,15 +76,9 @@ func (p *Partition) Blocked(limit int) []BlockedUnit {
 func (p *Partition) Failed(fn func(offset int64, attempts int32)) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for o, f := range p.failed {
-		fn(o, f.attempts)
+	for o, n := range p.failed {
+		fn(o, n)
 	}
-}
-
-// A failure is what is remembered of an undone record that failed.
-type failure struct {
-	attempts int32
-	cause    string // of the last one; empty when it was in an earlier ownership
 }
 
 // A Running is a run that is with a worker.

@@ -34,7 +34,7 @@ func (p *Partition) tidy(now time.Duration) {
 		p.timers = append(make(timers, 0, n), p.timers...)
 	}
 	if len(p.failed) == 0 {
-		p.failed = make(map[int64]failure)
+		p.failed = make(map[int64]int32)
 	}
 	p.tidyAt = 0
 	p.tidyLater()

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/orderly-go/orderly"
 )
@@ -21,23 +22,33 @@ type Failure struct{ Why string }
 
 func (f *Failure) Error() string { return f.Why }
 
-// parseAnswer reads {"ok":true} or {"error":"why"}, either with what names the
+// parseAnswer reads {"ok":true}, {"error":"why"} with or without "retry_after",
+// {"permanent":"why"} or {"unavailable":"why"}, each with or without what names the
 // record: that has to be the one in hand. bad says that it is no such answer.
 func parseAnswer(line []byte, m *orderly.Message) (failure error, bad error) {
 	var a struct {
-		OK        *bool           `json:"ok"`
-		Error     *string         `json:"error"`
-		Topic     json.RawMessage `json:"topic"`
-		Partition json.RawMessage `json:"partition"`
-		Offset    json.RawMessage `json:"offset"`
-		Attempt   json.RawMessage `json:"attempt"`
+		OK          *bool           `json:"ok"`
+		Error       *string         `json:"error"`
+		RetryAfter  *string         `json:"retry_after"`
+		Permanent   *string         `json:"permanent"`
+		Unavailable *string         `json:"unavailable"`
+		Topic       json.RawMessage `json:"topic"`
+		Partition   json.RawMessage `json:"partition"`
+		Offset      json.RawMessage `json:"offset"`
+		Attempt     json.RawMessage `json:"attempt"`
 	}
 	dec := json.NewDecoder(bytes.NewReader(line))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&a); err != nil || dec.InputOffset() < int64(len(bytes.TrimRight(line, " \t\r"))) {
 		return nil, errNoAnswer
 	}
-	if (a.OK == nil) == (a.Error == nil) || a.OK != nil && !*a.OK {
+	said := 0
+	for _, is := range []bool{a.OK != nil, a.Error != nil, a.Permanent != nil, a.Unavailable != nil} {
+		if is {
+			said++
+		}
+	}
+	if said != 1 || a.RetryAfter != nil && a.Error == nil || a.OK != nil && !*a.OK {
 		return nil, errNoAnswer
 	}
 	for _, echo := range []struct {
@@ -52,10 +63,20 @@ func parseAnswer(line []byte, m *orderly.Message) (failure error, bad error) {
 	switch {
 	case a.OK != nil:
 		return nil, nil
-	case *a.Error == "":
-		return &Failure{"the worker gave no reason"}, nil
+	case a.Permanent != nil:
+		return orderly.Permanent(failureOf(*a.Permanent)), nil
+	case a.Unavailable != nil:
+		return orderly.Unavailable(failureOf(*a.Unavailable)), nil
 	}
-	return &Failure{*a.Error}, nil
+	failure = failureOf(*a.Error)
+	if a.RetryAfter != nil {
+		d, err := time.ParseDuration(*a.RetryAfter)
+		if err != nil || d <= 0 {
+			return nil, fmt.Errorf("retry_after %q is no duration like 2s or 500ms", *a.RetryAfter)
+		}
+		failure = orderly.RetryAfter(failure, d)
+	}
+	return failure, nil
 }
 
 // same compares what a worker has said with a string, or with an integer of
@@ -68,7 +89,14 @@ func same(said json.RawMessage, want any) bool {
 	return string(said) == fmt.Sprint(want)
 }
 
-var errNoAnswer = errors.New(`neither {"ok":true} nor {"error":"why"}; logs belong on standard error`)
+func failureOf(why string) error {
+	if why == "" {
+		why = "the worker gave no reason"
+	}
+	return &Failure{why}
+}
+
+var errNoAnswer = errors.New(`neither {"ok":true} nor {"error":"why"}, {"permanent":"why"} or {"unavailable":"why"}; logs belong on standard error`)
 
 // readLine reads up to the end of a line. more tells that there is more behind
 // it already, which nobody asked for.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -84,6 +85,13 @@ func TestAnswers(t *testing.T) {
 		{`say {"ok":true,"offset":"17"}`, "has offset 17"},
 		{`say {"ok":true,"offset":null}`, "has offset 17"},
 		{`say {"ok":true,"topic":null}`, "has topic t"},
+		{`say {"permanent":"it is poisoned"}`, "it is poisoned"},
+		{`say {"unavailable":"the database is down"}`, "the database is down"},
+		{`say {"error":"busy","retry_after":"2s"}`, "busy"},
+		{`say {"error":"busy","retry_after":"soon"}`, "no duration"},
+		{`say {"error":"busy","retry_after":"-1s"}`, "no duration"},
+		{`say {"permanent":"x","error":"y"}`, "neither"},
+		{`say {"permanent":"x","retry_after":"1s"}`, "neither"},
 		{"twice", "followed by more at once"},
 		{"half", "a line without an end"},
 		{"long", "a line of more than"},
@@ -96,7 +104,7 @@ func TestAnswers(t *testing.T) {
 		case c.want != "" && (!strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "worker 1 (pid ")):
 			t.Errorf("%s: %v", c.value, err)
 		}
-		if _, own := errors.AsType[*Failure](err); own != (c.value == "fail" || strings.Contains(c.value, `"error":""`)) {
+		if _, own := errors.AsType[*Failure](err); own != (c.value == "fail" || slices.Contains([]string{"gave no reason", "it is poisoned", "the database is down", "busy"}, c.want)) {
 			t.Errorf("%s: its own word: %v", c.value, own)
 		}
 		if err := p.Handle(t.Context(), message("ok")); err != nil {
