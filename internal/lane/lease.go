@@ -21,7 +21,7 @@ func newLease(token int64) *lease {
 const (
 	haltClosed    = 1 << 31 // the ownership has ended
 	haltCancelled = 1 << 30 // between Cancel and Renew
-	haltOurs      = haltClosed | haltCancelled
+	haltOurs      = haltClosed | haltCancelled | HaltGate
 )
 
 // Token returns the fencing token that the next run starts with.
@@ -44,7 +44,10 @@ func (p *Partition) SetHalt(bits uint32) { p.halt.Or(bits &^ haltOurs) }
 func (p *Partition) ClearHalt(bits uint32) { p.clear(bits &^ haltOurs) }
 
 func (p *Partition) clear(bits uint32) {
-	if old := p.halt.And(^bits); old&^bits != 0 {
+	if rest := p.halt.And(^bits) &^ bits; rest != 0 {
+		if rest == HaltGate {
+			p.pool.pump()
+		}
 		return
 	}
 	p.mu.Lock()

@@ -25,6 +25,7 @@ type op struct {
 var opKinds = []string{
 	"enqueue", "enqueue", "enqueue", "enqueue", "halt", "halt and wait", "clear", "clear",
 	"cancel", "cancel and wait", "renew", "renew", "token", "reopen", "sleep", "sleep", "settle", "fast",
+	"gate", "gate and wait", "admit", "admit", "admit", "ungate",
 }
 
 // A world is a pool with the checker around it.
@@ -89,6 +90,7 @@ func drive(conf Config, cfg PartitionConfig, plain bool, seed uint64, ops []op) 
 	// What goes on now goes on without faults. After some seconds only what waits
 	// for a retry or is held may be left, with what is behind it.
 	w.faults.Store(false)
+	w.step(op{Kind: "ungate"})
 	for i, o := range w.own {
 		w.step(op{Kind: "renew", Part: i})
 		w.clear(o, 3)
@@ -141,7 +143,7 @@ func drive(conf Config, cfg PartitionConfig, plain bool, seed uint64, ops []op) 
 		}
 		o.p.Failed(func(off int64, n int32) { w.failf("record %d has %d attempts although it is done", off, n) })
 	}
-	if w.pl.Records() != 0 || w.pl.Bytes() != 0 || !w.pl.Idle() || len(w.pl.ghosts) > 0 {
+	if w.pl.Records() != 0 || w.pl.Bytes() != 0 || !w.pl.Idle() || len(w.pl.ghosts) > 0 || w.pl.Admitted() != 0 {
 		w.failf("the pool counts %d records of %d bytes, idle %t, ghosts %v", w.pl.Records(), w.pl.Bytes(), w.pl.Idle(), w.pl.ghosts)
 	}
 	w.pl.Close(errTest)
@@ -219,6 +221,27 @@ func (w *world) step(op op) {
 			w.enqueue(again, left[:n])
 			left = left[n:]
 		}
+	case "gate", "gate and wait":
+		w.pl.Gate()
+		if op.Kind == "gate and wait" {
+			for _, o := range w.own {
+				<-o.p.WaitIdle()
+			}
+			synctest.Wait() // late ones of ownerships that have ended
+			w.mu.Lock()
+			w.shut, w.most = true, 0
+			w.mu.Unlock()
+		}
+	case "admit":
+		w.mu.Lock()
+		w.most = max(w.most, op.N%4)
+		w.mu.Unlock()
+		w.pl.Admit(op.N % 4)
+	case "ungate":
+		w.mu.Lock()
+		w.shut = false
+		w.mu.Unlock()
+		w.pl.Ungate()
 	case "sleep":
 		time.Sleep(time.Duration(op.N*op.N) * time.Millisecond)
 	case "settle":
@@ -310,9 +333,9 @@ func (w *world) outcome(r *Run, rnd *rand.Rand) (done int, err error) {
 }
 
 func (w *world) onFailure(r *Run, it *Item, err error) Verdict {
-	w.failed(w.owner(r), r, it)
 	rnd := w.luck(r)
-	v := Verdict{Delay: time.Duration(rnd.IntN(30)) * time.Millisecond}
+	v := Verdict{Delay: time.Duration(rnd.IntN(30)) * time.Millisecond, Spare: rnd.IntN(4) == 0}
+	w.failed(w.owner(r), r, it, v.Spare)
 	switch rnd.IntN(12) {
 	case 0:
 		v.Hold = true

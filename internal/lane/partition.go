@@ -26,6 +26,8 @@ type PartitionConfig struct {
 	BatchWait time.Duration
 	// Halt are the halt bits that are set from the beginning.
 	Halt uint32
+	// Tag is for the pool's owner.
+	Tag uint64
 }
 
 // A Partition holds the outstanding records of one ownership.
@@ -52,6 +54,11 @@ type Partition struct {
 	idle     []chan struct{}
 	inRing   bool // guarded by Pool.mu: the partition stands in the pool's ready ring
 	progress uint64
+
+	admit int                // items that may start although the gate is shut
+	turns unitList           // units whose head failed while it was shut, in turn
+	spent map[int64]spending // of records in failed, what can be given back
+	debts int                // of spent: owed to records
 }
 
 // lockChunk bounds how many records or units are handled before the lock is given
@@ -97,6 +104,8 @@ func (p *Partition) Enqueue(items []*Item) int {
 		taken += len(part)
 		if more {
 			p.pool.list(p)
+		} else if p.halt.Load() == HaltGate {
+			p.pool.pump()
 		}
 	}
 	return taken
@@ -146,6 +155,13 @@ func (p *Partition) newUnit(id uint64) *unit {
 }
 
 func (p *Partition) makeReady(u *unit) {
+	if p.debts > 0 && u.head != nil {
+		p.collect(u.head)
+	}
+	if u.since != 0 && p.gated() {
+		p.wait(u)
+		return
+	}
 	u.state = unitReady
 	p.ready.push(u)
 }
@@ -155,7 +171,7 @@ func (p *Partition) place(u *unit) {
 	switch {
 	case u.n == 0:
 		p.retire(u)
-	case p.cfg.BatchWait > 0 && u.solo == 0 && (u.isLane || p.cfg.Whole) && int(u.n) < p.cfg.BatchMax:
+	case p.cfg.BatchWait > 0 && u.solo == 0 && !p.gated() && (u.isLane || p.cfg.Whole) && int(u.n) < p.cfg.BatchMax:
 		u.state = unitGather
 		u.due = p.pool.now() + p.cfg.BatchWait
 		p.arm(u)
@@ -189,6 +205,11 @@ func (p *Partition) block(u *unit, v Verdict) {
 		u.state = unitHeld
 		return
 	}
+	if v.Spare && p.gated() {
+		p.blocked--
+		p.wait(u)
+		return
+	}
 	u.state = unitBlocked
 	u.due = now + v.Delay
 	p.arm(u)
@@ -199,6 +220,12 @@ func (p *Partition) block(u *unit, v Verdict) {
 func (p *Partition) expire(now time.Duration) (next time.Duration) {
 	for again := true; again; {
 		p.mu.Lock()
+		if p.gated() { // what is due waits for the gate
+			p.tidy(now)
+			next = p.tidyAt
+			p.mu.Unlock()
+			return next
+		}
 		left := lockChunk
 		for ; left > 0 && len(p.timers) > 0 && p.timers[0].due <= now; left-- {
 			u := heap.Pop(&p.timers).(*unit)
@@ -289,6 +316,9 @@ func (p *Partition) Close(cause error) int {
 	p.units, p.sides = table{}, table{}
 	p.ready, p.free = unitList{}, unitList{}
 	p.failed, p.timers, p.tidyAt = nil, nil, 0
+	p.turns, p.spent, p.debts = unitList{}, nil, 0
+	p.pool.gate.out.Add(-int64(p.admit))
+	p.admit = 0
 	p.records, p.bytes, p.blocked = 0, 0, 0
 	return dropped
 }

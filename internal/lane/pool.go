@@ -24,6 +24,8 @@ type Config struct {
 	// Clock says when retries and batches are due. How long a handler takes is
 	// measured in package time: what makes it slow is not a test's clock.
 	Clock Clock
+	// Tick is called with the time before a worker begins a bunch; nil: not.
+	Tick func(now time.Time)
 }
 
 const (
@@ -63,6 +65,7 @@ type Pool struct {
 
 	watch monitor
 	timer timer
+	gate  admission
 }
 
 // NewPool returns a pool without partitions. Close ends it.
@@ -92,6 +95,9 @@ func (pl *Pool) Add(cfg PartitionConfig, token int64) *Partition {
 	pl.mu.Lock()
 	closed := pl.closed
 	pl.parts[p] = struct{}{}
+	if pl.gate.shut.Load() {
+		p.halt.Or(HaltGate)
+	}
 	for id, n := range pl.ghosts[cfg.ID] {
 		u := p.newUnit(id)
 		u.isLane = cfg.Lanes > 0 && !cfg.Whole

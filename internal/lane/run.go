@@ -7,6 +7,9 @@ import "errors"
 func (p *Partition) take(w *worker, budget int) {
 	w.runs = w.runs[:0]
 	w.items = w.items[:0]
+	if p.admit > 0 && p.takeAdmitted(w) {
+		return
+	}
 	most := max(maxRun, p.pool.cfg.BatchMax)
 	for budget > 0 && p.dispatchable() && len(w.runs) < maxRun {
 		u := p.ready.pop()
@@ -14,7 +17,7 @@ func (p *Partition) take(w *worker, budget int) {
 		if p.cfg.BatchMax > 0 {
 			limit = p.cfg.BatchMax
 		}
-		if u.solo > 0 || u.side && u.head.Attempts > 0 {
+		if u.solo > 0 || u.side && (u.since != 0 || u.head.Attempts > 0) {
 			limit = 1
 		}
 		room := most - len(w.items)
@@ -24,11 +27,7 @@ func (p *Partition) take(w *worker, budget int) {
 		}
 		limit = min(limit, room)
 		from := len(w.items)
-		if u.isLane && p.cfg.Detach && p.sides.n > 0 {
-			w.items = p.divert(u, w.items, limit)
-		} else {
-			w.items = u.pop(w.items, limit)
-		}
+		w.items = p.pick(u, w.items, limit)
 		n := len(w.items) - from
 		if n == 0 {
 			u.state = unitNew
@@ -37,21 +36,41 @@ func (p *Partition) take(w *worker, budget int) {
 		}
 		u.state = unitRunning
 		u.inFlight = int32(n)
-		number := -1
-		switch {
-		case u.isLane:
-			number = int(u.id)
-		case u.side:
-			number = int(p.unitID(u.id))
-		case p.cfg.Whole:
-			number = 0
-		}
 		w.runs = append(w.runs, Run{
-			Part: p, Lane: number, Items: w.items[from:len(w.items):len(w.items)], unit: u,
+			Part: p, Lane: p.number(u), Items: w.items[from:len(w.items):len(w.items)], unit: u,
 		})
 		budget -= n
 	}
 	p.running += len(w.runs)
+}
+
+// number is that of the unit's lane; -1 when it has none.
+func (p *Partition) number(u *unit) int {
+	switch {
+	case u.isLane:
+		return int(u.id)
+	case u.side:
+		return int(p.unitID(u.id))
+	case p.cfg.Whole:
+		return 0
+	}
+	return -1
+}
+
+// pick takes up to limit items from the unit's head.
+func (p *Partition) pick(u *unit, items []*Item, limit int) []*Item {
+	from := len(items)
+	if u.isLane && p.cfg.Detach && p.sides.n > 0 {
+		items = p.divert(u, items, limit)
+	} else {
+		items = u.pop(items, limit)
+	}
+	if p.debts > 0 {
+		for _, it := range items[from:] {
+			p.collect(it)
+		}
+	}
+	return items
 }
 
 // divert is pop for a lane with detached keys: a record whose key is detached
@@ -111,6 +130,7 @@ func (p *Partition) settle(runs []Run) {
 			bytes += int64(it.Size)
 			if it.Attempts > 0 {
 				delete(p.failed, it.Offset)
+				p.settleSpent(it)
 			}
 		}
 		p.result(u, r)
@@ -139,10 +159,17 @@ func (p *Partition) result(u *unit, r *Run) {
 		u.prepend(r.Items[r.done:])
 	default:
 		rest := r.Items[r.done:]
-		attempts := rest[0].Attempts + 1
+		p.collect(rest[0])
+		attempts := rest[0].Attempts
+		if !r.verdict.Spare {
+			if r.verdict.Refund {
+				p.spend(rest[0])
+			}
+			attempts++
+			p.failed[rest[0].Offset] = attempts
+		}
 		rest[0] = rest[0].replacedBy(r.verdict.Keep)
 		rest[0].Attempts = attempts
-		p.failed[rest[0].Offset] = attempts
 		if u.isLane && p.cfg.Detach {
 			side := p.newUnit(rest[0].Hash)
 			side.side = true

@@ -23,6 +23,7 @@ type worker struct {
 	attempted int       // items that Apply was busy with
 	begun     time.Time // when the bunch began
 	applying  bool      // current is with Apply
+	admitted  bool      // the bunch was let through the gate
 
 	part    atomic.Pointer[Partition] // whose bunch it has; nil between bunches
 	current atomic.Pointer[Run]       // the run of the bunch that was started last
@@ -42,6 +43,8 @@ func (w *worker) loop() {
 	for p := w.pool.next(w); p != nil; p = w.pool.next(w) {
 		if w.begin(p) {
 			w.work(p)
+		} else if w.pool.gate.shut.Load() {
+			w.pool.pump() // an offer was not taken
 		}
 	}
 }
@@ -82,10 +85,13 @@ func (w *worker) begin(p *Partition) bool {
 	w.since.Store(int64(w.begun.Sub(pl.start)))
 	w.bunch.Add(1)
 	w.part.Store(p)
-	more := p.dispatchable()
+	more := p.dispatchable() || p.admit > 0
 	p.mu.Unlock()
 	if more {
 		pl.list(p)
+	}
+	if pl.cfg.Tick != nil {
+		pl.cfg.Tick(pl.cfg.Clock.Now())
 	}
 	if len(w.runs) > 1 || pl.limit() < pl.cfg.Concurrency {
 		pl.beginWatch()
@@ -103,6 +109,10 @@ func (w *worker) work(p *Partition) {
 	// The worker stays for long; the records do not.
 	clear(w.runs)
 	clear(w.items)
+	if w.admitted {
+		w.admitted = false
+		w.pool.back()
+	}
 }
 
 func (w *worker) execute(p *Partition) {
