@@ -62,6 +62,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	c.pool = c.h.pool(lane.SystemClock{})
 	c.mu.Unlock()
 	defer c.pool.Close(ErrPartitionLost)
+	defer c.h.guard.end()
 
 	for {
 		s := group.New(c.groupConfig())
@@ -126,6 +127,7 @@ func (c *Consumer) groupConfig() group.Config {
 		Records: cfg.Buffer.Records, Bytes: cfg.Buffer.Bytes, Window: cfg.Buffer.Window,
 		Pool: c.pool, Partition: c.h.partition, Items: c.h.items,
 		Causes: group.Causes{Drain: ErrDrainDeadline, Lost: ErrPartitionLost, Silent: ErrCoordinatorSilent, Aborted: ErrAborted},
+		Shut:   c.h.guard.shut,
 		Hooks:  c.h.rep.hooks(),
 		Logger: cfg.Logger,
 		Overdue: func() []group.Stuck {

@@ -20,10 +20,12 @@ type handling struct {
 	stop   func(*StopError)
 	jitter func(m *Message, attempts int, bound time.Duration) time.Duration
 	timed  *attempts
+	guard  *guard
 }
 
 func newHandling(cfg *ConsumerConfig, stop func(*StopError)) handling {
-	return handling{cfg: cfg, rep: reporter{cfg: cfg}, stop: stop, jitter: jitter, timed: &attempts{}}
+	rep := reporter{cfg: cfg}
+	return handling{cfg: cfg, rep: rep, stop: stop, jitter: jitter, timed: &attempts{}, guard: newGuard(cfg, rep)}
 }
 
 // pool returns the pool that runs the handlers.
@@ -32,10 +34,16 @@ func (h handling) pool(clock lane.Clock) *lane.Pool {
 	if h.cfg.Batch.Handler != nil {
 		apply = h.batch
 	}
-	return lane.NewPool(lane.Config{
+	cfg := lane.Config{
 		Concurrency: h.cfg.Concurrency, BatchMax: h.cfg.Batch.Max,
 		Apply: apply, OnFailure: h.failed, Keep: keep, Clock: clock,
-	})
+	}
+	if h.guard != nil {
+		cfg.Tick = h.guard.tick
+	}
+	pool := lane.NewPool(cfg)
+	h.guard.start(pool, clock)
+	return pool
 }
 
 // plain calls the handler for one record after the other.
@@ -180,7 +188,11 @@ func (h handling) many(ctx context.Context, ms []*Message) (done int, err error)
 }
 
 func (h handling) settled(r *lane.Run, n, retried int) {
-	if n == 0 || h.cfg.Events.Settled == nil {
+	if n == 0 {
+		return
+	}
+	h.guard.succeeded(r, n)
+	if h.cfg.Events.Settled == nil {
 		return
 	}
 	m := r.Items[0].Payload.(*Message)
@@ -195,11 +207,17 @@ func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 	var p *PanicError
 	panicked := errors.As(err, &p)
 	h.rep.attempt(m, err, panicked)
+	class, _, _ := classify(&cfg.Retry, err)
+	if h.guard.failed(r, it, class) {
+		v := lane.Verdict{Spare: true, Delay: h.jitter(m, attempts, bound(cfg.Retry, attempts)), Keep: keep(it)}
+		h.rep.blocked(m, attempts-1, v.Delay)
+		return v
+	}
 	if cfg.OnExhausted == PolicyStop && attempts >= cfg.Retry.MaxAttempts {
 		h.stop(&StopError{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Attempts: attempts, Err: err})
 		return lane.Verdict{Hold: true}
 	}
-	v := lane.Verdict{Delay: h.jitter(m, attempts, bound(cfg.Retry, attempts)), Keep: keep(it)}
+	v := lane.Verdict{Delay: h.jitter(m, attempts, bound(cfg.Retry, attempts)), Keep: keep(it), Refund: class == ClassRetry}
 	h.rep.blocked(m, attempts, v.Delay)
 	return v
 }

@@ -10,6 +10,7 @@ type State struct {
 	Silent     bool  // the coordinator was not heard for the session timeout
 	Records    int64 // that wait or run, over all partitions
 	Bytes      int64
+	Breaker    BreakerState
 	Partitions []PartitionState
 }
 
@@ -22,7 +23,8 @@ type PartitionState struct {
 	Next         int64 // the next offset to be read
 	Window       int   // records from the oldest that is not done to the newest read
 	// Reasons name why the partition is not read or nothing of it starts:
-	// awaiting-grant, coordinator-silent, draining, window-full, buffer-full.
+	// awaiting-grant, coordinator-silent, draining, window-full, buffer-full,
+	// breaker-open.
 	Reasons []string
 	Waiting int // records that wait or run
 	Bytes   int64
@@ -49,7 +51,7 @@ func (c *Consumer) State() State {
 	c.mu.Lock()
 	s, pool := c.session, c.pool
 	c.mu.Unlock()
-	st := State{Group: c.cfg.Group}
+	st := State{Group: c.cfg.Group, Breaker: c.h.guard.state()}
 	if s == nil {
 		return st
 	}

@@ -7,7 +7,7 @@
 // Closed: all runs. It opens (a) when Unavailable was said repeatedly, by two keys or
 // more, or by one while the probe fails too; (b) when keys that were healthy fail
 // together: within the window at least five, and at least half of all keys that were
-// tried.
+// tried; one after the other with no success in between, or each of them again.
 //
 // Open: nothing runs. From time to time a probe is asked, or, without one, the head
 // of one key is tried: keys that had not failed first, then the others in turn.

@@ -57,7 +57,8 @@ type Actions struct {
 	Changed  bool          // phase, reason or next probe are other ones
 }
 
-func nothing() Actions { return Actions{Admit: -1, Wake: -1} }
+// Nothing asks for nothing.
+func Nothing() Actions { return Actions{Admit: -1, Wake: -1} }
 
 // A Status is what can be shown of a Machine.
 type Status struct {
@@ -67,6 +68,7 @@ type Status struct {
 	NextProbe time.Duration // while it is open
 	Share     int           // while probing: so many at a time
 	Successes int           // in a row, so far
+	Growing   bool          // while probing: they were enough, and a growing share is let through
 	Failing   int           // keys that failed and have not succeeded since
 }
 
@@ -84,6 +86,8 @@ type Machine struct {
 	}
 
 	fresh       news
+	streak      atomic.Bool      // nothing has succeeded since the first of inRow
+	inRow       int              // keys that were healthy and failed one after the other
 	failing     map[Key]struct{} // keys that failed and have not succeeded since
 	unavailable map[Key][]time.Duration
 	checking    bool // the probe is asked because one key said Unavailable
@@ -107,8 +111,13 @@ func New(cfg Config) *Machine {
 // Tick tells the time. It is called often, and at the least before attempts begin.
 func (m *Machine) Tick(now time.Duration) { m.tries.turn(now) }
 
-// Tried counts a key as tried.
-func (m *Machine) Tried(k Key) { m.tries.try(k) }
+// Tried counts a key of which an attempt succeeded.
+func (m *Machine) Tried(k Key) {
+	m.tries.try(k)
+	if m.streak.Load() {
+		m.streak.Store(false)
+	}
+}
 
 // Closed says whether everything runs.
 func (m *Machine) Closed() bool { return Phase(m.phase.Load()) == Closed }
@@ -120,7 +129,7 @@ func (m *Machine) Watched(k Key) bool {
 
 // Status returns what can be shown.
 func (m *Machine) Status() Status {
-	return Status{Phase: Phase(m.phase.Load()), Since: m.since, Reason: m.reason, NextProbe: m.next, Share: m.share, Successes: m.row, Failing: len(m.failing)}
+	return Status{Phase: Phase(m.phase.Load()), Since: m.since, Reason: m.reason, NextProbe: m.next, Share: m.share, Successes: m.row, Growing: m.growing, Failing: len(m.failing)}
 }
 
 // Succeeded tells that an attempt of the key succeeded; admitted that it was one of
@@ -137,7 +146,7 @@ func (m *Machine) Succeeded(k Key, admitted bool, now time.Duration) Actions {
 	m.fresh.remove(k)
 	delete(m.unavailable, k)
 	if Phase(m.phase.Load()) != Probing || !admitted {
-		return nothing()
+		return Nothing()
 	}
 	m.idle = 0
 	return m.step(now)
@@ -145,7 +154,7 @@ func (m *Machine) Succeeded(k Key, admitted bool, now time.Duration) Actions {
 
 // step is one success of those that were let through.
 func (m *Machine) step(now time.Duration) Actions {
-	a := nothing()
+	a := Nothing()
 	a.Wake, a.Changed = now+m.cfg.Most, true
 	if !m.growing {
 		if m.row++; m.row < m.cfg.Successes {
@@ -169,13 +178,13 @@ func (m *Machine) step(now time.Duration) Actions {
 // failed before. spare: the attempt is not the record's fault.
 func (m *Machine) Failed(k Key, c Class, known, admitted bool, now time.Duration) (spare bool, a Actions) {
 	m.Tick(now)
-	m.Tried(k)
+	m.tries.try(k)
 	_, was := m.failing[k]
 	healthy := !known && !was
 	if c != Permanent {
 		m.remember(k)
 	}
-	a = nothing()
+	a = Nothing()
 	if phase := Phase(m.phase.Load()); phase != Closed {
 		if phase == Probing && admitted {
 			a = m.trialFailed(c, healthy, now)
@@ -191,13 +200,19 @@ func (m *Machine) Failed(k Key, c Class, known, admitted bool, now time.Duration
 			m.fresh.forget(at - slices + 1)
 		}
 		m.fresh.add(k, at)
+		if !m.streak.Swap(true) {
+			m.inRow = 0
+		}
+		m.inRow++
+	} else {
+		m.fresh.repeat(k)
 	}
 	switch {
 	case c == Unavailable && m.said(k, now) >= unavailableTimes && len(m.unavailable) >= unavailableKeys:
 		return true, m.open(fmt.Sprintf("%d keys answered that a dependency is unavailable", len(m.unavailable)), false, now)
-	case healthy && m.together(now):
+	case m.together():
 		return true, m.open(fmt.Sprintf("%d keys that were healthy began to fail within %s, at least half of those that were tried",
-			m.fresh.counts(m.tries.now.Load())[slices-1], Window), false, now)
+			m.fresh.counts(&m.fresh.first, m.tries.now.Load())[slices-1], Window), false, now)
 	case c == Unavailable && m.cfg.HasProbe && len(m.unavailable[k]) >= 2 && !m.checking && (m.checked == 0 || now-m.checked >= m.cfg.Least):
 		m.checking, m.checked, a.Probe = true, now, true
 	}
@@ -213,7 +228,7 @@ func (m *Machine) trialFailed(c Class, healthy bool, now time.Duration) Actions 
 		if m.lost++; !m.growing || 2*m.lost >= m.share {
 			return m.open("keys that were let through, and had been healthy, failed", true, now)
 		}
-		return nothing()
+		return Nothing()
 	}
 	// It failed before: nothing is known by that. When it is asked, no other key
 	// waits; once one has succeeded, several such failures count as a success, or the
@@ -228,9 +243,9 @@ func (m *Machine) trialFailed(c Class, healthy bool, now time.Duration) Actions 
 		}
 	}
 	if m.growing {
-		return nothing()
+		return Nothing()
 	}
-	a := nothing()
+	a := Nothing()
 	m.set(Open)
 	m.next = now + m.pause(0)
 	a.Admit, a.Wake, a.Changed = 0, m.next, true
@@ -240,7 +255,7 @@ func (m *Machine) trialFailed(c Class, healthy bool, now time.Duration) Actions 
 // Probed tells the probe's answer.
 func (m *Machine) Probed(up bool, now time.Duration) Actions {
 	m.Tick(now)
-	a := nothing()
+	a := Nothing()
 	if m.checking {
 		m.checking = false
 		if m.Closed() && !up && len(m.unavailable) > 0 {
@@ -267,7 +282,7 @@ func (m *Machine) Probed(up bool, now time.Duration) Actions {
 // were let through have not returned.
 func (m *Machine) Wake(busy bool, now time.Duration) Actions {
 	m.Tick(now)
-	a := nothing()
+	a := Nothing()
 	switch Phase(m.phase.Load()) {
 	case Open:
 		if m.cfg.HasProbe {
@@ -280,15 +295,15 @@ func (m *Machine) Wake(busy bool, now time.Duration) Actions {
 	case Probing:
 		if busy && m.extra < m.cfg.Share {
 			m.extra++ // one bad key must not hold all others by not returning
-			a.Admit = m.share + m.extra
 		}
+		a.Admit = m.share + m.extra
 		a.Wake = now + m.cfg.Most
 	}
 	return a
 }
 
 func (m *Machine) grow(now time.Duration) Actions {
-	a := nothing()
+	a := Nothing()
 	m.set(Probing)
 	m.growing, m.share, m.won, m.lost, m.idle, m.extra = true, 1, 0, 0, 0, 0
 	m.next = 0
@@ -304,14 +319,14 @@ func (m *Machine) close(now time.Duration) Actions {
 	clear(m.unavailable)
 	m.tries.clear()
 	m.cached.slice = -1
-	a := nothing()
+	a := Nothing()
 	a.Ungate, a.Wake, a.Changed = true, 0, true
 	return a
 }
 
 // open opens it, again when it was probing, or closed not long ago.
 func (m *Machine) open(reason string, again bool, now time.Duration) Actions {
-	a := nothing()
+	a := Nothing()
 	a.Gate, a.Changed = true, true
 	if m.Closed() {
 		a.GiveBack, a.Since = true, now-Window
@@ -379,10 +394,16 @@ func (m *Machine) said(k Key, now time.Duration) (times int) {
 
 // together says whether keys that were healthy fail together: in the last ten
 // seconds, or up to the whole window. Shorter times are not looked at: on a busy
-// topic a few bad records in a row are no outage.
-func (m *Machine) together(now time.Duration) bool {
+// topic a few bad records in a row are no outage. Either nothing has succeeded while
+// they failed, or only those count that have failed again: where many records fail
+// once and succeed then, most keys may wait for their retry at one time.
+func (m *Machine) together() bool {
 	at := m.tries.now.Load()
-	counts := m.fresh.counts(at)
+	by := &m.fresh.again
+	if m.streak.Load() && m.inRow >= freshKeys {
+		by = &m.fresh.first
+	}
+	counts := m.fresh.counts(by, at)
 	all := counts[slices-1]
 	if all < freshKeys || m.cached.slice == at && 4*float64(all) < m.cached.least {
 		return false // what was tried only grows within a slice

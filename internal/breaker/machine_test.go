@@ -85,7 +85,8 @@ func TestOpensByKeysThatFailTogether(t *testing.T) {
 		class            Class
 		known            bool
 		apart            time.Duration // between failures
-		between, recover bool          // the successes are between the failures; the failures are followed by successes
+		between, recover bool          // another key, or the same, succeeds after each failure
+		twice            bool          // it fails again after that
 		want             int           // the failure that opens it; 0: none
 	}{
 		{name: "five of five", fail: 5, want: 5},
@@ -98,6 +99,8 @@ func TestOpensByKeysThatFailTogether(t *testing.T) {
 		{name: "slowly", fail: 100, apart: 9 * time.Second},
 		{name: "within the window", fail: 10, apart: 4 * time.Second, want: 5},
 		{name: "that recover", fail: 100, recover: true},
+		{name: "once, with successes in between", fail: 100, between: true},
+		{name: "twice, with successes in between", fail: 100, between: true, twice: true, want: 5},
 		{name: "many", succeed: 50_000, fail: 60_000, want: 50_000},
 	} {
 		m := newMachine(false)
@@ -113,6 +116,13 @@ func TestOpensByKeysThatFailTogether(t *testing.T) {
 			}
 			if c.recover {
 				succeed(m, n, at)
+			}
+			if c.between {
+				succeed(m, 999_999, at)
+				if c.twice && fail(m, n, c.class, true, at).Gate {
+					opened = n + 1
+					break
+				}
 			}
 			at += c.apart
 		}
@@ -266,7 +276,7 @@ func TestTrialThatDoesNotReturn(t *testing.T) {
 	if a := m.Wake(true, at); a.Admit != 2 || a.Wake != at+30*time.Second {
 		t.Fatalf("%+v", a)
 	}
-	if a := m.Wake(false, at); a.Admit >= 0 {
+	if a := m.Wake(false, at); a.Admit != 2 {
 		t.Fatalf("more are let through although none is out: %+v", a)
 	}
 }

@@ -51,14 +51,20 @@ const keysCap = 8192
 // news are the keys that began to fail lately: not before, and not again without a
 // success in between.
 type news struct {
-	in     map[Key]int64 // the slice in which it began
-	began  [slices]int   // how many of these, by slice
-	sample uint          // only keys of one in 1<<sample are in
+	in     map[Key]began
+	first  [slices]int // how many of these, by the slice in which they began
+	again  [slices]int // how many of these have failed again
+	sample uint        // only keys of one in 1<<sample are in
+}
+
+type began struct {
+	at    int64 // the slice
+	again bool
 }
 
 func (n *news) add(k Key, at int64) {
 	if n.in == nil {
-		n.in = make(map[Key]int64)
+		n.in = make(map[Key]began)
 	}
 	if len(n.in) == 0 {
 		n.sample = 0
@@ -67,8 +73,8 @@ func (n *news) add(k Key, at int64) {
 		return
 	}
 	n.remove(k)
-	n.in[k] = at
-	n.began[at%slices]++
+	n.in[k] = began{at: at}
+	n.first[at%slices]++
 	for len(n.in) > keysCap {
 		n.sample++
 		for k := range n.in {
@@ -82,28 +88,41 @@ func (n *news) add(k Key, at int64) {
 // sampled keys are told by their lowest bits; a sketch looks at the highest.
 func (n *news) sampled(k Key) bool { return uint64(k)&(1<<n.sample-1) == 0 }
 
+// repeat notes that a key that is in has failed again.
+func (n *news) repeat(k Key) {
+	if b, ok := n.in[k]; ok && !b.again {
+		b.again = true
+		n.in[k] = b
+		n.again[b.at%slices]++
+	}
+}
+
 func (n *news) remove(k Key) {
-	if at, ok := n.in[k]; ok {
-		n.began[at%slices]--
+	if b, ok := n.in[k]; ok {
+		n.first[b.at%slices]--
+		if b.again {
+			n.again[b.at%slices]--
+		}
 		delete(n.in, k)
 	}
 }
 
 // forget drops those that began before the slice.
 func (n *news) forget(before int64) {
-	for k, at := range n.in {
-		if at < before {
+	for k, b := range n.in {
+		if b.at < before {
 			n.remove(k)
 		}
 	}
 }
 
-// counts returns how many began in the present slice, in the last two, and so on.
-func (n *news) counts(now int64) (counts [slices]int) {
+// counts returns how many of those that are counted by slice began in the present one,
+// in the last two, and so on.
+func (n *news) counts(by *[slices]int, now int64) (counts [slices]int) {
 	sum := 0
 	for age := range slices {
 		if now >= age {
-			sum += n.began[(now-age)%slices]
+			sum += by[(now-age)%slices]
 		}
 		counts[age] = sum << n.sample
 	}

@@ -51,6 +51,9 @@ type Config struct {
 	// Items makes the lane's items of records that were read, in their order.
 	Items func(recs []*kgo.Record, out []*lane.Item) []*lane.Item
 
+	// Shut says that nothing starts in the pool for now, so that nothing is to be read.
+	Shut func() bool
+
 	Causes Causes
 	Exit   func() // ends the process instead of releasing a stuck handler's partition; nil: release
 	Hooks  Hooks
@@ -132,6 +135,7 @@ const (
 const (
 	pauseWindow uint32 = 1 << iota // its window is full: a key of it is blocked for long
 	pauseBuffer                    // it holds more than its share while the buffer is full
+	pauseShut                      // nothing starts in the pool
 )
 
 // Names of the states, fixed: logs, metrics and status show them.
@@ -144,6 +148,7 @@ var reasonNames = []struct {
 	{haltDrain, 0, "draining"},
 	{0, pauseWindow, "window-full"},
 	{0, pauseBuffer, "buffer-full"},
+	{lane.HaltGate, pauseShut, "breaker-open"},
 }
 
 func reasons(halt, pause uint32) (names []string) {

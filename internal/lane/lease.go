@@ -24,6 +24,9 @@ const (
 	haltOurs      = haltClosed | haltCancelled | HaltGate
 )
 
+// Tag returns what the partition's configuration says.
+func (p *Partition) Tag() uint64 { return p.cfg.Tag }
+
 // Token returns the fencing token that the next run starts with.
 func (p *Partition) Token() int64 { return p.lease.Load().token }
 
