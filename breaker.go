@@ -40,7 +40,8 @@ type guard struct {
 	async func(func()) // runs a probe
 	epoch time.Time    // of the machine's time
 	view  atomic.Pointer[BreakerState]
-	heads atomic.Bool // nothing is read
+	quiet atomic.Bool // nothing is let through
+	heads atomic.Bool // heads of keys are tried, one at a time
 
 	mu       sync.Mutex // calls of m, and what they ask for, one after the other
 	pool     *lane.Pool
@@ -137,9 +138,9 @@ func (g *guard) failed(r *lane.Run, it *lane.Item, class Class) (spare bool) {
 	return spare
 }
 
-// shut says that nothing is to be read: it is open, or the heads that wait are tried.
+// shut says that nothing is to be read: it is open, and heads wait that can be tried.
 func (g *guard) shut() bool {
-	return g != nil && g.heads.Load() && (g.view.Load().State == BreakerOpen || g.pool.Records() > 0)
+	return g != nil && (g.quiet.Load() || g.heads.Load() && g.pool.Records() > 0)
 }
 
 // state is what State shows.
@@ -267,8 +268,13 @@ func (g *guard) show() BreakerState {
 		v.NextProbe = g.epoch.Add(st.NextProbe)
 	case breaker.Probing:
 		v.State = BreakerHalfOpen
+		if !st.Growing { // a head is the probe
+			v.State, v.Share = BreakerOpen, 0
+			v.NextProbe = g.clock.Now()
+		}
 	}
+	g.quiet.Store(st.Phase == breaker.Open)
+	g.heads.Store(st.Phase == breaker.Probing && !st.Growing)
 	g.view.Store(v)
-	g.heads.Store(st.Phase != breaker.Closed && !st.Growing)
 	return *v
 }

@@ -221,11 +221,14 @@ func (m *Machine) Failed(k Key, c Class, known, admitted bool, now time.Duration
 
 // trialFailed is a failure of one that was let through.
 func (m *Machine) trialFailed(c Class, healthy bool, now time.Duration) Actions {
-	if c == Unavailable {
+	switch {
+	case !m.growing && (c == Unavailable || c == Retry && healthy):
+		m.row, m.idle = 0, 0
+		return m.later(m.level, now) // as a probe that says that it is down
+	case c == Unavailable:
 		return m.open("a key that was let through answered that a dependency is unavailable", true, now)
-	}
-	if c == Retry && healthy {
-		if m.lost++; !m.growing || 2*m.lost >= m.share {
+	case c == Retry && healthy:
+		if m.lost++; 2*m.lost >= m.share {
 			return m.open("keys that were let through, and had been healthy, failed", true, now)
 		}
 		return Nothing()
@@ -245,9 +248,14 @@ func (m *Machine) trialFailed(c Class, healthy bool, now time.Duration) Actions 
 	if m.growing {
 		return Nothing()
 	}
+	return m.later(0, now)
+}
+
+// later goes on with the next head at another time.
+func (m *Machine) later(level int, now time.Duration) Actions {
 	a := Nothing()
 	m.set(Open)
-	m.next = now + m.pause(0)
+	m.next = now + m.pause(level)
 	a.Admit, a.Wake, a.Changed = 0, m.next, true
 	return a
 }
