@@ -19,6 +19,10 @@ func TestMain(m *testing.M) {
 		stuckProcess()
 		return
 	}
+	if os.Getenv(crashEnv) != "" {
+		crashProcess()
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -59,7 +59,11 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 		m := it.Payload.(*Message)
 		m.Attempt = int(it.Attempts) + 1
 		m.FencingToken = r.Token
-		if err := h.one(r.Ctx, m); err != nil {
+		err := h.ended(r, it)
+		if err == nil {
+			err = h.one(r.Ctx, m)
+		}
+		if err != nil {
 			h.settled(r, i, retried)
 			if cancelled(r.Ctx) {
 				return i, lane.ErrHalted
@@ -114,7 +118,9 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 		m.FencingToken = r.Token
 		ms[i] = m
 	}
-	done, err = h.many(r.Ctx, ms)
+	if err = h.ended(r, r.Items[0]); err == nil {
+		done, err = h.many(r.Ctx, ms)
+	}
 	if err != nil && cancelled(r.Ctx) {
 		// Whatever it says of the rest, those it names as done are done.
 		err = lane.ErrHalted
@@ -216,6 +222,10 @@ func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 	if cfg.OnExhausted == PolicyStop && attempts >= cfg.Retry.MaxAttempts {
 		h.stop(&StopError{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Attempts: attempts, Err: err})
 		return lane.Verdict{Hold: true}
+	}
+	if errors.Is(err, ErrProcessEnded) {
+		h.rep.blocked(m, attempts-1, cfg.Retry.MaxBackoff)
+		return lane.Verdict{Spare: true, Delay: cfg.Retry.MaxBackoff, Keep: keep(it)}
 	}
 	v := lane.Verdict{Delay: h.jitter(m, attempts, bound(cfg.Retry, attempts)), Keep: keep(it), Refund: class == ClassRetry}
 	h.rep.blocked(m, attempts, v.Delay)

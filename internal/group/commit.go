@@ -25,6 +25,8 @@ type commitItem struct {
 	clean       bool // grant: the owner before released in order
 	ahead       int64
 	notRecorded int64
+	until       int64            // grant: for Partition.serial
+	trying      progress.Attempt // what it announces
 	err         error
 	outcome     outcome
 }
@@ -145,6 +147,9 @@ func (s *Session) next(p *Partition, member string, gen int32) (commitItem, bool
 		s.cfg.Logger.Error("orderly: commit metadata", "group", s.cfg.Group, "topic", p.topic, "partition", p.partition, "error", err)
 		return commitItem{}, false
 	}
+	if it.offset == p.committed && it.text == p.text {
+		p.recorded = it.trying
+	}
 	return it, it.offset != p.committed || it.text != p.text
 }
 
@@ -158,6 +163,9 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	if p.snap.Watermark == p.start {
 		m.Unclean = p.meta.Unclean
 	}
+	if p.serial > 0 { // also when some are done, until they are through
+		m.Unclean = max(p.meta.Unclean, crashes)
+	}
 	m.Ahead, m.CompleteUpTo = inherit(&p.snap, p.meta)
 	for _, a := range p.meta.Attempts {
 		if !within(m.Ahead, a.Offset) { // done; below the watermark Encode leaves it out
@@ -167,6 +175,7 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	p.lane.Failed(func(offset int64, attempts int32) {
 		m.Attempts = append(m.Attempts, progress.Attempt{Offset: offset, Count: int(attempts)})
 	})
+	trying := p.announced(&m)
 	slices.SortFunc(m.Attempts, func(a, b progress.Attempt) int { return int(min(max(a.Offset-b.Offset, -1), 1)) })
 	text, dropped, err := progress.Encode(p.snap.Watermark, m, limit)
 	if err != nil {
@@ -174,7 +183,7 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	}
 	return commitItem{
 		p: p, offset: p.snap.Watermark, text: text, token: p.token, meta: m, limit: limit,
-		ahead: sum(m.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead + int64(p.snap.Unlisted),
+		ahead: sum(m.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead + int64(p.snap.Unlisted), trying: trying,
 	}, nil
 }
 
@@ -308,7 +317,7 @@ func (s *Session) send(ctx context.Context, member string, gen int32, items []co
 					events = append(events, func() { s.goOn(p, a.Token) })
 				}
 			} else {
-				p.committed, p.text = it.offset, it.text
+				p.committed, p.text, p.recorded = it.offset, it.text, it.trying
 			}
 		case it.outcome == refused || it.outcome == unknown:
 			if !p.needGrant || p.refusedGen != gen {

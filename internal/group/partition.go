@@ -58,6 +58,11 @@ type Partition struct {
 	shown      uint32 // halt and pause bits that were last reported
 	shownPause uint32
 
+	serial   int64            // below it records run one at a time; zero: they do not
+	trying   *lane.Item       // the one that runs then
+	tries    progress.Attempt // what its attempt is counted as when the process ends with it
+	recorded progress.Attempt // the last attempt that was committed before it began
+
 	snap progress.Snapshot // the committer's buffer, under Session.mu
 }
 

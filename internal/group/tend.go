@@ -39,6 +39,7 @@ func (s *Session) tend(ctx context.Context) {
 		s.newMember()
 		s.watchGrants()
 		s.resume()
+		s.endSerial()
 		s.showStates()
 		now := time.Now()
 		if !now.Before(nextStuck) {

@@ -118,7 +118,7 @@ func (pl *Pool) nextAdmitted() *Partition {
 func (p *Partition) offer(healthy bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.closed || p.halt.Load() != HaltGate {
+	if p.closed || p.halt.Load() != HaltGate || p.serial.on && p.running+p.admit > 0 {
 		return false
 	}
 	n := p.ready.n
@@ -139,7 +139,7 @@ func (p *Partition) offer(healthy bool) bool {
 func (p *Partition) takeAdmitted(w *worker) bool {
 	for {
 		var u *unit
-		if !p.closed && p.halt.Load() == HaltGate {
+		if !p.closed && p.halt.Load() == HaltGate && !p.busy() {
 			u = p.turn()
 		}
 		if u == nil { // things have changed since the offer
@@ -148,7 +148,7 @@ func (p *Partition) takeAdmitted(w *worker) bool {
 			return false
 		}
 		if w.items = p.pick(u, w.items, 1); len(w.items) > 0 {
-			w.runs = append(w.runs, Run{Part: p, Lane: p.number(u), Items: w.items[:1:1], unit: u, pass: HaltGate})
+			w.runs = append(w.runs, Run{Part: p, Lane: p.number(u), Items: w.items[:1:1], unit: u, pass: HaltGate, before: p.before()})
 			u.state = unitRunning
 			u.inFlight = 1
 			p.running++

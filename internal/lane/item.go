@@ -41,6 +41,7 @@ type Run struct {
 
 	unit    *unit
 	pass    uint32 // halt bits that do not concern it
+	before  func(it *Item) bool
 	done    int
 	err     error
 	verdict Verdict

@@ -26,6 +26,8 @@ type PartitionConfig struct {
 	BatchWait time.Duration
 	// Halt are the halt bits that are set from the beginning.
 	Halt uint32
+	// Serial makes it run one item at a time for a while.
+	Serial Serial
 	// Tag is for the pool's owner.
 	Tag uint64
 }
@@ -59,6 +61,8 @@ type Partition struct {
 	turns unitList           // units whose head failed while it was shut, in turn
 	spent map[int64]spending // of records in failed, what can be given back
 	debts int                // of spent: owed to records
+
+	serial serially
 }
 
 // lockChunk bounds how many records or units are handled before the lock is given
@@ -93,6 +97,7 @@ func (p *Partition) Enqueue(items []*Item) int {
 			if it.Attempts > 0 { // in an earlier ownership; must not be forgotten now
 				p.failed[it.Offset] = it.Attempts
 			}
+			p.came(it)
 			p.enqueue(it)
 		}
 		p.records += len(part)
@@ -251,7 +256,7 @@ func (p *Partition) expire(now time.Duration) (next time.Duration) {
 }
 
 func (p *Partition) dispatchable() bool {
-	return p.ready.n > 0 && p.halt.Load() == 0 && !p.closed
+	return p.ready.n > 0 && p.halt.Load() == 0 && !p.closed && !p.busy()
 }
 
 // WaitIdle returns a channel that is closed when no run is with a worker. A

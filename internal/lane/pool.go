@@ -91,6 +91,7 @@ func (pl *Pool) now() time.Duration { return pl.cfg.Clock.Now().Sub(pl.epoch) }
 func (pl *Pool) Add(cfg PartitionConfig, token int64) *Partition {
 	p := &Partition{cfg: cfg, pool: pl, failed: make(map[int64]int32)}
 	p.halt.Store(cfg.Halt &^ haltOurs)
+	p.serial.on = cfg.Serial.Until > 0
 	p.lease.Store(newLease(token))
 	pl.mu.Lock()
 	closed := pl.closed

@@ -10,6 +10,9 @@ func (p *Partition) take(w *worker, budget int) {
 	if p.admit > 0 && p.takeAdmitted(w) {
 		return
 	}
+	if p.serial.on {
+		budget = 1
+	}
 	most := max(maxRun, p.pool.cfg.BatchMax)
 	for budget > 0 && p.dispatchable() && len(w.runs) < maxRun {
 		u := p.ready.pop()
@@ -18,6 +21,9 @@ func (p *Partition) take(w *worker, budget int) {
 			limit = p.cfg.BatchMax
 		}
 		if u.solo > 0 || u.side && (u.since != 0 || u.head.Attempts > 0) {
+			limit = 1
+		}
+		if p.serial.on {
 			limit = 1
 		}
 		room := most - len(w.items)
@@ -37,7 +43,7 @@ func (p *Partition) take(w *worker, budget int) {
 		u.state = unitRunning
 		u.inFlight = int32(n)
 		w.runs = append(w.runs, Run{
-			Part: p, Lane: p.number(u), Items: w.items[from:len(w.items):len(w.items)], unit: u,
+			Part: p, Lane: p.number(u), Items: w.items[from:len(w.items):len(w.items)], unit: u, before: p.before(),
 		})
 		budget -= n
 	}
@@ -128,6 +134,7 @@ func (p *Partition) settle(runs []Run) {
 		for _, it := range r.Items[:max(r.done, 0)] {
 			records++
 			bytes += int64(it.Size)
+			p.wasTried(it, true)
 			if it.Attempts > 0 {
 				delete(p.failed, it.Offset)
 				p.settleSpent(it)
@@ -160,6 +167,7 @@ func (p *Partition) result(u *unit, r *Run) {
 	default:
 		rest := r.Items[r.done:]
 		p.collect(rest[0])
+		p.wasTried(rest[0], false)
 		attempts := rest[0].Attempts
 		if !r.verdict.Spare {
 			if r.verdict.Refund {

@@ -124,7 +124,7 @@ func (w *worker) execute(p *Partition) {
 		r := &w.runs[i]
 		// The order matters: a Cancel and Renew after the first line are seen by
 		// the second.
-		if r.Halted() {
+		if r.Halted() || r.before != nil && !r.before(r.Items[0]) || r.Halted() {
 			r.done, r.err = 0, ErrHalted
 			w.executed++
 			continue
