@@ -31,6 +31,7 @@ type ownership struct {
 	cancelled bool
 	quiet     bool // halted and idle: nothing may start
 	over      bool // closed
+	now       int  // runs
 	token     int64
 	least     int64 // token that each run that starts has at least
 }
@@ -120,6 +121,12 @@ func (c *checker) start(o *ownership, r *Run) {
 	if o.quiet {
 		c.failf("%s: %v started while halted (bits %d, cancelled %t)", id, offsets(r.Items), o.bits, o.cancelled)
 	}
+	if o.now++; o.now > 1 && r.Serial() {
+		c.failf("%s: %v started beside %d others of a partition that runs one item at a time", id, offsets(r.Items), o.now-1)
+	}
+	if r.Serial() && len(r.Items) != 1 {
+		c.failf("%s: a run of %d items of such a partition", id, len(r.Items))
+	}
 	if c.shut && !r.Admitted() {
 		c.failf("%s: %v started while the gate is shut", id, offsets(r.Items))
 	}
@@ -174,6 +181,7 @@ func (c *checker) start(o *ownership, r *Run) {
 func (c *checker) end(o *ownership, r *Run, done int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	o.now--
 	if r.Admitted() {
 		c.through--
 	}

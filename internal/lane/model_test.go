@@ -25,7 +25,7 @@ type op struct {
 var opKinds = []string{
 	"enqueue", "enqueue", "enqueue", "enqueue", "halt", "halt and wait", "clear", "clear",
 	"cancel", "cancel and wait", "renew", "renew", "token", "reopen", "sleep", "sleep", "settle", "fast",
-	"gate", "gate and wait", "admit", "admit", "admit", "ungate",
+	"end serial", "gate", "gate and wait", "admit", "admit", "admit", "ungate",
 }
 
 // A world is a pool with the checker around it.
@@ -59,6 +59,9 @@ func TestModel(t *testing.T) {
 			cfg.BatchMax = rapid.IntRange(1, 5).Draw(rt, "max")
 			cfg.BatchWait = rapid.SampledFrom([]time.Duration{0, 5 * time.Millisecond}).Draw(rt, "wait")
 			conf.BatchMax = cfg.BatchMax
+		}
+		if rapid.IntRange(0, 3).Draw(rt, "serial") == 0 {
+			cfg.Serial = Serial{Until: rapid.Int64Range(1, 60).Draw(rt, "until"), Before: func(*Item) bool { return true }}
 		}
 		seed := rapid.Uint64().Draw(rt, "seed")
 		ops := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) op {
@@ -221,6 +224,8 @@ func (w *world) step(op op) {
 			w.enqueue(again, left[:n])
 			left = left[n:]
 		}
+	case "end serial":
+		o.p.EndSerial()
 	case "gate", "gate and wait":
 		w.pl.Gate()
 		if op.Kind == "gate and wait" {
