@@ -39,7 +39,7 @@ func TestRowUnavailable(t *testing.T) {
 	m := g.Start()
 	b.Eventually("more attempts than there are, and the other key done", func() bool { return calls.len() > 5 && g.Left() == 10 })
 	for _, c := range calls.get() {
-		if c.Offset != 0 || c.Attempt != 1 {
+		if c.Offset != 0 {
 			t.Fatalf("offset %d, attempt %d", c.Offset, c.Attempt)
 		}
 	}
@@ -67,16 +67,14 @@ func TestRowBreakerOpen(t *testing.T) {
 			topic := newTopic(t, b, 2)
 			var down atomic.Bool
 			var calls, asked atomic.Int64
-			var attempts seen[orderly.Message]
 			var breaker seen[orderly.BreakerEvent]
 			var paused seen[orderly.PausedEvent]
 			cfg := orderly.ConsumerConfig{Topics: []string{topic}, OnExhausted: orderly.PolicyStop,
 				Retry:   orderly.Retry{MaxAttempts: 10, Backoff: 200 * time.Millisecond, MaxBackoff: time.Second},
 				Breaker: orderly.Breaker{ProbeInterval: 150 * time.Millisecond},
 				Events:  orderly.Events{Breaker: breaker.add, Paused: paused.add},
-				Handler: func(_ context.Context, m *orderly.Message) error {
+				Handler: func(context.Context, *orderly.Message) error {
 					calls.Add(1)
-					attempts.add(*m)
 					if down.Load() {
 						return errDown // nobody has marked it
 					}
@@ -120,9 +118,11 @@ func TestRowBreakerOpen(t *testing.T) {
 					t.Errorf("%d heads were tried within %s, at most %d are allowed", n, time.Since(opened), most)
 				}
 			}
-			for _, a := range attempts.get() {
-				if a.Attempt > 3 {
-					t.Errorf("offset %d of partition %d: attempt %d", a.Offset, a.Partition, a.Attempt)
+			for _, p := range m.Consumer().State().Partitions {
+				for _, k := range p.Oldest {
+					if k.Attempts > 0 {
+						t.Errorf("offset %d of partition %d has spent %d attempts", k.Offset, p.Partition, k.Attempts)
+					}
 				}
 			}
 			// The second member gets a partition, which is drained while it is open.
@@ -147,15 +147,15 @@ func TestRowBreakerOpenForAnHour(t *testing.T) {
 	t.Parallel()
 	for _, mark := range []bool{false, true} {
 		var began, over atomic.Bool
-		var max atomic.Int64
+		most := 0
 		var breaker seen[orderly.BreakerEvent]
 		first := 0
 		d := orderlytest.Delivery{MaxTime: 3 * time.Hour, Config: orderly.ConsumerConfig{
 			OnExhausted: orderly.PolicyStop, Concurrency: 1, Events: orderly.Events{Breaker: breaker.add},
 			Handler: func(_ context.Context, m *orderly.Message) error {
-				max.Store(maxOf(max.Load(), int64(m.Attempt)))
+				most = max(most, m.Attempt)
 				if began.Load() && !over.Load() {
-					if first++; first > 150 { // as many as are tried in an hour
+					if first++; first > 150 { // as many as are tried in most of an hour
 						over.Store(true)
 					}
 					if mark {
@@ -168,22 +168,20 @@ func TestRowBreakerOpenForAnHour(t *testing.T) {
 				}
 				return nil
 			}}}
-		r := d.Run(t, keyed(30, names("k", 20)...)...)
+		r := d.Run(t, keyed(30, names("k", 8)...)...)
 		r.RequireDone(t)
 		r.RequireOrdered(t)
 		if r.Elapsed < 30*time.Minute {
 			t.Errorf("mark %t: the outage took %s only", mark, r.Elapsed)
 		}
-		if n := max.Load(); n > 6 {
-			t.Errorf("mark %t: attempt %d", mark, n)
+		if most <= 10 { // or else it would show nothing that no record was given up
+			t.Errorf("mark %t: no record was tried more than %d times", mark, most)
 		}
 		if !breaker.any(isOpen) || !breaker.any(isClosed) {
 			t.Errorf("mark %t: %+v", mark, breaker.get())
 		}
 	}
 }
-
-func maxOf(a, b int64) int64 { return max(a, b) }
 
 // Five keys that fail for ever on a quiet topic hold nobody else.
 func TestPoisonKeysDoNotHoldTheBreakerOpen(t *testing.T) {

@@ -57,7 +57,7 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 			return i, lane.ErrHalted
 		}
 		m := it.Payload.(*Message)
-		m.Attempt = int(it.Attempts) + 1
+		m.Attempt = int(it.Attempts) + m.unspent + 1
 		m.FencingToken = r.Token
 		err := h.ended(r, it)
 		if err == nil {
@@ -114,7 +114,7 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 	ms := make([]*Message, len(r.Items))
 	for i, it := range r.Items {
 		m := it.Payload.(*Message)
-		m.Attempt = int(it.Attempts) + 1
+		m.Attempt = int(it.Attempts) + m.unspent + 1
 		m.FencingToken = r.Token
 		ms[i] = m
 	}
@@ -215,6 +215,7 @@ func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 	h.rep.attempt(m, err, panicked)
 	class, _, _ := classify(&cfg.Retry, err)
 	if h.guard.failed(r, it, class) {
+		m.unspent++
 		v := lane.Verdict{Spare: true, Delay: h.jitter(m, attempts, bound(cfg.Retry, attempts)), Keep: keep(it)}
 		h.rep.blocked(m, attempts-1, v.Delay)
 		return v
