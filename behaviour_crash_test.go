@@ -97,8 +97,9 @@ func crashProcess() {
 	topic := os.Getenv("ORDERLY_CRASH_TOPIC")
 	c, err := orderly.NewConsumer(orderly.ConsumerConfig{
 		Brokers: strings.Split(os.Getenv(crashEnv), ","), Topics: []string{topic}, Group: topic,
-		SessionTimeout: time.Second, RebalanceTimeout: 2 * time.Second, HeartbeatInterval: 50 * time.Millisecond, CommitInterval: 50 * time.Millisecond,
-		OnExhausted: orderly.PolicyStop, Retry: orderly.Retry{MaxAttempts: attempts, Backoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond},
+		SessionTimeout: time.Second, RebalanceTimeout: 2 * time.Second, HeartbeatInterval: 50 * time.Millisecond,
+		CommitInterval: time.Minute, // a commit between two deaths would be progress, and they count at one watermark
+		OnExhausted:    orderly.PolicyStop, Retry: orderly.Retry{MaxAttempts: attempts, Backoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond},
 		Handler: func(_ context.Context, m *orderly.Message) error {
 			if string(m.Key) == "poison" && string(m.Value) == "10" {
 				fmt.Println("try", m.Attempt)

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -95,15 +96,15 @@ func TestProbeFunction(t *testing.T) {
 		t.Error("Goexit counts as an answer")
 	}
 	b := Breaker{ProbeTimeout: time.Millisecond}
-	release, calls := make(chan struct{}), 0
-	b.Probe = func(context.Context) error { calls++; <-release; return nil }
+	release, calls := make(chan struct{}), atomic.Int64{}
+	b.Probe = func(context.Context) error { calls.Add(1); <-release; return nil }
 	pr := newProber(&b)
 	defer pr.cancel()
 	if err := pr.ask(); err == nil || !strings.Contains(err.Error(), "has not answered within 1ms") {
 		t.Errorf("%v", err)
 	}
-	if err := pr.ask(); err == nil || !strings.Contains(err.Error(), "has not returned") || calls != 1 {
-		t.Errorf("%v after %d calls", err, calls)
+	if err := pr.ask(); err == nil || !strings.Contains(err.Error(), "has not returned") || calls.Load() != 1 {
+		t.Errorf("%v after %d calls", err, calls.Load())
 	}
 	close(release)
 	eventuallyNil(t, pr.ask)

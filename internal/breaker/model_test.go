@@ -23,7 +23,6 @@ type topicModel struct {
 	wake  time.Duration
 	quota int
 	asked bool // the probe is to be asked
-	tries int  // attempts while it was open
 	let   int  // of these: let through
 	opens int
 }

@@ -15,7 +15,6 @@ type gateWorld struct {
 	calls log[string]
 	bad   map[uint64]bool
 	hold  chan struct{} // handlers wait for it, when there is one
-	count map[int64]int32
 	spare bool
 }
 

@@ -45,7 +45,6 @@ func TestSerial(t *testing.T) {
 			t.Errorf("announced %v", got)
 		}
 		close(w.hold)
-		clear(w.bad)
 		synctest.Wait()
 		closePool(t, w.pl)
 	})
