@@ -109,6 +109,17 @@ func TestRowBreakerOpen(t *testing.T) {
 			opened := time.Now()
 			if probe {
 				b.Eventually("many probes", func() bool { return asked.Load() >= 12 })
+				b.Produce(topic, keyed(1, "late")...)
+				n := asked.Load()
+				b.Eventually("more probes", func() bool { return asked.Load() >= n+6 })
+				var read int64
+				for p := range int32(2) {
+					st, _ := stateOf(m, topic, p)
+					read += st.Next
+				}
+				if read > 240 {
+					t.Errorf("%d records were read while it is open", read)
+				}
 				if n := calls.Load(); n != before {
 					t.Errorf("%d attempts while the probe says that it is down", n-before)
 				}

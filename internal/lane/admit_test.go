@@ -52,9 +52,10 @@ func TestGateAdmitsInTurn(t *testing.T) {
 		w.calls.take()
 		w.pl.Gate()
 		b := w.pl.Add(PartitionConfig{ID: "b"}, 1)
+		w.clock.advance(2 * time.Minute)
+		synctest.Wait()
 		a.Enqueue(items(10, 11, 12))
 		b.Enqueue(items(20, 21, 22))
-		w.clock.advance(2 * time.Minute)
 		synctest.Wait()
 		if got := w.calls.take(); len(got) > 0 {
 			t.Fatalf("%v started while the gate is shut", got)
@@ -224,7 +225,11 @@ func TestGiveBack(t *testing.T) {
 		synctest.Wait()
 		w.hold = make(chan struct{})
 		w.clock.advance(time.Minute)
+		time.Sleep(time.Second) // the pool finds out that handlers are slow
 		synctest.Wait()
+		if n := p.Stat().Running; n != 4 {
+			t.Fatalf("%d run, want all four", n)
+		}
 		w.pl.Gate()
 		if n, records := w.pl.GiveBack(cut); n != 4 || records != 2 {
 			t.Errorf("gave back %d attempts of %d records, want 4 of 2", n, records)

@@ -225,12 +225,6 @@ func (p *Partition) block(u *unit, v Verdict) {
 func (p *Partition) expire(now time.Duration) (next time.Duration) {
 	for again := true; again; {
 		p.mu.Lock()
-		if p.gated() { // what is due waits for the gate
-			p.tidy(now)
-			next = p.tidyAt
-			p.mu.Unlock()
-			return next
-		}
 		left := lockChunk
 		for ; left > 0 && len(p.timers) > 0 && p.timers[0].due <= now; left-- {
 			u := heap.Pop(&p.timers).(*unit)
