@@ -183,7 +183,7 @@ func TestRowPermanentUnderStop(t *testing.T) {
 
 // Unavailable spends no attempt, whatever the policy, and does not spin; errors
 // before and after count as ever.
-func TestRowUnavailable(t *testing.T) {
+func TestRowUnavailableSpendsNoAttempt(t *testing.T) {
 	scopes(t, func(t *testing.T, shape func(orderly.Handler) orderly.ConsumerConfig) {
 		var calls atomic.Int64
 		cfg := shape(func(_ context.Context, m *orderly.Message) error {
@@ -194,7 +194,7 @@ func TestRowUnavailable(t *testing.T) {
 			case n == 1:
 				return errBusy
 			case n < 100:
-				if m.Attempt != 2 {
+				if m.Attempt != int(n) {
 					t.Errorf("call %d is attempt %d", n, m.Attempt)
 				}
 				return orderly.Unavailable(errBusy)

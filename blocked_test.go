@@ -50,7 +50,7 @@ func TestManyBlockedKeys(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				healed := false
-				cfg := ConsumerConfig{OnExhausted: PolicyDeadLetter, Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Concurrency: 64,
+				cfg := ConsumerConfig{OnExhausted: PolicyDeadLetter, Breaker: Breaker{Disabled: true}, Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Concurrency: 64,
 					Retry:  Retry{Backoff: time.Hour, MaxBackoff: 3 * time.Hour},
 					Logger: slog.New(slog.DiscardHandler),
 					Handler: func(context.Context, *Message) error {
@@ -118,7 +118,7 @@ func TestManyBlockedKeys(t *testing.T) {
 // counted, and is told to nobody as a dead letter.
 func TestLateDeadLetterIsDropped(t *testing.T) {
 	var lettered, dropped int
-	cfg := ConsumerConfig{OnExhausted: PolicyDeadLetter, Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"},
+	cfg := ConsumerConfig{OnExhausted: PolicyDeadLetter, Breaker: Breaker{Disabled: true}, Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"},
 		Logger: slog.New(slog.DiscardHandler), Handler: func(context.Context, *Message) error { return Permanent(errors.New("poison")) },
 		Events: Events{DeadLettered: func(DeadLetteredEvent) { lettered++ }, Dropped: func(e DroppedEvent) {
 			if e.Reason == "late-dead-letter" {

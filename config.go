@@ -142,6 +142,9 @@ type ConsumerConfig struct {
 	// too large: PolicyBlock, the default, or PolicyStop.
 	OnWriteFailure Policy
 
+	// Breaker stops attempts while a dependency of the handlers is down.
+	Breaker Breaker
+
 	// Concurrency is the largest number of handlers that run at a time, over
 	// all partitions. Default 256, at most 100,000.
 	Concurrency int
@@ -226,6 +229,7 @@ func (c ConsumerConfig) withDefaults() ConsumerConfig {
 	orDefault(&c.Retry.Backoff, time.Second)
 	orDefault(&c.Retry.MaxBackoff, max(60*time.Second, c.Retry.Backoff))
 	orDefault(&c.Concurrency, 256)
+	c.Breaker.setDefaults()
 	orDefault(&c.Lanes, 64)
 	orDefault(&c.Buffer.Records, 100_000)
 	orDefault(&c.Buffer.Bytes, 256<<20)

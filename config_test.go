@@ -64,6 +64,8 @@ func TestConfigProblemsAllAtOnce(t *testing.T) {
 			Scope: 7, OrderBy: orderly.OrderBy{Name: "Upper Case", Key: func(r *kgo.Record) []byte { return r.Key }}, NullKeys: 9,
 			Retry: orderly.Retry{MaxAttempts: -1, Backoff: time.Minute, MaxBackoff: time.Second}, OnExhausted: "park",
 			Concurrency: -1, Lanes: 100_000, Buffer: orderly.Buffer{Records: 1, Bytes: 1, Window: 1},
+			Breaker: orderly.Breaker{Disabled: true, ProbeURL: "ftp://x", ProbeTCP: "nowhere", ProbeTimeout: time.Hour,
+				ProbeInterval: time.Minute, MaxInterval: time.Second, Successes: -1},
 			AttemptTimeout: -1, DrainTimeout: time.Hour, CommitInterval: time.Millisecond, StartTimeout: -1,
 			SessionTimeout: time.Millisecond, RebalanceTimeout: 2 * time.Hour, HeartbeatInterval: time.Minute,
 			Balancer: orderly.MigrateFrom(orderly.CooperativeSticky), Reset: 5, OnStuckHandler: 3,

@@ -81,6 +81,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	defer ending()
 	defer context.AfterFunc(ctx, ending)()
 	c.h.rep.passingPolicy()
+	defer c.h.guard.end()
 
 	for {
 		cfg := c.groupConfig()
@@ -147,6 +148,7 @@ func (c *Consumer) groupConfig() group.Config {
 		Records: cfg.Buffer.Records, Bytes: cfg.Buffer.Bytes, Window: cfg.Buffer.Window,
 		Pool: c.pool, Partition: c.h.partition, Items: c.h.items,
 		Causes: group.Causes{Drain: ErrDrainDeadline, Lost: ErrPartitionLost, Silent: ErrCoordinatorSilent, Aborted: ErrAborted},
+		Shut:   c.h.guard.shut,
 		Hooks:  c.h.rep.hooks(),
 		Logger: cfg.Logger,
 		Overdue: func() []group.Stuck {

@@ -27,6 +27,7 @@ var allowedDeps = []string{
 
 // pureCores are tested without Kafka, by models and by the million, and stay so.
 var pureCores = []string{
+	modulePath + "/internal/breaker",
 	modulePath + "/internal/history",
 	modulePath + "/internal/lane",
 	modulePath + "/internal/parking",

@@ -23,6 +23,10 @@ func TestMain(m *testing.M) {
 		killedProcess()
 		return
 	}
+	if os.Getenv(crashEnv) != "" {
+		crashProcess()
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 

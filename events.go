@@ -35,6 +35,9 @@ type Events struct {
 	// nothing of it starts, have changed.
 	Paused  func(PausedEvent)
 	Resumed func(PausedEvent)
+	// Breaker: the breaker's state has changed. It is called while nothing else of the
+	// breaker goes on.
+	Breaker func(BreakerEvent)
 	// Committed: an offset commit was answered, or its outcome is unknown.
 	Committed func(CommittedEvent)
 	// Dropped: results or records that no longer count, because the partition
@@ -164,6 +167,12 @@ type PausedEvent struct {
 	Topic     string
 	Partition int32
 	Reasons   []string
+}
+
+// BreakerEvent tells of the breaker's new state.
+type BreakerEvent struct {
+	BreakerState
+	GivenBack int // attempts that are not counted any more, as they were spent while it opened
 }
 
 // CommittedEvent tells of an offset commit.

@@ -34,20 +34,26 @@ func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 	panicked := errors.As(err, &p)
 	h.rep.attempt(m, err, class, panicked, tr.waits == 0)
 	attempts := int(it.Attempts)
-	if class == ClassUnavailable {
+	// While the breaker is not closed no attempt is spent, and nothing is decided.
+	if h.guard.failed(r, it, class) || class == ClassUnavailable {
 		// It never uses attempts up; only the wait grows, so that it does not spin.
 		tr.waits++
-		tr.is(stateUnavailable, err)
+		tr.unspent++
+		state := stateBackoff
+		if class == ClassUnavailable {
+			state = stateUnavailable
+		}
+		tr.is(state, err)
 		v := lane.Verdict{Spare: true, Keep: keep}
 		v.Delay = h.jitter(m, attempts+tr.waits, cfg.Retry.doubled(tr.waits))
-		h.rep.blocked(m, attempts, v.Delay, stateUnavailable)
+		h.rep.blocked(m, attempts, v.Delay, state)
 		return v
 	}
 	tr.waits = 0
 	attempts++
 	if class != ClassPermanent && attempts < cfg.Retry.MaxAttempts {
 		tr.is(stateBackoff, err)
-		v := lane.Verdict{Delay: after, Keep: keep}
+		v := lane.Verdict{Delay: after, Keep: keep, Refund: true}
 		if after == 0 {
 			v.Delay = h.jitter(m, attempts, cfg.Retry.doubled(attempts))
 		}
@@ -80,6 +86,8 @@ func (h handling) giveUp(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, 
 		h.write(v.Await, keep.Payload.(*Message), m, g)
 	default:
 		v.Delay = h.blockFor(m, tr, g.reason, g.err, g.attempts)
+		v.Refund = g.reason == reasonExhausted
+		v.Spare = errors.Is(g.err, ErrProcessEnded) // its handler was not called
 	}
 	return v
 }

@@ -21,13 +21,14 @@ type handling struct {
 	jitter func(m *Message, attempts int, bound time.Duration) time.Duration
 	timed  *attempts
 	order  *orderCheck
+	guard  *guard
 	// letters writes dead letters, under PolicyDeadLetter.
 	letters letters
 }
 
 func newHandling(cfg *ConsumerConfig, stop func(*StopError)) handling {
 	rep := newReporter(cfg)
-	return handling{cfg: cfg, rep: rep, stop: stop, jitter: jitter, timed: &attempts{}, order: &orderCheck{rep: rep}}
+	return handling{cfg: cfg, rep: rep, stop: stop, jitter: jitter, timed: &attempts{}, order: &orderCheck{rep: rep}, guard: newGuard(cfg, rep)}
 }
 
 // pool returns the pool that runs the handlers.
@@ -36,10 +37,16 @@ func (h handling) pool(clock lane.Clock) *lane.Pool {
 	if h.cfg.Batch.Handler != nil {
 		apply = h.batch
 	}
-	return lane.NewPool(lane.Config{
+	cfg := lane.Config{
 		Concurrency: h.cfg.Concurrency, BatchMax: h.cfg.Batch.Max,
 		Apply: h.order.around(apply), OnFailure: h.failed, Keep: keep, Clock: clock,
-	})
+	}
+	if h.guard != nil {
+		cfg.Tick = h.guard.tick
+	}
+	pool := lane.NewPool(cfg)
+	h.guard.start(pool, clock)
+	return pool
 }
 
 // plain calls the handler for one record after the other.
@@ -53,9 +60,13 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 			return i, lane.ErrHalted
 		}
 		m := it.Payload.(*Message)
-		m.Attempt = int(it.Attempts) + 1
+		m.Attempt = m.nextAttempt()
 		m.FencingToken = r.Token
-		if err := h.one(r.Ctx, m); err != nil {
+		err := h.ended(r, it)
+		if err == nil {
+			err = h.one(r.Ctx, m)
+		}
+		if err != nil {
 			h.settled(r, i, retried)
 			if cancelled(r.Ctx) {
 				return i, lane.ErrHalted
@@ -106,11 +117,13 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 	ms := make([]*Message, len(r.Items))
 	for i, it := range r.Items {
 		m := it.Payload.(*Message)
-		m.Attempt = int(it.Attempts) + 1
+		m.Attempt = m.nextAttempt()
 		m.FencingToken = r.Token
 		ms[i] = m
 	}
-	done, err = h.many(r.Ctx, ms)
+	if err = h.ended(r, r.Items[0]); err == nil {
+		done, err = h.many(r.Ctx, ms)
+	}
 	if err != nil && cancelled(r.Ctx) {
 		// Whatever it says of the rest, those it names as done are done.
 		err = lane.ErrHalted
@@ -184,7 +197,11 @@ func (h handling) many(ctx context.Context, ms []*Message) (done int, err error)
 }
 
 func (h handling) settled(r *lane.Run, n, retried int) {
-	if n == 0 || h.cfg.Events.Settled == nil {
+	if n == 0 {
+		return
+	}
+	h.guard.succeeded(r, n)
+	if h.cfg.Events.Settled == nil {
 		return
 	}
 	m := r.Items[0].Payload.(*Message)

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"time"
 	"unicode/utf8"
-
 )
 
 // A KeyDisplay says how the keys of records are shown.

@@ -23,6 +23,9 @@ func init() {
 			return nil, err
 		}
 		h := newHandling(&cfg, func(err *StopError) { o.Stop(err) })
+		if h.guard != nil {
+			h.guard.async = func(f func()) { f() } // virtual time waits for the probe
+		}
 		h.jitter = func(m *Message, attempts int, bound time.Duration) time.Duration {
 			return o.Jitter(m.Partition, m.Offset, attempts, bound)
 		}

@@ -11,6 +11,7 @@ import (
 // partition says how the lanes run a partition.
 func (h handling) partition(topic string, partition int32) lane.PartitionConfig {
 	pc := lane.PartitionConfig{ID: fmt.Sprintf("%s/%d", topic, partition), Whole: h.cfg.Scope == ScopePartition}
+	pc.Tag = lane.Hash([]byte(pc.ID))
 	if h.cfg.Batch.Handler != nil {
 		pc.BatchMax, pc.BatchWait = h.cfg.Batch.Max, h.cfg.Batch.Wait
 		if h.cfg.Scope == ScopeKey {

@@ -14,6 +14,7 @@ type State struct {
 	Silent     bool  // the coordinator was not heard for the session timeout
 	Records    int64 // that wait or run, over all partitions
 	Bytes      int64
+	Breaker    BreakerState
 	Partitions []PartitionState
 
 	Limits Limits
@@ -50,7 +51,8 @@ type PartitionState struct {
 	Next         int64 // the next offset to be read
 	Window       int   // records from the oldest that is not done to the newest read
 	// Reasons name why the partition is not read or nothing of it starts:
-	// awaiting-grant, coordinator-silent, draining, window-full, buffer-full.
+	// awaiting-grant, coordinator-silent, draining, window-full, buffer-full,
+	// breaker-open.
 	Reasons []string
 	Waiting int // records that wait or run
 	Bytes   int64
@@ -114,7 +116,7 @@ func (c *Consumer) state(oldest int) State {
 	s, pool := c.session, c.pool
 	c.mu.Unlock()
 	st := State{Group: c.cfg.Group, Limits: Limits{Records: c.cfg.Buffer.Records, Bytes: c.cfg.Buffer.Bytes,
-		Window: c.cfg.Buffer.Window, Concurrency: c.cfg.Concurrency}, OrderViolations: c.h.order.seen.Load()}
+		Window: c.cfg.Buffer.Window, Concurrency: c.cfg.Concurrency}, OrderViolations: c.h.order.seen.Load(), Breaker: c.h.guard.state()}
 	if s == nil {
 		return st
 	}

@@ -13,6 +13,7 @@ type trouble struct {
 	keyless error // OrderBy gave no key: the record is never handed over
 	kept    bool  // its data are a copy, which pins no fetch buffer
 	waits   int   // failures in a row that spent no attempt
+	unspent int   // all that spent none
 	given   *givenUp
 	told    string // the state of which the log has an error already
 	now     atomic.Pointer[condition]
@@ -63,6 +64,16 @@ func (tr *trouble) shown() (state, reason string) {
 type errWriteAgain struct{ *givenUp }
 
 func (e errWriteAgain) Error() string { return e.err.Error() }
+
+// nextAttempt is the number of the attempt that begins: it counts also those that
+// spent none, so that no two have the same.
+func (m *Message) nextAttempt() int {
+	n := int(m.item.Attempts) + 1
+	if m.trouble != nil {
+		n += m.trouble.unspent
+	}
+	return n
+}
 
 // unready is why the record is not handed to its handler; nil: it is.
 func (m *Message) unready() error {

@@ -71,6 +71,7 @@ func (c *ConsumerConfig) validate() error {
 	within(bad, true, "Retry.MaxAttempts", c.Retry.MaxAttempts, 1, 1_000_000)
 	within(bad, true, "Retry.Backoff", c.Retry.Backoff, time.Millisecond, 24*time.Hour)
 	within(bad, true, "Retry.MaxBackoff", c.Retry.MaxBackoff, c.Retry.Backoff, 24*time.Hour)
+	c.Breaker.validate(bad)
 	within(bad, true, "Concurrency", c.Concurrency, 1, 100_000)
 	within(bad, true, "Lanes", c.Lanes, 1, 65_536)
 	within(bad, true, "Buffer.Records", c.Buffer.Records, 16, 100_000_000)

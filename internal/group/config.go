@@ -54,6 +54,8 @@ type Config struct {
 	// Ready is called before the group is joined, with the topics' partitions: an
 	// error ends the session. nil: nothing to see to.
 	Ready func(ctx context.Context, partitions map[string]int) error
+	// Shut says that nothing starts in the pool for now, so that nothing is to be read.
+	Shut func() bool
 
 	Causes Causes
 	Exit   func() // ends the process instead of releasing a stuck handler's partition; nil: release
@@ -147,6 +149,7 @@ const (
 const (
 	pauseWindow uint32 = 1 << iota // its window is full: a key of it is blocked for long
 	pauseBuffer                    // it holds more than its share while the buffer is full
+	pauseShut                      // nothing starts in the pool
 )
 
 // Names of the states, fixed: logs, metrics and status show them.
@@ -159,6 +162,7 @@ var reasonNames = []struct {
 	{haltDrain, 0, "draining"},
 	{0, pauseWindow, "window-full"},
 	{0, pauseBuffer, "buffer-full"},
+	{lane.HaltGate, pauseShut, "breaker-open"},
 }
 
 func reasons(halt, pause uint32) (names []string) {

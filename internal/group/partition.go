@@ -62,6 +62,10 @@ type Partition struct {
 	notRecorded int64  // of those done ahead it could not name
 	extent      extent
 	ages        ages
+	serial      int64            // below it records run one at a time; zero: they do not
+	trying      *lane.Item       // the one that runs then
+	tries       progress.Attempt // what its attempt is counted as when the process ends with it
+	recorded    progress.Attempt // the last attempt that was committed before it began
 
 	snap progress.Snapshot // the committer's buffer, under Session.mu
 }

@@ -40,6 +40,7 @@ func (s *Session) tend(ctx context.Context) {
 		s.newMember()
 		s.watchGrants()
 		s.resume()
+		s.endSerial()
 		s.showStates()
 		s.watchGeneration()
 		now := time.Now()
@@ -112,7 +113,11 @@ func (s *Session) resume() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := max(1, len(s.parts))
+	shut := s.cfg.Shut != nil && s.cfg.Shut()
 	for _, p := range s.parts {
+		if shut != (p.pause&pauseShut != 0) {
+			s.pauseLocked(p, pauseShut, shut)
+		}
 		if p.pause == 0 || p.lane == nil {
 			continue
 		}

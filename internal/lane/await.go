@@ -76,6 +76,8 @@ func (a *Await) answer(v Verdict) bool {
 	p.mu.Unlock()
 	if more {
 		p.pool.list(p)
+	} else if p.halt.Load() == HaltGate {
+		p.pool.pump()
 	}
 	return true
 }
@@ -97,6 +99,7 @@ func (p *Partition) pass(u *unit, it *Item) {
 	u.since = 0 // another head
 	u.solo = max(0, u.solo-1)
 	delete(p.failed, it.Offset)
+	p.settleSpent(it)
 	p.progress++
 	p.records--
 	p.bytes -= int64(it.Size)

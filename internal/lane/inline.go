@@ -52,7 +52,17 @@ func (p *Partition) inline() bool {
 // streams says whether the partition has a stream: it has units of keys. A lane
 // gathers its batch on arrival, and a partition that is one unit needs no other queue.
 func (p *Partition) streams() bool {
-	return !p.cfg.Whole && p.cfg.Lanes == 0 && p.cfg.BatchMax == 0
+	return !p.cfg.Whole && p.cfg.Lanes == 0 && p.cfg.BatchMax == 0 && !p.serial.on
+}
+
+// drainGated makes units of all that is in the stream while the gate is shut: heads
+// are let through it one by one, whatever stands before them. What a worker has a
+// bunch of comes first: what is behind follows when that worker is back, and its
+// results are taken.
+func (p *Partition) drainGated() {
+	for s := &p.stream; p.gated() && s.holder == nil && s.n > 0; {
+		p.enqueue(s.shift())
+	}
 }
 
 // takeStream gives the worker an inline bunch from the stream's head, in runs of one
@@ -67,6 +77,9 @@ func (p *Partition) takeStream(w *worker, budget int) {
 		if !inline || p.units.n > 0 && p.units.get(it.Hash) != nil {
 			p.enqueue(it)
 			continue
+		}
+		if p.debts > 0 {
+			p.collect(it)
 		}
 		n := len(w.items)
 		w.items = append(w.items, it)

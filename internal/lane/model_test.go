@@ -25,6 +25,7 @@ type op struct {
 var opKinds = []string{
 	"enqueue", "enqueue", "enqueue", "enqueue", "halt", "halt and wait", "clear", "clear",
 	"cancel", "cancel and wait", "renew", "renew", "token", "reopen", "sleep", "sleep", "settle", "fast", "inline",
+	"end serial", "gate", "gate and wait", "admit", "admit", "admit", "ungate",
 }
 
 // A world is a pool with the checker around it.
@@ -60,6 +61,9 @@ func TestModel(t *testing.T) {
 			cfg.BatchWait = rapid.SampledFrom([]time.Duration{0, 5 * time.Millisecond}).Draw(rt, "wait")
 			conf.BatchMax = cfg.BatchMax
 		}
+		if rapid.IntRange(0, 3).Draw(rt, "serial") == 0 {
+			cfg.Serial = Serial{Until: rapid.Int64Range(1, 60).Draw(rt, "until"), Before: func(*Item) bool { return true }}
+		}
 		seed := rapid.Uint64().Draw(rt, "seed")
 		ops := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) op {
 			return op{
@@ -93,6 +97,7 @@ func drive(conf Config, cfg PartitionConfig, plain bool, seed uint64, ops []op) 
 	// What goes on now goes on without faults. After some seconds only what waits
 	// for a retry or is held may be left, with what is behind it.
 	w.faults.Store(false)
+	w.step(op{Kind: "ungate"})
 	for i, o := range w.own {
 		w.step(op{Kind: "renew", Part: i})
 		w.clear(o, 3)
@@ -145,7 +150,7 @@ func drive(conf Config, cfg PartitionConfig, plain bool, seed uint64, ops []op) 
 		}
 		o.p.Failed(func(off int64, n int32) { w.failf("record %d has %d attempts although it is done", off, n) })
 	}
-	if w.pl.Records() != 0 || w.pl.Bytes() != 0 || !w.pl.Idle() || len(w.pl.ghosts) > 0 {
+	if w.pl.Records() != 0 || w.pl.Bytes() != 0 || !w.pl.Idle() || len(w.pl.ghosts) > 0 || w.pl.Admitted() != 0 {
 		w.failf("the pool counts %d records of %d bytes, idle %t, ghosts %v", w.pl.Records(), w.pl.Bytes(), w.pl.Idle(), w.pl.ghosts)
 	}
 	w.pl.Close(errTest)
@@ -223,6 +228,29 @@ func (w *world) step(op op) {
 			w.enqueue(again, left[:n])
 			left = left[n:]
 		}
+	case "end serial":
+		o.p.EndSerial()
+	case "gate", "gate and wait":
+		w.pl.Gate()
+		if op.Kind == "gate and wait" {
+			for _, o := range w.own {
+				<-o.p.WaitIdle()
+			}
+			synctest.Wait() // late ones of ownerships that have ended
+			w.mu.Lock()
+			w.shut, w.most = true, 0
+			w.mu.Unlock()
+		}
+	case "admit":
+		w.mu.Lock()
+		w.most = max(w.most, op.N%4)
+		w.mu.Unlock()
+		w.pl.Admit(op.N % 4)
+	case "ungate":
+		w.mu.Lock()
+		w.shut = false
+		w.mu.Unlock()
+		w.pl.Ungate()
 	case "sleep":
 		time.Sleep(time.Duration(op.N*op.N) * time.Millisecond)
 	case "settle":

@@ -26,6 +26,10 @@ type PartitionConfig struct {
 	BatchWait time.Duration
 	// Halt are the halt bits that are set from the beginning.
 	Halt uint32
+	// Serial makes it run one item at a time for a while.
+	Serial Serial
+	// Tag is for the pool's owner.
+	Tag uint64
 }
 
 // A Partition holds the outstanding records of one ownership.
@@ -53,6 +57,13 @@ type Partition struct {
 	idle     []chan struct{}
 	inRing   bool // guarded by Pool.mu: the partition stands in the pool's ready ring
 	progress uint64
+
+	admit int                // items that may start although the gate is shut
+	turns unitList           // units whose head failed while it was shut, in turn
+	spent map[int64]spending // of records in failed, what can be given back
+	debts int                // of spent: owed to records
+
+	serial serially
 }
 
 // lockChunk bounds how many records or units are handled before the lock is given
@@ -87,12 +98,14 @@ func (p *Partition) Enqueue(items []*Item) int {
 			if it.Attempts > 0 { // in an earlier ownership; must not be forgotten now
 				p.failed[it.Offset] = it.Attempts
 			}
+			p.came(it)
 			if p.streams() {
 				p.stream.push(it)
 			} else {
 				p.enqueue(it)
 			}
 		}
+		p.drainGated()
 		p.records += len(part)
 		p.bytes += size
 		p.pool.records.Add(int64(len(part)))
@@ -102,6 +115,8 @@ func (p *Partition) Enqueue(items []*Item) int {
 		taken += len(part)
 		if more {
 			p.pool.list(p)
+		} else if p.halt.Load() == HaltGate {
+			p.pool.pump()
 		}
 	}
 	return taken
@@ -151,6 +166,13 @@ func (p *Partition) newUnit(id uint64) *unit {
 }
 
 func (p *Partition) makeReady(u *unit) {
+	if p.debts > 0 && u.head != nil {
+		p.collect(u.head)
+	}
+	if u.since != 0 && p.gated() {
+		p.wait(u)
+		return
+	}
 	u.state = unitReady
 	p.ready.push(u)
 }
@@ -160,7 +182,7 @@ func (p *Partition) place(u *unit) {
 	switch {
 	case u.n == 0:
 		p.retire(u)
-	case p.cfg.BatchWait > 0 && u.solo == 0 && (u.isLane || p.cfg.Whole) && int(u.n) < p.cfg.BatchMax:
+	case p.cfg.BatchWait > 0 && u.solo == 0 && !p.gated() && (u.isLane || p.cfg.Whole) && int(u.n) < p.cfg.BatchMax:
 		u.state = unitGather
 		u.due = p.pool.now() + p.cfg.BatchWait
 		p.arm(u)
@@ -200,6 +222,11 @@ func (p *Partition) block(u *unit, v Verdict) {
 		u.await, v.Await.unit = v.Await, u
 		return
 	}
+	if v.Spare && p.gated() {
+		p.blocked--
+		p.wait(u)
+		return
+	}
 	u.state = unitBlocked
 	u.due = now + v.Delay
 	p.arm(u)
@@ -235,7 +262,7 @@ func (p *Partition) expire(now time.Duration) (next time.Duration) {
 }
 
 func (p *Partition) dispatchable() bool {
-	return (p.ready.n > 0 || p.stream.waiting()) && p.halt.Load() == 0 && !p.closed
+	return (p.ready.n > 0 || p.stream.waiting()) && p.halt.Load() == 0 && !p.closed && !p.busy()
 }
 
 // WaitIdle returns a channel that is closed when no run is with a worker. A
@@ -302,6 +329,8 @@ func (p *Partition) Close(cause error) int {
 	p.units, p.sides, p.stream = table{}, table{}, stream{}
 	p.ready, p.free = unitList{}, unitList{}
 	p.failed, p.timers, p.tidyAt = nil, nil, 0
+	p.turns, p.spent, p.debts = unitList{}, nil, 0
+	p.withdraw()
 	p.records, p.bytes, p.blocked = 0, 0, 0
 	return dropped
 }

@@ -24,6 +24,7 @@ type worker struct {
 	attempted int       // items that Apply was busy with
 	begun     time.Time // when the bunch began
 	applying  bool      // current is with Apply
+	admitted  bool      // the bunch was let through the gate
 
 	part    atomic.Pointer[Partition] // whose bunch it has; nil between bunches
 	current atomic.Pointer[Run]       // the run of the bunch that was started last
@@ -43,6 +44,8 @@ func (w *worker) loop() {
 	for p := w.pool.next(w); p != nil; p = w.pool.next(w) {
 		if w.begin(p) {
 			w.work(p)
+		} else if w.pool.gate.shut.Load() {
+			w.pool.pump() // an offer was not taken
 		}
 	}
 }
@@ -91,10 +94,13 @@ func (w *worker) begin(p *Partition) bool {
 	w.since.Store(int64(w.begun.Sub(pl.start)))
 	w.bunch.Add(1)
 	w.part.Store(p)
-	more := p.dispatchable()
+	more := p.dispatchable() || p.admit > 0
 	p.mu.Unlock()
 	if more {
 		pl.list(p)
+	}
+	if pl.cfg.Tick != nil {
+		pl.cfg.Tick(pl.cfg.Clock.Now())
 	}
 	if length > 1 || pl.limit() < pl.cfg.Concurrency {
 		pl.beginWatch()
@@ -112,6 +118,12 @@ func (w *worker) work(p *Partition) {
 	// The worker stays for long; the records do not.
 	clear(w.runs)
 	clear(w.items)
+	if w.admitted {
+		w.admitted = false
+		w.pool.back()
+	} else if w.pool.gate.shut.Load() {
+		w.pool.pump() // what it gave back may be let through
+	}
 }
 
 func (w *worker) execute(p *Partition) {
@@ -123,7 +135,7 @@ func (w *worker) execute(p *Partition) {
 		r := &w.runs[i]
 		// The order matters: a Cancel and Renew after the first line are seen by
 		// the second.
-		if r.Halted() {
+		if r.Halted() || r.before != nil && !r.before(r.Items[0]) || r.Halted() {
 			r.done, r.err = 0, ErrHalted
 			w.executed++
 			continue
