@@ -9,7 +9,7 @@ VIRTUAL_TAG = synctests
 
 # What users build on machines that we do not have.
 CROSS       = darwin/arm64 darwin/amd64 windows/amd64 linux/arm64
-CROSS_PKGS  = ./... ./cmd/orderly/...
+CROSS_PKGS  = ./... ./cmd/orderly/... ./metrics/prometheus/...
 
 MODULE_DIRS = $(shell go work edit -json | sed -n 's/.*"DiskPath": "\(.*\)".*/\1/p')
 

@@ -31,7 +31,8 @@ var (
 // MigrateFrom takes a group over from members that use an eager balancer, by two
 // rolling restarts. In the first, members start with MigrateFrom(Range): they
 // offer both balancers, and the group goes on with the eager one. In the second
-// they start with CooperativeSticky, which then is the only one that all know.
+// they start with CooperativeSticky, which then is the only one that all know. The
+// way back is the same two in reverse. A member with MigrateFrom is always eager.
 func MigrateFrom(eager ...Balancer) Balancer {
 	b := Balancer{name: CooperativeSticky.name, migrate: []string{}}
 	for _, e := range eager {

@@ -2,13 +2,17 @@ package orderly_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/orderlytest"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Slow handlers on many workers while members join: no two handlers of a key at
@@ -100,7 +104,7 @@ func invariant(t *testing.T, scope orderly.Scope) {
 	}
 }
 
-// The broker assigns (KIP-848): the same invariant.
+// The broker assigns (KIP-848): the same invariant. One that does not refuses it.
 func TestServerSideBalancer(t *testing.T) {
 	t.Parallel()
 	b := engine(t)
@@ -114,6 +118,10 @@ func TestServerSideBalancer(t *testing.T) {
 		}})
 	produce := func() { b.Produce(topic, keyed(10, names("key", 30)...)...) }
 	first := g.Start()
+	if !assigns(t, b) {
+		refusedServerSide(t, first)
+		return
+	}
 	produce()
 	g.WaitDone()
 	second := g.Start()
@@ -128,5 +136,44 @@ func TestServerSideBalancer(t *testing.T) {
 	g.RequireComplete(t)
 	if c := g.Counts(); c.Redelivered != 0 || c.ExcusedOverlaps != 0 {
 		t.Errorf("%+v", c)
+	}
+}
+
+// assigns says whether the brokers assign partitions themselves: it is the feature
+// group.version. Kafka 3.7 to 3.9 name the request already, and refuse it.
+func assigns(t *testing.T, b *orderlytest.Broker) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), orderlytest.Patience)
+	defer cancel()
+	all, err := b.Admin().ApiVersions(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, one := range all {
+		if one.Err != nil {
+			t.Fatal(one.Err)
+		}
+		if !slices.ContainsFunc(one.Raw().FinalizedFeatures, func(f kmsg.ApiVersionsResponseFinalizedFeature) bool {
+			return f.Name == "group.version" && f.MaxVersionLevel >= 1
+		}) {
+			return false
+		}
+	}
+	return true
+}
+
+// Brokers that do not assign refuse the balancer by name: Kafka before 4.0, and
+// later ones that were told to.
+func refusedServerSide(t *testing.T, m *orderlytest.Member) {
+	t.Helper()
+	err := m.Wait()
+	refusal, ok := errors.AsType[*orderly.AccessError](err)
+	if !ok || refusal.Resource != "group" || refusal.Operation != "ConsumerGroupHeartbeat" {
+		t.Errorf("Run: %v", err)
+	}
+	for _, part := range []string{"KIP-848", "Kafka 4.0", "CooperativeSticky"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("Run: %v; it does not say %q", err, part)
+		}
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/orderlytest"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // A handler that ignores the end of its attempt is reported, although its
@@ -96,4 +97,60 @@ func TestBufferFullIsNamed(t *testing.T) {
 	g.WaitDone()
 	b.Eventually("its end", func() bool { return !named() })
 	g.RequireComplete(t)
+}
+
+// holdSync holds back the requests for an assignment, once it is armed: the member
+// is then between joining and its assignment.
+type holdSync struct {
+	armed atomic.Bool
+	held  chan struct{}
+	goOn  chan struct{}
+}
+
+func (h *holdSync) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
+	if kmsg.Key(key) == kmsg.SyncGroup && h.armed.CompareAndSwap(true, false) {
+		close(h.held)
+		<-h.goOn
+	}
+}
+
+// A member that is told to stop while it joins the group again, because another one
+// has left at the same time, commits what is done nevertheless.
+func TestStopDuringAJoinCommits(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	b.Produce(topic, keyed(10, "a", "b")...)
+	hold := &holdSync{held: make(chan struct{}), goOn: make(chan struct{})}
+	revoked := make(chan orderly.RevokedEvent, 1)
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic},
+		CommitInterval: time.Hour, KafkaOpts: []kgo.Opt{kgo.WithHooks(hold)},
+		Events:  orderly.Events{Revoked: func(e orderly.RevokedEvent) { revoked <- e }},
+		Handler: func(context.Context, *orderly.Message) error { return nil }})
+	m := g.Start()
+	b.Eventually("all to be done", func() bool {
+		p, ok := stateOf(m, topic, 0)
+		return ok && p.Done == 20
+	})
+	hold.armed.Store(true)
+	m.Consumer().Rebalance()
+	<-hold.held
+	stopped := make(chan error, 1)
+	go func() { stopped <- m.Stop() }()
+	select {
+	case e := <-revoked:
+		t.Errorf("released before the join had ended: %+v", e)
+	case <-time.After(100 * time.Millisecond): // nothing tells that it waits
+	}
+	close(hold.goOn)
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	select {
+	case e := <-revoked:
+		if !e.Committed || e.Offset != 20 {
+			t.Errorf("%+v, want offset 20 committed", e)
+		}
+	default:
+	}
 }

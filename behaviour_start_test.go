@@ -129,23 +129,11 @@ func TestPartitionsGrow(t *testing.T) {
 	for p := range int32(2) {
 		g.Owner(topic, p)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), orderlytest.Patience)
-	defer cancel()
-	if _, err := b.Admin().UpdatePartitions(ctx, 4, topic); err != nil {
-		t.Fatal(err)
-	}
-	// Written before the consumer knows of the partition: not one is skipped.
-	writer, err := kgo.NewClient(kgo.SeedBrokers(b.Addrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.UnknownTopicRetries(20))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer writer.Close()
+	b.GrowTopic(topic, 4)
+	// Written, at the first at least, before the consumer knows of the partition: not
+	// one is skipped.
 	for i := range 5 {
-		r := &kgo.Record{Topic: topic, Partition: 3, Key: []byte("k"), Value: []byte(fmt.Sprint(i))}
-		if err := writer.ProduceSync(ctx, r).FirstErr(); err != nil {
-			t.Fatal(err)
-		}
-		b.Log(r)
+		b.Produce(topic, orderlytest.Msg("k", fmt.Sprint(i)).Partition(3))
 	}
 	g.WaitDone()
 	committed(t, b, m, topic, 3, 5)

@@ -29,17 +29,6 @@ const (
 	NullKeysReject
 )
 
-// A Policy says what becomes of a record that used up its attempts.
-type Policy string
-
-const (
-	// PolicyBlock: it is tried for ever at the maximum backoff; its key waits.
-	// The default.
-	PolicyBlock Policy = "block"
-	// PolicyStop: Run ends with a StopError.
-	PolicyStop Policy = "stop"
-)
-
 // Reset says what to do when the offset to go on from is not in the log.
 type Reset int
 
@@ -143,9 +132,18 @@ type ConsumerConfig struct {
 
 	// Retry says when a failed record is tried again.
 	Retry Retry
-	// OnExhausted is the policy for a record that used up its attempts. Default
-	// PolicyBlock.
+	// OnExhausted is the policy for a record that used up its attempts, or whose
+	// error is Permanent. Default PolicyBlock.
 	OnExhausted Policy
+	// DeadLetter says where dead letters go, under PolicyDeadLetter.
+	DeadLetter DeadLetter
+	// OnWriteFailure is what becomes of a record whose dead letter cannot be
+	// written, although it was tried Retry.MaxAttempts times, or because it is
+	// too large: PolicyBlock, the default, or PolicyStop.
+	OnWriteFailure Policy
+
+	// Breaker stops attempts while a dependency of the handlers is down.
+	Breaker Breaker
 
 	// Concurrency is the largest number of handlers that run at a time, over
 	// all partitions. Default 256, at most 100,000.
@@ -204,6 +202,9 @@ type ConsumerConfig struct {
 	Events Events
 	// Logger takes log lines. Default: slog.Default().
 	Logger *slog.Logger
+	// LogKeys says how keys appear in log lines. Default KeysHash: keys are often
+	// personal data, and topic, partition and offset name the record as well.
+	LogKeys KeyDisplay
 	// KafkaOpts are further options of the franz-go client: TLS, SASL, Dialer,
 	// ClientID, FetchMaxBytes and the like. Options that would break the
 	// contract are refused by name.
@@ -220,10 +221,15 @@ func orDefault[T comparable](v *T, def T) {
 // withDefaults fills what was left zero.
 func (c ConsumerConfig) withDefaults() ConsumerConfig {
 	orDefault(&c.OnExhausted, PolicyBlock)
+	if c.OnExhausted.writes() {
+		orDefault(&c.OnWriteFailure, PolicyBlock)
+		c.DeadLetter.defaults()
+	}
 	orDefault(&c.Retry.MaxAttempts, 10)
 	orDefault(&c.Retry.Backoff, time.Second)
 	orDefault(&c.Retry.MaxBackoff, max(60*time.Second, c.Retry.Backoff))
 	orDefault(&c.Concurrency, 256)
+	c.Breaker.setDefaults()
 	orDefault(&c.Lanes, 64)
 	orDefault(&c.Buffer.Records, 100_000)
 	orDefault(&c.Buffer.Bytes, 256<<20)

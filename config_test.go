@@ -64,6 +64,8 @@ func TestConfigProblemsAllAtOnce(t *testing.T) {
 			Scope: 7, OrderBy: orderly.OrderBy{Name: "Upper Case", Key: func(r *kgo.Record) []byte { return r.Key }}, NullKeys: 9,
 			Retry: orderly.Retry{MaxAttempts: -1, Backoff: time.Minute, MaxBackoff: time.Second}, OnExhausted: "park",
 			Concurrency: -1, Lanes: 100_000, Buffer: orderly.Buffer{Records: 1, Bytes: 1, Window: 1},
+			Breaker: orderly.Breaker{Disabled: true, ProbeURL: "ftp://x", ProbeTCP: "nowhere", ProbeTimeout: time.Hour,
+				ProbeInterval: time.Minute, MaxInterval: time.Second, Successes: -1},
 			AttemptTimeout: -1, DrainTimeout: time.Hour, CommitInterval: time.Millisecond, StartTimeout: -1,
 			SessionTimeout: time.Millisecond, RebalanceTimeout: 2 * time.Hour, HeartbeatInterval: time.Minute,
 			Balancer: orderly.MigrateFrom(orderly.CooperativeSticky), Reset: 5, OnStuckHandler: 3,
@@ -74,7 +76,15 @@ func TestConfigProblemsAllAtOnce(t *testing.T) {
 			Scope: orderly.ScopePartition, OrderBy: orderly.OrderBy{Key: func(r *kgo.Record) []byte { return r.Key }}, Balancer: orderly.MigrateFrom(),
 		}},
 		{"name without a function", orderly.ConsumerConfig{
-			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Handler: nothing, OrderBy: orderly.OrderBy{Name: "x"}, OnExhausted: "dead-letter",
+			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Handler: nothing, OrderBy: orderly.OrderBy{Name: "x"}, OnExhausted: "park",
+		}},
+		{"dead letters without their policy", orderly.ConsumerConfig{
+			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Handler: nothing,
+			DeadLetter: orderly.DeadLetter{Create: true}, OnWriteFailure: orderly.PolicyStop,
+		}},
+		{"dead letters", orderly.ConsumerConfig{
+			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t", "t-dlt"}, Handler: nothing, OnExhausted: orderly.PolicyDeadLetter,
+			DeadLetter: orderly.DeadLetter{Profile: "connect", MaxHeaderBytes: 10}, OnWriteFailure: orderly.PolicySkip,
 		}},
 	} {
 		_, err := orderly.NewConsumer(c.cfg)
@@ -125,6 +135,7 @@ func TestConfigRefusedOptions(t *testing.T) {
 			return m, nil
 		})},
 		{"KeepControlRecords", kgo.KeepControlRecords()},
+		{"DisableIdempotentWrite", kgo.DisableIdempotentWrite()},
 		{"TransactionalID", kgo.TransactionalID("x")},
 	} {
 		cfg := good()

@@ -23,6 +23,7 @@ type Consumer struct {
 	mu      sync.Mutex
 	session *group.Session
 	started bool
+	over    bool // it is ending, or has ended
 	aborted chan struct{}
 	abort   sync.Once
 	exit    func(int)
@@ -51,7 +52,7 @@ const serverSideSession = 45 * time.Second
 // nothing starts any more, running handlers get until the drain deadline, what is
 // done is committed, the group is left; and Run returns nil. Otherwise Run ends
 // with a typed error: StopError, OffsetRangeError, TopicRecreatedError,
-// ConnectError, AccessError, or ErrAborted. It may be called once.
+// ConnectError, AccessError, DeadLetterTopicError, or ErrAborted. It may be called once.
 func (c *Consumer) Run(ctx context.Context) error {
 	c.mu.Lock()
 	if c.started {
@@ -59,12 +60,33 @@ func (c *Consumer) Run(ctx context.Context) error {
 		return errors.New("orderly: Run was called before on this Consumer; make a new one with NewConsumer")
 	}
 	c.started = true
+	var ready func(context.Context, map[string]int) error
+	if c.cfg.OnExhausted == PolicyDeadLetter {
+		k, err := openLetters(&c.cfg)
+		if err != nil {
+			c.mu.Unlock()
+			return err
+		}
+		defer k.close()
+		c.h.letters, ready = k, k.prepare
+	}
 	c.pool = c.h.pool(lane.SystemClock{})
 	c.mu.Unlock()
 	defer c.pool.Close(ErrPartitionLost)
+	ending := func() {
+		c.mu.Lock()
+		c.over = true
+		c.mu.Unlock()
+	}
+	defer ending()
+	defer context.AfterFunc(ctx, ending)()
+	c.h.rep.passingPolicy()
+	defer c.h.guard.end()
 
 	for {
-		s := group.New(c.groupConfig())
+		cfg := c.groupConfig()
+		cfg.Ready = ready
+		s := group.New(cfg)
 		c.mu.Lock()
 		c.session = s
 		c.mu.Unlock()
@@ -126,6 +148,7 @@ func (c *Consumer) groupConfig() group.Config {
 		Records: cfg.Buffer.Records, Bytes: cfg.Buffer.Bytes, Window: cfg.Buffer.Window,
 		Pool: c.pool, Partition: c.h.partition, Items: c.h.items,
 		Causes: group.Causes{Drain: ErrDrainDeadline, Lost: ErrPartitionLost, Silent: ErrCoordinatorSilent, Aborted: ErrAborted},
+		Shut:   c.h.guard.shut,
 		Hooks:  c.h.rep.hooks(),
 		Logger: cfg.Logger,
 		Overdue: func() []group.Stuck {
@@ -172,6 +195,10 @@ func (c *Consumer) publicError(err error) error {
 	var stop *StopError
 	if errors.As(err, &stop) {
 		return stop
+	}
+	var letters *DeadLetterTopicError
+	if errors.As(err, &letters) {
+		return letters
 	}
 	return fmt.Errorf("orderly: %w", err)
 }

@@ -27,8 +27,10 @@ var allowedDeps = []string{
 
 // pureCores are tested without Kafka, by models and by the million, and stay so.
 var pureCores = []string{
+	modulePath + "/internal/breaker",
 	modulePath + "/internal/history",
 	modulePath + "/internal/lane",
+	modulePath + "/internal/parking",
 	modulePath + "/internal/progress",
 	modulePath + "/internal/produce",
 }
@@ -38,6 +40,7 @@ var pureCores = []string{
 var kgoUsers = []string{
 	modulePath,
 	modulePath + "/internal/group",
+	modulePath + "/internal/parkinglog",
 	testingPath,
 }
 

@@ -19,6 +19,14 @@ func TestMain(m *testing.M) {
 		stuckProcess()
 		return
 	}
+	if os.Getenv(killedEnv) != "" {
+		killedProcess()
+		return
+	}
+	if os.Getenv(crashEnv) != "" {
+		crashProcess()
+		return
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -17,8 +17,17 @@ type Events struct {
 	// Blocked: a key's head failed and waits; called at each failed attempt,
 	// after Attempt.
 	Blocked func(BlockedEvent)
-	// Settled: records are done; one call for each run, not for each record.
+	// Settled: records are done by their handler; one call for each run, not for
+	// each record.
 	Settled func(SettledEvent)
+	// DeadLettered: a record was given up, and its dead letter acknowledged.
+	// Skipped: a record was given up. Each is a hole in the order of its key:
+	// called before the next record of the key is handed over.
+	DeadLettered func(DeadLetteredEvent)
+	Skipped      func(SkippedEvent)
+	// WriteFailed: the dead letter of a record could not be written; its key
+	// waits, and the write is tried again.
+	WriteFailed func(WriteFailedEvent)
 	// Stuck: a handler's context has ended and it has not returned. Called
 	// again while it lasts, at growing intervals.
 	Stuck func(StuckEvent)
@@ -26,11 +35,19 @@ type Events struct {
 	// nothing of it starts, have changed.
 	Paused  func(PausedEvent)
 	Resumed func(PausedEvent)
+	// Breaker: the breaker's state has changed. It is called while nothing else of the
+	// breaker goes on.
+	Breaker func(BreakerEvent)
 	// Committed: an offset commit was answered, or its outcome is unknown.
 	Committed func(CommittedEvent)
 	// Dropped: results or records that no longer count, because the partition
 	// left while they were on their way.
 	Dropped func(DroppedEvent)
+	// OrderViolation: the consumer's check on itself saw the promise of order
+	// broken. It looks at one in 64 keys. Never called unless orderly has a fault.
+	OrderViolation func(OrderViolationEvent)
+	// Rebalanced: the group moved to a new generation and this member with it.
+	Rebalanced func(RebalancedEvent)
 	// Warning: something that an operator should know, with a fixed code.
 	Warning func(WarningEvent)
 }
@@ -55,6 +72,7 @@ type RevokedEvent struct {
 	Clean        bool          // all had returned before the drain deadline
 	Committed    bool          // the last commit was acknowledged
 	Offset       int64         // committed offset
+	Again        int64         // records done that the next owner gets again, at the most: the last commit does not name them
 }
 
 // LostEvent tells of a partition that was taken away.
@@ -62,7 +80,8 @@ type LostEvent struct {
 	Topic        string
 	Partition    int32
 	FencingToken int64
-	Running      int // handlers that had not returned
+	Running      int   // handlers that had not returned
+	Again        int64 // records done that the next owner gets again, at the most
 }
 
 // AttemptEvent tells of an attempt that failed.
@@ -70,6 +89,7 @@ type AttemptEvent struct {
 	Message *Message
 	Err     error
 	Panic   bool
+	Class   Class // of the error; with ClassUnavailable the attempt is not spent
 }
 
 // BlockedEvent tells of a key that waits.
@@ -80,6 +100,48 @@ type BlockedEvent struct {
 	Offset    int64
 	Attempts  int           // that failed so far
 	Next      time.Duration // until the next one
+	State     string        // see BlockedKey.State
+}
+
+// DeadLetteredEvent tells of a record whose dead letter was acknowledged.
+type DeadLetteredEvent struct {
+	Topic        string
+	Partition    int32
+	Offset       int64
+	Key          []byte
+	FencingToken int64
+	Attempts     int
+	Reason       string // permanent or exhausted
+	Err          error  // of the last attempt
+
+	DeadLetterTopic     string
+	DeadLetterPartition int32
+	DeadLetterOffset    int64
+}
+
+// SkippedEvent tells of a record that was given up by the policy skip.
+type SkippedEvent struct {
+	Topic        string
+	Partition    int32
+	Offset       int64
+	Key          []byte
+	FencingToken int64
+	Attempts     int
+	Reason       string // permanent or exhausted
+	Err          error  // of the last attempt
+}
+
+// WriteFailedEvent tells of a dead letter that could not be written.
+type WriteFailedEvent struct {
+	Topic           string // of the record
+	Partition       int32
+	Offset          int64
+	Key             []byte
+	DeadLetterTopic string
+	Err             error
+	Writes          int           // that failed so far
+	Next            time.Duration // until the next one, or until the handler is called again; zero: none, as under OnWriteFailure stop
+	GaveUp          bool          // the record is blocked, or Run stops
 }
 
 // SettledEvent tells of records that are done.
@@ -107,6 +169,12 @@ type PausedEvent struct {
 	Reasons   []string
 }
 
+// BreakerEvent tells of the breaker's new state.
+type BreakerEvent struct {
+	BreakerState
+	GivenBack int // attempts that are not counted any more, as they were spent while it opened
+}
+
 // CommittedEvent tells of an offset commit.
 type CommittedEvent struct {
 	Topic        string
@@ -126,6 +194,26 @@ type DroppedEvent struct {
 	Partition int32
 	Records   int
 	Reason    string
+}
+
+// OrderViolationEvent tells of a record that was handed over out of order.
+type OrderViolationEvent struct {
+	Topic     string
+	Partition int32
+	Key       []byte
+	Offset    int64  // that was handed over
+	Other     int64  // the record that was still with a handler, or the later one that was done already
+	Kind      string // overlap or overtaken
+}
+
+// RebalancedEvent tells of a new generation of the group.
+type RebalancedEvent struct {
+	Member     string
+	Generation int32
+	// Cause: joined (this member came with a new session), dropped (the group had
+	// dropped it), asked (it asked for a new generation, after a commit without an
+	// answer say), group (members came or went, or topics changed).
+	Cause string
 }
 
 // WarningEvent is something that an operator should know.

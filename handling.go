@@ -20,10 +20,15 @@ type handling struct {
 	stop   func(*StopError)
 	jitter func(m *Message, attempts int, bound time.Duration) time.Duration
 	timed  *attempts
+	order  *orderCheck
+	guard  *guard
+	// letters writes dead letters, under PolicyDeadLetter.
+	letters letters
 }
 
 func newHandling(cfg *ConsumerConfig, stop func(*StopError)) handling {
-	return handling{cfg: cfg, rep: reporter{cfg: cfg}, stop: stop, jitter: jitter, timed: &attempts{}}
+	rep := newReporter(cfg)
+	return handling{cfg: cfg, rep: rep, stop: stop, jitter: jitter, timed: &attempts{}, order: &orderCheck{rep: rep}, guard: newGuard(cfg, rep)}
 }
 
 // pool returns the pool that runs the handlers.
@@ -32,10 +37,16 @@ func (h handling) pool(clock lane.Clock) *lane.Pool {
 	if h.cfg.Batch.Handler != nil {
 		apply = h.batch
 	}
-	return lane.NewPool(lane.Config{
+	cfg := lane.Config{
 		Concurrency: h.cfg.Concurrency, BatchMax: h.cfg.Batch.Max,
-		Apply: apply, OnFailure: h.failed, Keep: keep, Clock: clock,
-	})
+		Apply: h.order.around(apply), OnFailure: h.failed, Keep: keep, Clock: clock,
+	}
+	if h.guard != nil {
+		cfg.Tick = h.guard.tick
+	}
+	pool := lane.NewPool(cfg)
+	h.guard.start(pool, clock)
+	return pool
 }
 
 // plain calls the handler for one record after the other.
@@ -49,9 +60,13 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 			return i, lane.ErrHalted
 		}
 		m := it.Payload.(*Message)
-		m.Attempt = int(it.Attempts) + 1
+		m.Attempt = m.nextAttempt()
 		m.FencingToken = r.Token
-		if err := h.one(r.Ctx, m); err != nil {
+		err := h.ended(r, it)
+		if err == nil {
+			err = h.one(r.Ctx, m)
+		}
+		if err != nil {
 			h.settled(r, i, retried)
 			if cancelled(r.Ctx) {
 				return i, lane.ErrHalted
@@ -71,13 +86,13 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 // and is not the record's fault.
 func cancelled(ctx context.Context) bool { return ctx.Err() != nil }
 
-var errNullKey = errors.New("the record has no ordering key, and NullKeys is NullKeysReject")
+var errNullKey = Permanent(errors.New("the record has no ordering key, and NullKeys is NullKeysReject"))
 
 // one is one attempt.
 func (h handling) one(ctx context.Context, m *Message) (err error) {
 	cfg := h.cfg
-	if m.keyless != nil {
-		return m.keyless
+	if err := m.unready(); err != nil {
+		return err
 	}
 	if cfg.NullKeys == NullKeysReject && h.orderKey(m.Record) == nil {
 		return errNullKey
@@ -102,11 +117,13 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 	ms := make([]*Message, len(r.Items))
 	for i, it := range r.Items {
 		m := it.Payload.(*Message)
-		m.Attempt = int(it.Attempts) + 1
+		m.Attempt = m.nextAttempt()
 		m.FencingToken = r.Token
 		ms[i] = m
 	}
-	done, err = h.many(r.Ctx, ms)
+	if err = h.ended(r, r.Items[0]); err == nil {
+		done, err = h.many(r.Ctx, ms)
+	}
 	if err != nil && cancelled(r.Ctx) {
 		// Whatever it says of the rest, those it names as done are done.
 		err = lane.ErrHalted
@@ -128,11 +145,11 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 
 func (h handling) many(ctx context.Context, ms []*Message) (done int, err error) {
 	cfg := h.cfg
-	if ms[0].keyless != nil {
-		return 0, ms[0].keyless
+	if err := ms[0].unready(); err != nil {
+		return 0, err
 	}
 	for i, m := range ms {
-		if m.keyless != nil {
+		if m.unready() != nil {
 			ms = ms[:i]
 			break
 		}
@@ -180,41 +197,15 @@ func (h handling) many(ctx context.Context, ms []*Message) (done int, err error)
 }
 
 func (h handling) settled(r *lane.Run, n, retried int) {
-	if n == 0 || h.cfg.Events.Settled == nil {
+	if n == 0 {
+		return
+	}
+	h.guard.succeeded(r, n)
+	if h.cfg.Events.Settled == nil {
 		return
 	}
 	m := r.Items[0].Payload.(*Message)
 	h.cfg.Events.Settled(SettledEvent{Topic: m.Topic, Partition: m.Partition, Records: n, Retried: retried})
-}
-
-// failed decides about a record whose attempt failed.
-func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
-	cfg := h.cfg
-	m := it.Payload.(*Message)
-	attempts := int(it.Attempts) + 1
-	var p *PanicError
-	panicked := errors.As(err, &p)
-	h.rep.attempt(m, err, panicked)
-	if cfg.OnExhausted == PolicyStop && attempts >= cfg.Retry.MaxAttempts {
-		h.stop(&StopError{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Attempts: attempts, Err: err})
-		return lane.Verdict{Hold: true}
-	}
-	v := lane.Verdict{Delay: h.jitter(m, attempts, bound(cfg.Retry, attempts)), Keep: keep(it)}
-	h.rep.blocked(m, attempts, v.Delay)
-	return v
-}
-
-// bound is the longest wait after so many attempts: it doubles with each, and is
-// the maximum when they are used up.
-func bound(r Retry, attempts int) time.Duration {
-	if attempts >= r.MaxAttempts {
-		return r.MaxBackoff
-	}
-	d := r.Backoff
-	for i := 1; i < attempts && d < r.MaxBackoff; i++ {
-		d *= 2
-	}
-	return min(d, r.MaxBackoff)
 }
 
 // jitter is a random time below the bound: "full jitter", so that keys that

@@ -13,7 +13,8 @@ import (
 type Message struct {
 	*kgo.Record
 	// Attempt counts the calls of the handler for this record: 1, 2, 3 ... It
-	// survives restarts and handovers as far as it was recorded in a commit.
+	// survives restarts and handovers as far as it was recorded in a commit; calls
+	// that spent no attempt, or whose attempt the breaker has given back, are not.
 	Attempt int
 	// FencingToken is larger for each later ownership of the partition, across
 	// processes and restarts. A sink that remembers the highest token it has
@@ -21,6 +22,6 @@ type Message struct {
 	// owner that was replaced without noticing.
 	FencingToken int64
 
-	keyless error // OrderBy gave no key: it is never handed over
+	trouble *trouble // nil for a record that has not failed
 	item    lane.Item
 }

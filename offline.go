@@ -23,13 +23,32 @@ func init() {
 			return nil, err
 		}
 		h := newHandling(&cfg, func(err *StopError) { o.Stop(err) })
+		if h.guard != nil {
+			h.guard.async = func(f func()) { f() } // virtual time waits for the probe
+		}
 		h.jitter = func(m *Message, attempts int, bound time.Duration) time.Duration {
 			return o.Jitter(m.Partition, m.Offset, attempts, bound)
 		}
+		h.letters = offlineLetters{&cfg, func(r *kgo.Record) error { return o.Letter(r) }}
 		return &offline.Handling{
 			Pool:      h.pool(o.Clock),
 			Partition: h.partition,
+			Blocked:   func(b lane.BlockedUnit) any { return blockedKey(b) },
 			Item:      func(record any) *lane.Item { return h.items([]*kgo.Record{record.(*kgo.Record)}, nil)[0] },
 		}, nil
 	}
+}
+
+// offlineLetters gives dead letters to a test.
+type offlineLetters struct {
+	cfg   *ConsumerConfig
+	write func(*kgo.Record) error
+}
+
+func (l offlineLetters) send(m *Message, g *givenUp, done func(at place, err error)) {
+	r, err := l.cfg.letter(m, g, defaultBatchBytes)
+	if err == nil {
+		err = l.write(r)
+	}
+	done(place{r.Topic, r.Partition, r.Offset}, err)
 }

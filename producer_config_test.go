@@ -83,7 +83,7 @@ func TestProducerAllowsHarmlessOptions(t *testing.T) {
 func TestProducerConfigProblemsAllAtOnce(t *testing.T) {
 	number := func(*kgo.Record) (int64, error) { return 1, nil }
 	for want, cfg := range map[string]orderly.ProducerConfig{
-		"Brokers is empty; MaxInFlight is 6; Linger; MaxBatchBytes; DeliveryTimeout; StartTimeout; Buffer.Records; Partitions[\"t\"]": {
+		"Brokers is empty; MaxInFlight is 6: with more than 5 the broker can no longer put repeated batches in order; Linger; MaxBatchBytes; DeliveryTimeout; StartTimeout; Buffer.Records; Partitions[\"t\"]": {
 			MaxInFlight: 6, Linger: time.Hour, MaxBatchBytes: 5, DeliveryTimeout: 1, StartTimeout: -1,
 			Buffer: orderly.ProducerBuffer{Records: -1}, Partitions: map[string]int{"t": 0}},
 		"knows 5 and 1": {Brokers: []string{"b:1"}, MaxInFlight: 3},

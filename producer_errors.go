@@ -40,7 +40,8 @@ type KeyClosedError struct {
 	// Err is the cause, as the broker or the client gave it.
 	Err error
 
-	first string
+	first  string
+	behind bool // the record is not First
 }
 
 // Error names the key, its first failed record, the cause and the way out.
@@ -52,6 +53,10 @@ func (e *KeyClosedError) Error() string {
 	known := "is not written"
 	if e.Outcome == ErrMaybeWritten {
 		known = "may have been written"
+	}
+	if e.behind {
+		return fmt.Sprintf("orderly: topic %s partition %d: a record of key %q behind record %s failed with it and %s: %v; "+
+			"the key is closed until Clear, so that no later record passes it", e.Topic, e.Partition, e.Key, e.first, known, e.Err)
 	}
 	return fmt.Sprintf("orderly: topic %s partition %d: record %s of key %q failed and %s: %v; "+
 		"the key is closed until Clear, so that no later record passes it", e.Topic, e.Partition, e.first, e.Key, known, e.Err)
@@ -177,7 +182,7 @@ func (u unsent) error(cause error) error {
 func (p *Producer) errDelivery(sent bool) error {
 	what := "not sent"
 	if sent {
-		what = "no answer"
+		what = "not acknowledged"
 	}
 	if last := p.wire.refused.Load(); last != nil {
 		return fmt.Errorf("%s within DeliveryTimeout (%s); the last connection failed: %w", what, p.cfg.DeliveryTimeout, *last)

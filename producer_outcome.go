@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,26 +19,56 @@ import (
 // a batch can be answered with an error although an earlier try, which was never
 // answered, has written it.
 type wire struct {
-	begin    time.Time
-	cut      atomic.Int64 // since begin, when a produce request was last left without an answer
-	backoffs atomic.Int64 // waits before something is tried again
-	backoff  func(int) time.Duration
-	refused  atomic.Pointer[error] // the last connection that could not be made; nil after one that could
+	begin   time.Time
+	cut     atomic.Int64 // since begin, when a produce request was last left without an answer
+	retries atomic.Int64 // what comes before something is tried again: waits, and looks at the metadata
+	backoff func(int) time.Duration
+	answers sync.Map              // node → *atomic.Int64: since begin, when it last answered a produce request
+	refused atomic.Pointer[error] // the last connection that could not be made; nil after one that could
 }
 
 // wireMark is what there was when a run was handed over.
 type wireMark struct {
-	at       time.Duration // since begin
-	backoffs int64
+	at      time.Duration // since begin
+	retries int64
+	leader  int32 // of the partition
 }
 
-func (w *wire) mark() wireMark { return wireMark{time.Since(w.begin), w.backoffs.Load()} }
+func (w *wire) mark(leader int32) wireMark {
+	return wireMark{time.Since(w.begin), w.retries.Load(), leader}
+}
 
-// OnBrokerE2E sees produce requests that were sent and not answered.
-func (w *wire) OnBrokerE2E(_ kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
-	if key == int16(kmsg.Produce) && e.BytesWritten > 0 && (e.WriteErr != nil || e.ReadErr != nil) {
+// OnBrokerE2E sees produce requests that were answered, and that were sent and not
+// answered.
+func (w *wire) OnBrokerE2E(b kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
+	switch {
+	case key == int16(kmsg.Metadata):
+		w.retries.Add(1)
+	case key != int16(kmsg.Produce) || e.BytesWritten == 0:
+	case e.WriteErr != nil || e.ReadErr != nil:
 		w.cut.Store(int64(time.Since(w.begin)))
+	default:
+		at, ok := w.answers.Load(b.NodeID)
+		if !ok {
+			at, _ = w.answers.LoadOrStore(b.NodeID, new(atomic.Int64))
+		}
+		at.(*atomic.Int64).Store(int64(time.Since(w.begin)))
 	}
+}
+
+// wasTried reports that a record which the client held until we gave it up may have
+// been answered since mark, with an error after which it is tried again. The client
+// does not tell which: most say that nothing was written, but a broker whose disk is
+// full (KAFKA_STORAGE_ERROR) may have written before it failed.
+func (w *wire) wasTried(since wireMark, leader int32) bool {
+	tried := false
+	w.answers.Range(func(node, at any) bool {
+		// Of leaders in between nothing is known.
+		ours := leader != since.leader || node == leader
+		tried = ours && time.Duration(at.(*atomic.Int64).Load()) >= since.at
+		return !tried
+	})
+	return tried
 }
 
 // wasCut reports that a produce request was left without an answer since mark. Of
@@ -59,9 +90,10 @@ func (w *wire) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn
 }
 
 // retryBackoff is the client's backoff, counted: an answer that leaves the outcome
-// open (timed out, or too few replicas after the append) is followed by one.
+// open (timed out, or too few replicas after the append) is followed by one, or by a
+// look at the metadata.
 func (w *wire) retryBackoff(tries int) time.Duration {
-	w.backoffs.Add(1)
+	w.retries.Add(1)
 	return w.backoff(tries)
 }
 
@@ -82,14 +114,17 @@ var rejections = []error{
 // without an answer since, and a rejection only when nothing had to be tried again:
 // an earlier try may have been written. Anything else, an unknown server error above
 // all, may have been written.
-func (w *wire) outcome(err error, since wireMark, gaveUp bool) produce.Outcome {
+func (w *wire) outcome(err error, since wireMark, leader int32, gaveUp bool) produce.Outcome {
 	if w.wasCut(since) || errors.Is(err, kgo.ErrClientClosed) {
 		return produce.MaybeWritten
 	}
 	if !answered(err) || gaveUp && kerr.IsRetriable(err) {
+		if w.wasTried(since, leader) {
+			return produce.MaybeWritten
+		}
 		return produce.NotWritten
 	}
-	if w.backoffs.Load() == since.backoffs {
+	if w.retries.Load() == since.retries {
 		for _, r := range rejections {
 			if errors.Is(err, r) {
 				return produce.NotWritten

@@ -44,7 +44,9 @@ type run struct {
 	cut     int         // records before the one that was refused
 	mu      sync.Mutex
 	failed  []failed
-	scanned int // items, for failed
+	scanned int  // items, for failed
+	over    bool // it was decided without the client: items are not looked at any more
+	late    int  // records that the client failed after that
 
 	_       [64]byte     // what follows is written by the client's goroutine
 	pending atomic.Int32 // results to come
@@ -63,18 +65,29 @@ func newRun(ctx context.Context, items []*produce.Item) *run {
 	return r
 }
 
-// feed gives the records to the client, as long as it takes them.
-func (r *run) feed(cl *kgo.Client) {
+// feed gives the records to the client, as long as it takes them. The client lets
+// in one record of a topic at a time: turn keeps the topic's partitions from
+// fighting over each of them. Nothing waits in it: the client's buffer has no bounds
+// but ours.
+func (r *run) feed(cl *kgo.Client, turn *sync.Mutex) {
+	const several = 256
 	promise := r.promise
 	last := len(r.items) - 1
-	for _, it := range r.items[:last] {
+	turn.Lock()
+	for i, it := range r.items[:last] {
+		if i%several == several-1 {
+			turn.Unlock()
+			turn.Lock()
+		}
 		r.fed++
 		cl.Produce(r.ctx, it.Payload.(*outgoing).src, promise)
 		if r.shut.Load() {
+			turn.Unlock()
 			r.answered(len(r.items) - r.fed)
 			return
 		}
 	}
+	turn.Unlock()
 	// With the last one the client is told not to wait for more: of all its calls
 	// only ProduceSync does that for this partition alone.
 	r.fed++
@@ -86,6 +99,12 @@ func (r *run) feed(cl *kgo.Client) {
 func (r *run) promise(rec *kgo.Record, err error) {
 	if err != nil {
 		r.mu.Lock()
+		if r.over {
+			r.late++
+			r.mu.Unlock()
+			r.answered(1)
+			return
+		}
 		for n := range r.items {
 			i := (r.scanned + n) % len(r.items) // they come in order, but for one
 			if r.items[i].Payload.(*outgoing).src == rec {
@@ -97,6 +116,13 @@ func (r *run) promise(rec *kgo.Record, err error) {
 		r.mu.Unlock()
 	}
 	r.answered(1)
+}
+
+// decide keeps promise away from the items: their records are to be exchanged.
+func (r *run) decide() {
+	r.mu.Lock()
+	r.over = true
+	r.mu.Unlock()
 }
 
 func (r *run) answered(n int) {

@@ -82,6 +82,12 @@ func (s *sender) refuse(rec *kgo.Record, done func(*kgo.Record, error), size int
 	s.start()
 }
 
+// leader is the broker that the client sends the partition's records to.
+func (s *sender) leader() int32 {
+	leader, _, _ := s.p.cl.PartitionLeader(s.t.name, s.partition) // -1 when it does not know
+	return leader
+}
+
 // full reports that a batch's worth waits. Called with the lock held.
 func (s *sender) full() bool {
 	_, wire := s.part.Queued()
@@ -133,10 +139,10 @@ func (s *sender) work() {
 			continue
 		}
 		// Callers of the last run are told while this one is on its way.
-		mark := s.p.wire.mark()
+		mark := s.p.wire.mark(s.leader())
 		r := newRun(s.p.runs, items)
 		s.run.Store(r)
-		r.feed(s.p.cl)
+		r.feed(s.p.cl, &s.t.turn)
 		s.tell(out)
 		s.await(r, mark)
 		r.cancel()
@@ -238,16 +244,17 @@ const closeGrace = 250 * time.Millisecond
 // finish decides a run whose results are all in.
 func (s *sender) finish(r *run, mark wireMark, decided bool) {
 	p := s.p
-	admitted, errs := r.results()
 	if decided {
 		p.cfg.Logger.Warn("orderly: the outcome of records came after they had failed; the partition goes on", "topic", s.t.name,
-			"partition", s.partition, "records", admitted, "written", admitted-len(errs))
+			"partition", s.partition, "records", r.fed, "written", r.fed-len(r.failed)-r.late)
 		s.mu.Lock()
 		s.part.Release()
 		s.mu.Unlock()
 		return
 	}
+	admitted, errs := r.results()
 	causes := map[error]error{}
+	leader := s.leader()
 	for _, err := range errs {
 		if causes[err] == nil {
 			causes[err] = p.cause(s.t, err)
@@ -264,7 +271,7 @@ func (s *sender) finish(r *run, mark wireMark, decided bool) {
 				return produce.Written, nil
 			}
 			gaveUp := r.ctx.Err() != nil
-			outcome := p.wire.outcome(err, mark, gaveUp)
+			outcome := p.wire.outcome(err, mark, leader, gaveUp)
 			switch {
 			case gaveUp && !answered(err):
 				return outcome, s.gaveUp(outcome != produce.NotWritten)
@@ -292,8 +299,12 @@ func (s *sender) finish(r *run, mark wireMark, decided bool) {
 // decideUnknown fails a run whose deadline has passed without an answer. The client
 // goes on with the records until it has one: callers get copies to send again.
 func (s *sender) decideUnknown(r *run) {
+	r.decide()
 	s.mu.Lock()
 	if r.shut.Load() {
+		for _, it := range r.items[r.cut:r.fed] {
+			it.Payload.(*outgoing).restore() // it is left for the next run
+		}
 		s.part.Return(r.cut)
 	}
 	s.part.Finish(func(it *produce.Item) (produce.Outcome, error) {
@@ -384,7 +395,9 @@ func (s *sender) failure(it *produce.Item) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.keyClosed(c, outcome, c.First != it, it.Fate.Err)
+	closed := s.keyClosed(c, outcome, it.Fate.Refused, it.Fate.Err)
+	closed.behind = c.First != it
+	return closed
 }
 
 // keyClosed is called with the lock held, first before the caller has its record

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"unicode"
@@ -80,15 +81,34 @@ func newWriter(cfg SequenceHeaders) *writer {
 	return w
 }
 
+// stamped is the memory of a record's headers, in one piece.
+type stamped struct {
+	headers [3]kgo.RecordHeader
+	numbers [16]byte
+}
+
 func (w *writer) headers(epoch int64, number uint64) []kgo.RecordHeader {
-	b := make([]byte, 16)
+	s := &stamped{}
+	b := s.numbers[:]
 	binary.BigEndian.PutUint64(b[:8], uint64(epoch))
 	binary.BigEndian.PutUint64(b[8:], number)
-	return []kgo.RecordHeader{
+	s.headers = [3]kgo.RecordHeader{
 		{Key: HeaderWriter, Value: w.id},
 		{Key: HeaderEpoch, Value: b[:8:8]},
 		{Key: HeaderSeq, Value: b[8:]},
 	}
+	return s.headers[:]
+}
+
+// guarded calls a function of the user's. It runs under a partition's lock, which a
+// panic would leave locked for a caller that recovers.
+func guarded(f func() (int64, error)) (n int64, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			n, err = 0, &PanicError{Value: v, Stack: debug.Stack()}
+		}
+	}()
+	return f()
 }
 
 // next returns an epoch that no partition of this writer has had.
@@ -98,7 +118,7 @@ func (w *writer) next() (int64, error) {
 	e := w.epoch + 1
 	if w.cfg.NextEpoch != nil {
 		var err error
-		if e, err = w.cfg.NextEpoch(); err != nil {
+		if e, err = guarded(w.cfg.NextEpoch); err != nil {
 			return 0, fmt.Errorf("Sequence.NextEpoch: %w", err)
 		}
 		if e <= w.epoch {
@@ -132,7 +152,7 @@ func (n *numbering) stamp(r *kgo.Record) error {
 		return nil
 	}
 	if n.w.cfg.Number != nil {
-		number, err := n.w.cfg.Number(r)
+		number, err := guarded(func() (int64, error) { return n.w.cfg.Number(r) })
 		switch {
 		case err != nil:
 			return fmt.Errorf("Sequence.Number: %w", err)
@@ -197,11 +217,16 @@ func (w *writer) read(r *kgo.Record) (epoch int64, ok bool) {
 // set replaces the sequence headers, also those of another writer whose record
 // this one was. The slice is a new one: the caller's may be shared.
 func (n *numbering) set(r *kgo.Record, epoch int64, number uint64) {
+	ours := n.w.headers(epoch, number)
+	if len(r.Headers) == 0 {
+		r.Headers = ours
+		return
+	}
 	hs := make([]kgo.RecordHeader, 0, len(r.Headers)+3)
 	for _, h := range r.Headers {
 		if h.Key != HeaderWriter && h.Key != HeaderEpoch && h.Key != HeaderSeq {
 			hs = append(hs, h)
 		}
 	}
-	r.Headers = append(hs, n.w.headers(epoch, number)...)
+	r.Headers = append(hs, ours...)
 }

@@ -33,6 +33,7 @@ type topic struct {
 	limit   int // bytes of a batch
 	senders []*sender
 	next    atomic.Uint32 // null keys are dealt out
+	turn    sync.Mutex    // of a run to be given to the client
 }
 
 type loading struct {

@@ -11,6 +11,7 @@ import (
 // partition says how the lanes run a partition.
 func (h handling) partition(topic string, partition int32) lane.PartitionConfig {
 	pc := lane.PartitionConfig{ID: fmt.Sprintf("%s/%d", topic, partition), Whole: h.cfg.Scope == ScopePartition}
+	pc.Tag = lane.Hash([]byte(pc.ID))
 	if h.cfg.Batch.Handler != nil {
 		pc.BatchMax, pc.BatchWait = h.cfg.Batch.Max, h.cfg.Batch.Wait
 		if h.cfg.Scope == ScopeKey {
@@ -49,7 +50,7 @@ func (h handling) hash(m *Message) uint64 {
 	key, err := h.keyOf(m.Record)
 	if err != nil {
 		// Its place among the others is not known: nothing after it may go on.
-		m.keyless = err
+		m.trouble = &trouble{keyless: err}
 		h.stop(&StopError{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Err: err})
 	}
 	if key == nil {
@@ -102,7 +103,7 @@ func keep(it *lane.Item) *lane.Item {
 		}
 		r.Headers = hs
 	}
-	m := &Message{Record: &r}
+	m := &Message{Record: &r, trouble: old.trouble}
 	m.item = lane.Item{Payload: m, Hash: it.Hash, Slot: it.Slot, Offset: it.Offset, Attempts: it.Attempts, Size: it.Size}
 	return &m.item
 }

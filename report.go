@@ -4,43 +4,53 @@ import (
 	"context"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/orderly-go/orderly/internal/group"
 )
 
 // reporter turns what happens into events and log lines.
-type reporter struct{ cfg *ConsumerConfig }
+type reporter struct {
+	cfg      *ConsumerConfig
+	lines    *logLimit
+	problems *seldom
+	member   *atomic.Pointer[string] // last known
+}
 
+func newReporter(cfg *ConsumerConfig) reporter {
+	r := reporter{cfg: cfg, lines: new(logLimit), problems: new(seldom), member: new(atomic.Pointer[string])}
+	r.member.Store(new(string))
+	return r
+}
+
+// log writes a line. Those that name trouble are limited per text: trouble that
+// thousands of records share is told some times, and then counted.
 func (r reporter) log(level slog.Level, msg string, args ...any) {
-	r.cfg.Logger.Log(context.Background(), level, "orderly: "+msg, append([]any{"group", r.cfg.Group}, args...)...)
+	ctx := context.Background()
+	if !r.cfg.Logger.Enabled(ctx, level) {
+		return
+	}
+	all := append([]any{"group", r.cfg.Group, "member", *r.member.Load()}, args...)
+	if level >= slog.LevelWarn {
+		ok, suppressed := r.lines.allow(msg, time.Now())
+		if !ok {
+			return
+		}
+		if suppressed > 0 {
+			all = append(all, "suppressed", suppressed)
+		}
+	}
+	r.cfg.Logger.Log(ctx, level, "orderly: "+msg, all...)
 }
 
-func (r reporter) attempt(m *Message, err error, panicked bool) {
-	level := slog.LevelWarn
-	args := []any{"topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "key", string(m.Key),
-		"attempt", m.Attempt, "token", m.FencingToken, "error", err}
-	if panicked {
-		level = slog.LevelError
+// record writes a line about a record.
+func (r reporter) record(level slog.Level, msg string, m *Message, args ...any) {
+	about := []any{"topic", m.Topic, "partition", m.Partition, "offset", m.Offset}
+	if name, key, ok := r.cfg.LogKeys.attr(m.Key); ok {
+		about = append(about, name, key)
 	}
-	if m.Attempt == 1 || panicked {
-		r.log(level, "a record failed; its key waits for the next attempt", args...)
-	} else {
-		r.log(slog.LevelDebug, "a record failed again", args...)
-	}
-	if f := r.cfg.Events.Attempt; f != nil {
-		f(AttemptEvent{Message: m, Err: err, Panic: panicked})
-	}
-}
-
-func (r reporter) blocked(m *Message, attempts int, next time.Duration) {
-	if attempts == r.cfg.Retry.MaxAttempts {
-		r.log(slog.LevelError, "a record used up its attempts; its key stays blocked and is tried at the maximum backoff",
-			"topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "key", string(m.Key), "attempts", attempts)
-	}
-	if f := r.cfg.Events.Blocked; f != nil {
-		f(BlockedEvent{Topic: m.Topic, Partition: m.Partition, Key: m.Key, Offset: m.Offset, Attempts: attempts, Next: next})
-	}
+	r.log(level, msg, append(about, args...)...)
 }
 
 func (r reporter) hooks() group.Hooks {
@@ -63,20 +73,19 @@ func (r reporter) hooks() group.Hooks {
 				"drain", v.Drain.Round(time.Millisecond), "committed", v.Committed)
 			if ev.Revoked != nil {
 				ev.Revoked(RevokedEvent{Topic: v.Topic, Partition: v.Partition, FencingToken: v.Token, Drain: v.Drain,
-					Clean: v.Clean, Committed: v.Committed, Offset: v.Offset})
+					Clean: v.Clean, Committed: v.Committed, Offset: v.Offset, Again: v.Again})
 			}
 		},
 		Lost: func(l group.Lost) {
 			r.log(slog.LevelWarn, "partition lost; nothing of it is committed any more", "topic", l.Topic, "partition", l.Partition,
 				"token", l.Token, "running", l.Running)
 			if ev.Lost != nil {
-				ev.Lost(LostEvent{Topic: l.Topic, Partition: l.Partition, FencingToken: l.Token, Running: l.Running})
+				ev.Lost(LostEvent{Topic: l.Topic, Partition: l.Partition, FencingToken: l.Token, Running: l.Running, Again: l.Again})
 			}
 		},
 		Stuck: func(st group.Stuck) {
 			m := st.Item.Payload.(*Message)
-			r.log(slog.LevelError, "a handler has not returned although its context has ended; its key stays closed in this process",
-				"topic", m.Topic, "partition", m.Partition, "offset", m.Offset, "key", string(m.Key),
+			r.record(slog.LevelError, "a handler has not returned although its context has ended; its key stays closed in this process", m,
 				"age", st.Age.Round(time.Millisecond), "owned", st.Owned)
 			if ev.Stuck != nil {
 				ev.Stuck(StuckEvent{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, Age: st.Age, Owned: st.Owned})
@@ -111,11 +120,13 @@ func (r reporter) hooks() group.Hooks {
 				ev.Dropped(DroppedEvent{Topic: topic, Partition: partition, Records: records, Reason: reason})
 			}
 		},
-		Warning: func(code, message string) {
-			r.log(slog.LevelWarn, message, "code", code)
-			if ev.Warning != nil {
-				ev.Warning(WarningEvent{Code: code, Message: message})
+		Rebalanced: func(b group.Rebalanced) {
+			r.member.Store(&b.Member)
+			r.log(slog.LevelInfo, "the group has a new generation", "generation", b.Generation, "cause", b.Cause)
+			if ev.Rebalanced != nil {
+				ev.Rebalanced(RebalancedEvent{Member: b.Member, Generation: b.Generation, Cause: b.Cause})
 			}
 		},
+		Warning: r.warn,
 	}
 }

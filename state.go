@@ -1,6 +1,10 @@
 package orderly
 
-import "time"
+import (
+	"time"
+
+	"github.com/orderly-go/orderly/internal/lane"
+)
 
 // A State is a snapshot of a Consumer.
 type State struct {
@@ -10,7 +14,32 @@ type State struct {
 	Silent     bool  // the coordinator was not heard for the session timeout
 	Records    int64 // that wait or run, over all partitions
 	Bytes      int64
+	Breaker    BreakerState
 	Partitions []PartitionState
+
+	Limits Limits
+
+	// OrderViolations were seen by the consumer's check on itself, which looks at
+	// one in 64 keys: not zero means that orderly has a fault.
+	OrderViolations uint64
+	// Loops are what keeps the consumer going.
+	Loops []LoopState
+}
+
+// Limits are the configuration's, to compare with.
+type Limits struct {
+	Records     int
+	Bytes       int64
+	Window      int
+	Concurrency int
+}
+
+// A LoopState is a snapshot of one of the consumer's loops: poll, commit, tend.
+type LoopState struct {
+	Name  string
+	Turns uint64
+	Busy  time.Duration // how long the present turn has taken; zero: it waits for the next
+	Limit time.Duration // a turn that takes longer is stuck
 }
 
 // A PartitionState is a snapshot of one partition that is ours.
@@ -22,15 +51,40 @@ type PartitionState struct {
 	Next         int64 // the next offset to be read
 	Window       int   // records from the oldest that is not done to the newest read
 	// Reasons name why the partition is not read or nothing of it starts:
-	// awaiting-grant, coordinator-silent, draining, window-full, buffer-full.
+	// awaiting-grant, coordinator-silent, draining, window-full, buffer-full,
+	// breaker-open.
 	Reasons []string
 	Waiting int // records that wait or run
 	Bytes   int64
 	Running int          // calls of the handler
-	Keys    int          // keys (or lanes) with records that wait or run
+	Keys    int          // keys (or lanes) that run or are about to, and those that wait for a retry
 	Blocked int          // keys whose oldest record failed and waits
 	Oldest  []BlockedKey // of these, those that have been blocked longest; 10 at the most
 	Done    uint64       // records done under this ownership
+
+	Behind    int   // records that wait behind the blocked ones
+	DoneAhead int64 // records above the oldest that is not done that are done
+	// LogStart and LogEnd bound the log, with read committed to the last stable
+	// offset: what open transactions hold back is not there yet. They are looked
+	// up every 10 s, also while the partition is paused.
+	LogStart, LogEnd int64
+	LogRead          time.Time // when; zero: they are not known yet
+	// Undone counts the records that are not done, from the oldest to the log's
+	// end. Offsets that nothing has been read of yet count as records.
+	Undone int64
+	// OldestUndone is about the timestamp of the oldest record that was read and
+	// is not done: up to a second early. Zero: there is none.
+	OldestUndone time.Time
+}
+
+// Lag is the number of offsets from the last commit to the log's end, as lag tools
+// show it; -1: the end is not known. A blocked key makes it grow though all other
+// keys are done: compare Undone.
+func (p PartitionState) Lag() int64 {
+	if p.LogRead.IsZero() {
+		return -1
+	}
+	return max(0, p.LogEnd-p.Committed)
 }
 
 // A BlockedKey is a key whose oldest record failed.
@@ -38,21 +92,35 @@ type BlockedKey struct {
 	Key      []byte
 	Offset   int64
 	Attempts int
-	Waiting  int // records, that one included
+	Cause    string // the last failure, in short; empty when it was in an earlier ownership
+	Waiting  int    // records, that one included
 	Since    time.Time
 	Next     time.Time // of the next attempt; zero when there is none
+	// State names what it waits for: backoff (its next attempt), unavailable (a
+	// dependency; no attempt is spent), exhausted or permanent (it is tried for
+	// ever, at the maximum backoff), dead-letter-writing, dead-letter-failing (the
+	// write is tried again), dead-letter-failed or dead-letter-too-large (it is
+	// tried for ever), stopped.
+	State string
 }
 
 // State returns a snapshot. It may be called at any time.
-func (c *Consumer) State() State {
-	const oldest = 10
+func (c *Consumer) State() State { return c.state(10) }
+
+// Blocked is State with up to limit blocked keys of each partition in Oldest. It
+// looks at every key of a partition that has a blocked one.
+func (c *Consumer) Blocked(limit int) State { return c.state(limit) }
+
+func (c *Consumer) state(oldest int) State {
 	c.mu.Lock()
 	s, pool := c.session, c.pool
 	c.mu.Unlock()
-	st := State{Group: c.cfg.Group}
+	st := State{Group: c.cfg.Group, Limits: Limits{Records: c.cfg.Buffer.Records, Bytes: c.cfg.Buffer.Bytes,
+		Window: c.cfg.Buffer.Window, Concurrency: c.cfg.Concurrency}, OrderViolations: c.h.order.seen.Load(), Breaker: c.h.guard.state()}
 	if s == nil {
 		return st
 	}
+	st.Loops = c.loops()
 	g := s.State(oldest)
 	st.Member, st.Generation, st.Silent = g.Member, g.Generation, g.Silent
 	st.Records, st.Bytes = pool.Records(), pool.Bytes()
@@ -61,13 +129,19 @@ func (c *Consumer) State() State {
 			Topic: p.Topic, Partition: p.Partition, FencingToken: p.Token, Committed: p.Committed, Next: p.Next,
 			Window: p.Window, Reasons: p.Reasons, Waiting: p.Stat.Records, Bytes: p.Stat.Bytes,
 			Running: p.Stat.Running, Keys: p.Stat.Units, Blocked: p.Stat.Blocked, Done: p.Stat.Done,
+			Behind: p.Behind, DoneAhead: p.DoneAhead, LogStart: p.LogStart, LogEnd: p.LogEnd, LogRead: p.LogRead, Undone: p.Undone, OldestUndone: p.OldestUndone,
 		}
 		for _, b := range p.Blocked {
-			m := b.Head.Payload.(*Message)
-			ps.Oldest = append(ps.Oldest, BlockedKey{Key: m.Key, Offset: m.Offset, Attempts: int(b.Head.Attempts),
-				Waiting: b.Waiting, Since: b.Since, Next: b.Next})
+			ps.Oldest = append(ps.Oldest, blockedKey(b))
 		}
 		st.Partitions = append(st.Partitions, ps)
 	}
 	return st
+}
+
+func blockedKey(b lane.BlockedUnit) BlockedKey {
+	m := b.Head.Payload.(*Message)
+	k := BlockedKey{Key: m.Key, Offset: m.Offset, Attempts: int(b.Attempts), Waiting: b.Waiting, Since: b.Since, Next: b.Next}
+	k.State, k.Cause = m.trouble.shown()
+	return k
 }

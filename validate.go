@@ -67,12 +67,11 @@ func (c *ConsumerConfig) validate() error {
 	if c.NullKeys != NullKeysSequence && c.NullKeys != NullKeysReject {
 		bad("NullKeys %d is neither NullKeysSequence nor NullKeysReject", c.NullKeys)
 	}
-	if c.OnExhausted != PolicyBlock && c.OnExhausted != PolicyStop {
-		bad("OnExhausted %q is not a policy of this release: it knows %q and %q", c.OnExhausted, PolicyBlock, PolicyStop)
-	}
+	c.policyProblems(bad)
 	within(bad, true, "Retry.MaxAttempts", c.Retry.MaxAttempts, 1, 1_000_000)
 	within(bad, true, "Retry.Backoff", c.Retry.Backoff, time.Millisecond, 24*time.Hour)
 	within(bad, true, "Retry.MaxBackoff", c.Retry.MaxBackoff, c.Retry.Backoff, 24*time.Hour)
+	c.Breaker.validate(bad)
 	within(bad, true, "Concurrency", c.Concurrency, 1, 100_000)
 	within(bad, true, "Lanes", c.Lanes, 1, 65_536)
 	within(bad, true, "Buffer.Records", c.Buffer.Records, 16, 100_000_000)
@@ -91,6 +90,9 @@ func (c *ConsumerConfig) validate() error {
 	}
 	if c.OnStuckHandler != StuckReport && c.OnStuckHandler != StuckExit {
 		bad("OnStuckHandler %d is neither StuckReport nor StuckExit", c.OnStuckHandler)
+	}
+	if c.LogKeys < KeysHash || c.LogKeys > KeysNone {
+		bad("LogKeys %d is none of KeysHash, KeysPlain, KeysNone", c.LogKeys)
 	}
 	if err := c.Balancer.validate(); err != "" {
 		bad("%s", err)
@@ -140,6 +142,7 @@ var refused = []struct {
 	{"AdjustFetchOffsetsFn", kgo.AdjustFetchOffsetsFn, "set Start; moving a group's offsets is an operator's command"},
 	{"KeepControlRecords", kgo.KeepControlRecords, "the consumer reads them itself, to know how far a partition is done; handlers never see them"},
 	{"TransactionalID", kgo.TransactionalID, "Kafka transactions are not supported"},
+	{"DisableIdempotentWrite", kgo.DisableIdempotentWrite, "what the consumer writes is idempotent"},
 }
 
 // refusedCallbacks are refused as well. A client in a group puts functions of its

@@ -24,6 +24,9 @@ const (
 	ours     side = "orderly"  // our consumer
 	floor    side = "floor"    // a bare franz-go poll loop
 	sleepers side = "sleepers" // bare goroutines that sleep
+
+	producer     side = "producer"      // our producer
+	bareProducer side = "bare-producer" // one of the client's
 )
 
 // A spec is what one process runs. It gets it as an argument, in JSON.
@@ -41,6 +44,9 @@ type spec struct {
 	Ballast     int64         // bytes that are kept alive: what makes a floor GC-matched
 	Steady      bool          // only the second half is measured: buffers and pools have grown
 	Idle        time.Duration // how long to sit there when all is handled
+
+	Write    *load // what a producer writes
+	Numbered bool  // with sequence headers
 
 	Stick   bool   // the first record of the first partition is never done
 	DoneLog string // where to write which records are done
@@ -144,6 +150,8 @@ func runOne(arg string) error {
 		err = runFloor(ctx, s, m)
 	case sleepers:
 		err = runSleepers(s, m)
+	case producer, bareProducer:
+		err = runProducers(ctx, s, m)
 	default:
 		err = fmt.Errorf("no side %q", s.Side)
 	}

@@ -22,6 +22,8 @@ func main() {
 		err = serveBroker()
 	case len(os.Args) == 3 && os.Args[1] == runCommand:
 		err = runOne(os.Args[2])
+	case len(os.Args) == 3 && os.Args[1] == workerCommand:
+		err = answerLines(os.Args[2])
 	default:
 		err = measureAll()
 	}

@@ -71,9 +71,17 @@ func workloads(o options) []workload {
 	// The most frequent key has 0.05 % of the records: one sequence carries half of
 	// what it would take to hold all others up.
 	sleeping(", skewed keys", 10*ms, 1000, 250_000, 4_000_000, true, 0.97)
+	writing := func(name string, numbered bool, bar float64) workload {
+		return workload{name, func(ctx context.Context, b *bench) ([]row, error) {
+			return b.besideProducers(ctx, thousand, numbered, bar)
+		}}
+	}
 	return append(ws,
 		workload{"some keys fail, rate", measureFailingRate},
 		workload{"some keys fail, latency", measureFailingLatency},
+		writing("producer, 1,000 keys", false, 0.85),
+		writing("producer, sequence headers", true, 0),
+		workload{"worker pipe", measurePipe},
 		workload{"allocations", measureAllocs},
 		workload{"idle", measureIdle},
 		workload{"memory", measureMemory},
@@ -89,6 +97,9 @@ func (b *bench) groupName() string {
 
 // on runs a spec over a load.
 func (b *bench) on(ctx context.Context, l load, s spec) (result, error) {
+	if s.Write != nil {
+		return b.writes(ctx, s)
+	}
 	counts, err := b.topics.need(ctx, l)
 	if err != nil {
 		return result{}, err

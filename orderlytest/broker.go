@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Patience is how long a Broker's methods wait for something before they fail
@@ -101,7 +102,7 @@ func (b *Broker) ctx() (context.Context, context.CancelFunc) {
 }
 
 // CreateTopic makes a topic; configs are pairs of name and value. It returns when
-// the cluster knows the topic.
+// every broker knows the topic, and who leads its partitions.
 func (b *Broker) CreateTopic(name string, partitions int32, configs ...string) {
 	b.t.Helper()
 	ctx, cancel := b.ctx()
@@ -113,10 +114,50 @@ func (b *Broker) CreateTopic(name string, partitions int32, configs ...string) {
 	if _, err := b.adm.CreateTopic(ctx, partitions, -1, m, name); err != nil {
 		b.t.Fatalf("orderlytest: creating topic %s: %v", name, err)
 	}
-	b.Eventually("topic "+name+" is known", func() bool {
-		md, err := b.adm.Metadata(ctx, name)
-		return err == nil && md.Topics[name].Err == nil && len(md.Topics[name].Partitions) == int(partitions)
-	})
+	b.Eventually("topic "+name+" is known", func() bool { return b.known(name, int(partitions)) })
+}
+
+// GrowTopic gives a topic more partitions, and returns when every broker knows them.
+func (b *Broker) GrowTopic(name string, partitions int32) {
+	b.t.Helper()
+	ctx, cancel := b.ctx()
+	defer cancel()
+	resp, err := b.adm.UpdatePartitions(ctx, int(partitions), name)
+	if err == nil {
+		err = resp.Error()
+	}
+	if err != nil {
+		b.t.Fatalf("orderlytest: growing topic %s: %v", name, err)
+	}
+	b.Eventually("topic "+name+" has grown", func() bool { return b.known(name, int(partitions)) })
+}
+
+// known says whether every broker that is up knows the topic with that many
+// partitions: a client may ask any of them, and one that has not heard of it yet
+// says that there is none.
+func (b *Broker) known(topic string, partitions int) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	brokers, err := b.adm.ListBrokers(ctx)
+	if err != nil {
+		return false
+	}
+	for _, id := range brokers.NodeIDs() {
+		req := kmsg.NewPtrMetadataRequest()
+		t := kmsg.NewMetadataRequestTopic()
+		t.Topic = &topic
+		req.Topics = append(req.Topics, t)
+		resp, err := req.RequestWith(ctx, b.cl.Broker(int(id)))
+		if err != nil || len(resp.Topics) != 1 || resp.Topics[0].ErrorCode != 0 || len(resp.Topics[0].Partitions) != partitions {
+			return false
+		}
+		for _, p := range resp.Topics[0].Partitions {
+			if p.ErrorCode != 0 {
+				return false
+			}
+		}
+	}
+	return len(brokers) > 0
 }
 
 // DeleteTopic removes a topic.

@@ -13,6 +13,7 @@ import (
 	"github.com/orderly-go/orderly/internal/lane"
 	"github.com/orderly-go/orderly/internal/offline"
 	"github.com/orderly-go/orderly/internal/progress"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Deliver hands the records to the handler as a Consumer with the default
@@ -28,13 +29,16 @@ func Deliver(t testing.TB, h orderly.Handler, recs ...Record) *Result {
 // A Delivery is [Deliver] with another configuration.
 type Delivery struct {
 	// Config has the handler, or Batch, and whatever of Scope, OrderBy, NullKeys,
-	// Retry, OnExhausted, Concurrency, Lanes, AttemptTimeout and Events matters.
+	// Retry, OnExhausted, DeadLetter, OnWriteFailure, Concurrency, Lanes, AttemptTimeout and Events matters.
 	// The rest is about Kafka, and is not looked at.
 	Config orderly.ConsumerConfig
 	// Seed picks the random waits between attempts: with the same seed each
 	// attempt is at the same virtual time. Which of several keys runs first at
 	// one time is left to the machine, as it is in a consumer.
 	Seed uint64
+	// DeadLetter is called for each write of a dead letter under PolicyDeadLetter: an
+	// error is that of the write. Default: each is acknowledged.
+	DeadLetter func(r *kgo.Record) error
 	// MaxTime bounds the virtual time: what is not done by then is left blocked.
 	// Default: an hour, or twenty times Retry.MaxBackoff if that is longer.
 	MaxTime time.Duration
@@ -65,10 +69,16 @@ func (d Delivery) Run(t testing.TB, recs ...Record) *Result {
 			failed(e)
 		}
 	}
+	run.w.passes(&cfg.Events)
+	skipped := cfg.Events.Skipped
+	cfg.Events.Skipped = func(e orderly.SkippedEvent) {
+		run.skip(e)
+		skipped(e)
+	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
 	}
-	h, err := offline.New(offline.Config{Consumer: cfg, Clock: run.clock, Jitter: d.jitter, Stop: run.stop})
+	h, err := offline.New(offline.Config{Consumer: cfg, Clock: run.clock, Jitter: d.jitter, Stop: run.stop, Letter: run.letter(d.DeadLetter)})
 	if err != nil {
 		t.Fatalf("orderlytest: %v", err)
 	}
@@ -105,6 +115,8 @@ type delivery struct {
 
 	mu       sync.Mutex
 	attempts []Attempt
+	letters  []*kgo.Record
+	skipped  []kgo.Record
 	stopped  *orderly.StopError
 	halted   chan struct{}
 	once     sync.Once
@@ -184,6 +196,33 @@ func (d *delivery) stop(err error) {
 	d.once.Do(func() { close(d.halted) })
 }
 
+// letter takes the dead letters.
+func (d *delivery) letter(write func(*kgo.Record) error) func(any) error {
+	return func(record any) error {
+		r := record.(*kgo.Record)
+		if write != nil {
+			if err := write(r); err != nil {
+				return err
+			}
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		for _, l := range d.letters {
+			if l.Topic == r.Topic && l.Partition == r.Partition {
+				r.Offset = l.Offset + 1
+			}
+		}
+		d.letters = append(d.letters, r)
+		return nil
+	}
+}
+
+func (d *delivery) skip(e orderly.SkippedEvent) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.skipped = append(d.skipped, kgo.Record{Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Key: e.Key})
+}
+
 func (d *delivery) attempt(m *orderly.Message, err error) {
 	a := Attempt{Record: *m.Record, Attempt: m.Attempt, Err: err, At: d.clock.elapsed()}
 	d.mu.Lock()
@@ -209,7 +248,10 @@ func (d *delivery) failed(e orderly.AttemptEvent) {
 }
 
 func (d *delivery) result() *Result {
-	r := &Result{Attempts: d.attempts, Stop: d.stopped, Elapsed: d.clock.elapsed()}
+	r := &Result{Attempts: d.attempts, Stop: d.stopped, Elapsed: d.clock.elapsed(), Skipped: d.skipped}
+	for _, l := range d.letters {
+		r.DeadLetters = append(r.DeadLetters, *l)
+	}
 	for _, p := range d.order {
 		var s progress.Snapshot
 		p.ring.Snapshot(&s, len(p.items))
@@ -221,9 +263,7 @@ func (d *delivery) result() *Result {
 		}
 		d.w.add(history.Event{Kind: history.Commit, Topic: p.topic, Partition: p.id, Offset: s.Watermark, Ahead: ahead})
 		for _, b := range p.lane.Blocked(len(p.items)) {
-			m := b.Head.Payload.(*orderly.Message)
-			r.Blocked = append(r.Blocked, orderly.BlockedKey{Key: m.Key, Offset: m.Offset, Attempts: int(b.Attempts),
-				Waiting: b.Waiting, Since: b.Since, Next: b.Next})
+			r.Blocked = append(r.Blocked, d.h.Blocked(b).(orderly.BlockedKey))
 		}
 	}
 	r.Left = d.j.left()

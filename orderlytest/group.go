@@ -23,8 +23,9 @@ type Group struct {
 }
 
 // Group prepares a group whose members are configured with cfg. What cfg leaves
-// out has values for tests: sessions of 3 s, commits each 50 ms, retries after
-// milliseconds, log lines printed only when the test fails; and a group's name.
+// out has values for tests: sessions of 3 s, commits each 50 ms, retries and probes of
+// the breaker after milliseconds, log lines printed only when the test fails; and a
+// group's name.
 func (b *Broker) Group(cfg orderly.ConsumerConfig) *Group {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -41,6 +42,8 @@ func (b *Broker) Group(cfg orderly.ConsumerConfig) *Group {
 	orDefault(&cfg.Retry.Backoff, 5*time.Millisecond)
 	orDefault(&cfg.Retry.MaxBackoff, 50*time.Millisecond)
 	orDefault(&cfg.StartTimeout, Patience)
+	orDefault(&cfg.Breaker.ProbeInterval, 60*time.Millisecond)
+	orDefault(&cfg.Breaker.MaxInterval, max(240*time.Millisecond, cfg.Breaker.ProbeInterval))
 	g := &Group{b: b, cfg: cfg, j: newJournal(&cfg)}
 	g.j.published = func() {
 		b.writing.RLock()

@@ -26,6 +26,12 @@ type Result struct {
 	Left int
 	// Stop is set when the policy stop ended the delivery.
 	Stop *orderly.StopError
+	// DeadLetters are the records that were written to a dead-letter topic, as
+	// written, in that order.
+	DeadLetters []kgo.Record
+	// Skipped are the records that were passed by the policy skip, without their
+	// values.
+	Skipped []kgo.Record
 	// Elapsed is the virtual time from the first attempt to the last.
 	Elapsed time.Duration
 

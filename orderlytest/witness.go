@@ -240,3 +240,32 @@ func (w *witness) batch(next orderly.BatchHandler) orderly.BatchHandler {
 		return next(ctx, ms)
 	}
 }
+
+// passes writes down the records that are done without their handler, before the
+// user's own functions are called.
+func (w *witness) passes(ev *orderly.Events) {
+	done := func(topic string, partition int32, offset, token int64, why string) {
+		w.mu.Lock()
+		w.addLocked(history.Event{Kind: history.Done, Topic: topic, Partition: partition, Offset: offset, Token: token, Why: why})
+		dead := w.dead
+		w.mu.Unlock()
+		if !dead {
+			w.j.mu.Lock()
+			delete(w.j.undone, place{topic, partition, offset})
+			w.j.mu.Unlock()
+		}
+	}
+	lettered, skipped := ev.DeadLettered, ev.Skipped
+	ev.DeadLettered = func(e orderly.DeadLetteredEvent) {
+		done(e.Topic, e.Partition, e.Offset, e.FencingToken, "dead-letter")
+		if lettered != nil {
+			lettered(e)
+		}
+	}
+	ev.Skipped = func(e orderly.SkippedEvent) {
+		done(e.Topic, e.Partition, e.Offset, e.FencingToken, "skip")
+		if skipped != nil {
+			skipped(e)
+		}
+	}
+}

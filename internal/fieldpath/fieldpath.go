@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // A Path leads to a field.
@@ -33,6 +34,9 @@ func Parse(text string) (Path, error) {
 	p := Path{text: text}
 	bad := func(why string) (Path, error) {
 		return Path{}, fmt.Errorf("path %q: %s; %s", text, why, form)
+	}
+	if !utf8.ValidString(text) {
+		return bad("it is not UTF-8, and names in JSON are")
 	}
 	if text == "." {
 		return p, nil

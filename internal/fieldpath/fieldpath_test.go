@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -94,6 +95,40 @@ func FuzzFind(f *testing.F) {
 			if ok && (json.Unmarshal(raw, &got) != nil || !reflect.DeepEqual(got, want)) {
 				t.Fatalf("%s in %s: %s", text, doc, raw)
 			}
+		}
+	})
+}
+
+// Whatever the path: what Parse takes is found in a document that was made for it.
+func FuzzParse(f *testing.F) {
+	for _, s := range []string{".", ".a.b[1].c", `.""`, `."a\"b"[0]`, "[0]", ".[0].[1]", ".a..b", `."\u0000"`, ".\xff", `."\ud800"`} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		p, err := Parse(text)
+		if err != nil {
+			return
+		}
+		var doc any = "found"
+		for _, st := range slices.Backward(p.steps) {
+			switch {
+			case st.index > 1000:
+				return
+			case st.index >= 0:
+				list := make([]any, st.index+1)
+				list[st.index] = doc
+				doc = list
+			default:
+				doc = map[string]any{"": nil, st.name: doc}
+			}
+		}
+		raw, err := json.Marshal(doc)
+		if err != nil || len(p.steps) > 1000 {
+			return
+		}
+		got, err := p.Find(raw)
+		if err != nil || string(got) != `"found"` {
+			t.Errorf("%q in %s: %s, %v", text, raw, got, err)
 		}
 	})
 }

@@ -135,8 +135,11 @@ func (s *Session) lose(parts []*Partition) {
 			continue
 		}
 		running := p.lane.Stat().Running
+		s.mu.Lock()
+		again := p.again()
+		s.mu.Unlock()
 		dropped := p.lane.Close(s.cfg.Causes.Lost)
-		s.cfg.Hooks.Lost(Lost{Topic: p.topic, Partition: p.partition, Token: p.token, Running: running})
+		s.cfg.Hooks.Lost(Lost{Topic: p.topic, Partition: p.partition, Token: p.token, Running: running, Again: again})
 		if dropped > 0 {
 			s.cfg.Hooks.Dropped(p.topic, p.partition, dropped, "lost")
 		}

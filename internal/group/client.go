@@ -60,6 +60,14 @@ type balancer struct {
 	s *Session
 }
 
+// IsCooperative is false for a member that also offers an eager balancer, as in the
+// Java client: it gives everything up before it joins. Only then the group may
+// change over to the eager one at any rebalance, and no partition is assigned
+// while another member holds it.
+func (b *balancer) IsCooperative() bool {
+	return b.GroupBalancer.IsCooperative() && len(b.s.cfg.Balancers) == 1
+}
+
 func (b *balancer) ParseSyncAssignment(assignment []byte) (map[string][]int32, error) {
 	if !b.IsCooperative() {
 		// An eager member gave up everything before it joined. Whoever still

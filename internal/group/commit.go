@@ -25,6 +25,9 @@ type commitItem struct {
 	clean       bool // grant: the owner before released in order
 	ahead       int64
 	notRecorded int64
+	settled     uint64           // records done under this ownership that it covers, at the least
+	until       int64            // grant: for Partition.serial
+	trying      progress.Attempt // what it announces
 	err         error
 	outcome     outcome
 }
@@ -50,8 +53,10 @@ func (s *Session) commitLoop(ctx context.Context) {
 		case <-t.C:
 		case <-s.kick:
 		}
+		s.pulses.commit.begin()
 		s.regrant(ctx)
 		s.commit(ctx, s.all())
+		s.pulses.commit.end()
 	}
 }
 
@@ -145,18 +150,25 @@ func (s *Session) next(p *Partition, member string, gen int32) (commitItem, bool
 		s.cfg.Logger.Error("orderly: commit metadata", "group", s.cfg.Group, "topic", p.topic, "partition", p.partition, "error", err)
 		return commitItem{}, false
 	}
+	if it.offset == p.committed && it.text == p.text {
+		p.recorded = it.trying
+	}
 	return it, it.offset != p.committed || it.text != p.text
 }
 
 // snapshot is what is done of a partition now. Called with Session.mu held.
 func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	limit := int(s.metaLimit.Load())
+	settled := p.lane.Stat().Done
 	p.ring.Snapshot(&p.snap, progress.MaxRuns(limit))
 	m := progress.Meta{
 		Token: p.token, TopicID: p.topicID, Clean: clean, Extra: p.meta.Extra,
 	}
 	if p.snap.Watermark == p.start {
 		m.Unclean = p.meta.Unclean
+	}
+	if p.serial > 0 { // also when some are done, until they are through
+		m.Unclean = max(p.meta.Unclean, crashes)
 	}
 	m.Ahead, m.CompleteUpTo = inherit(&p.snap, p.meta)
 	for _, a := range p.meta.Attempts {
@@ -167,6 +179,7 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	p.lane.Failed(func(offset int64, attempts int32) {
 		m.Attempts = append(m.Attempts, progress.Attempt{Offset: offset, Count: int(attempts)})
 	})
+	trying := p.announced(&m)
 	slices.SortFunc(m.Attempts, func(a, b progress.Attempt) int { return int(min(max(a.Offset-b.Offset, -1), 1)) })
 	text, dropped, err := progress.Encode(p.snap.Watermark, m, limit)
 	if err != nil {
@@ -174,7 +187,7 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	}
 	return commitItem{
 		p: p, offset: p.snap.Watermark, text: text, token: p.token, meta: m, limit: limit,
-		ahead: sum(m.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead + int64(p.snap.Unlisted),
+		ahead: sum(m.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead + int64(p.snap.Unlisted), settled: settled, trying: trying,
 	}, nil
 }
 
@@ -308,7 +321,8 @@ func (s *Session) send(ctx context.Context, member string, gen int32, items []co
 					events = append(events, func() { s.goOn(p, a.Token) })
 				}
 			} else {
-				p.committed, p.text = it.offset, it.text
+				p.committed, p.text, p.recorded = it.offset, it.text, it.trying
+				p.settled, p.notRecorded = it.settled, it.notRecorded
 			}
 		case it.outcome == refused || it.outcome == unknown:
 			if !p.needGrant || p.refusedGen != gen {

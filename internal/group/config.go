@@ -51,6 +51,12 @@ type Config struct {
 	// Items makes the lane's items of records that were read, in their order.
 	Items func(recs []*kgo.Record, out []*lane.Item) []*lane.Item
 
+	// Ready is called before the group is joined, with the topics' partitions: an
+	// error ends the session. nil: nothing to see to.
+	Ready func(ctx context.Context, partitions map[string]int) error
+	// Shut says that nothing starts in the pool for now, so that nothing is to be read.
+	Shut func() bool
+
 	Causes Causes
 	Exit   func() // ends the process instead of releasing a stuck handler's partition; nil: release
 	Hooks  Hooks
@@ -71,6 +77,15 @@ type Hooks struct {
 	Committed func(Committed)
 	Dropped   func(topic string, partition int32, records int, reason string)
 	Warning   func(code, message string)
+
+	Rebalanced func(Rebalanced)
+}
+
+// Rebalanced tells of a generation that this member came to.
+type Rebalanced struct {
+	Member     string
+	Generation int32
+	Cause      string
 }
 
 // Assigned tells of a partition whose token was granted.
@@ -92,6 +107,7 @@ type Revoked struct {
 	Drain            time.Duration
 	Clean, Committed bool
 	Offset           int64
+	Again            int64 // records done that the next owner gets again, at the most
 }
 
 // Lost tells of a partition that was taken away.
@@ -100,6 +116,7 @@ type Lost struct {
 	Partition int32
 	Token     int64
 	Running   int
+	Again     int64 // as Revoked's
 }
 
 // Stuck tells of a handler whose context has ended and that has not returned.
@@ -132,6 +149,7 @@ const (
 const (
 	pauseWindow uint32 = 1 << iota // its window is full: a key of it is blocked for long
 	pauseBuffer                    // it holds more than its share while the buffer is full
+	pauseShut                      // nothing starts in the pool
 )
 
 // Names of the states, fixed: logs, metrics and status show them.
@@ -144,6 +162,7 @@ var reasonNames = []struct {
 	{haltDrain, 0, "draining"},
 	{0, pauseWindow, "window-full"},
 	{0, pauseBuffer, "buffer-full"},
+	{lane.HaltGate, pauseShut, "breaker-open"},
 }
 
 func reasons(halt, pause uint32) (names []string) {

@@ -73,6 +73,7 @@ func (s *Session) grantOnce(ctx context.Context, parts []*Partition) (open []*Pa
 	if len(try) == 0 {
 		return open, nil
 	}
+	s.watchGeneration() // told before what it brought
 	ctx, cancel := context.WithTimeout(ctx, s.cfg.Rebalance)
 	defer cancel()
 	topics, err := s.readTopics(ctx, s.cl)
@@ -267,6 +268,7 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 		items = append(items, commitItem{
 			p: p, offset: offset, text: text, token: token, meta: meta, limit: limit, grant: true,
 			clean: clean || !meta.Present, ahead: sum(meta.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead,
+			until: s.serialUntil(offset, meta, b),
 		})
 	}
 	if clocked > 0 {
@@ -382,7 +384,9 @@ func (s *Session) granted(it commitItem, member string) {
 		p.start = it.offset
 		p.ring = progress.NewRing(it.offset)
 		p.skip = progress.NewSkip(it.meta)
-		p.lane = s.cfg.Pool.Add(s.cfg.Partition(p.topic, p.partition), it.token)
+		pc := s.cfg.Partition(p.topic, p.partition)
+		s.beginSerial(p, it.until, &pc)
+		p.lane = s.cfg.Pool.Add(pc, it.token)
 		p.state = live
 	}
 }

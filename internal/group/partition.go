@@ -58,6 +58,15 @@ type Partition struct {
 	shown      uint32 // halt and pause bits that were last reported
 	shownPause uint32
 
+	settled     uint64 // records done that the last commit covers
+	notRecorded int64  // of those done ahead it could not name
+	extent      extent
+	ages        ages
+	serial      int64            // below it records run one at a time; zero: they do not
+	trying      *lane.Item       // the one that runs then
+	tries       progress.Attempt // what its attempt is counted as when the process ends with it
+	recorded    progress.Attempt // the last attempt that was committed before it began
+
 	snap progress.Snapshot // the committer's buffer, under Session.mu
 }
 
@@ -84,6 +93,12 @@ func (p *Partition) doubt() {
 	}
 	p.needGrant, p.unsure = true, true
 	p.lane.SetHalt(haltGrant)
+}
+
+// again is how many records that are done come again at the next owner, at the
+// most. Called with Session.mu held.
+func (p *Partition) again() int64 {
+	return int64(p.lane.Stat().Done-p.settled) + p.notRecorded
 }
 
 func (p *Partition) halted() uint32 {

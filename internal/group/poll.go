@@ -20,8 +20,10 @@ func (s *Session) poll(ctx context.Context) {
 	for s.room(ctx) {
 		pctx := s.gate.enter(ctx)
 		fetches := s.cl.PollRecords(pctx, s.most())
+		s.pulses.poll.begin()
 		s.fetched(fetches, &buf)
 		s.gate.leave()
+		s.pulses.poll.end()
 		if fetches.IsClientClosed() {
 			return
 		}
@@ -49,6 +51,10 @@ func (s *Session) fetched(fetches kgo.Fetches, buf *pollBuffer) {
 		}
 		s.mu.Lock()
 		p := s.parts[tp{f.Topic, f.Partition}]
+		if p != nil && p.accepting.Load() {
+			s.saw(p, &f.FetchPartition)
+			p.ages.take(f.Records)
+		}
 		s.mu.Unlock()
 		if p == nil || !p.accepting.Load() {
 			s.cfg.Hooks.Dropped(f.Topic, f.Partition, len(f.Records), "not-owned")

@@ -42,7 +42,11 @@ func (s *Session) release(parts []*Partition) {
 	s.lastCommit(with, until)
 
 	s.mu.Lock()
+	again := make(map[*Partition]int64, len(with))
 	for _, p := range with {
+		if again[p] = p.again(); p.sealed != nil && p.text == p.sealed.text && p.committed == p.sealed.offset {
+			again[p] = p.notRecorded // a result that came after it counts as one that came late
+		}
 		p.state = gone
 		p.accepting.Store(false)
 		if s.parts[p.tp] == p {
@@ -54,7 +58,7 @@ func (s *Session) release(parts []*Partition) {
 		st := p.lane.Stat()
 		dropped := p.lane.Close(s.cfg.Causes.Lost)
 		s.cfg.Hooks.Revoked(Revoked{Topic: p.topic, Partition: p.partition, Token: p.token, Drain: took, Clean: clean[p],
-			Committed: p.sealed != nil && p.text == p.sealed.text && p.committed == p.sealed.offset, Offset: p.committed})
+			Committed: p.sealed != nil && p.text == p.sealed.text && p.committed == p.sealed.offset, Offset: p.committed, Again: again[p]})
 		if st.Running > 0 {
 			s.cfg.Hooks.Dropped(p.topic, p.partition, st.Running, "late")
 		}
@@ -192,6 +196,9 @@ func (s *Session) lastCommit(parts []*Partition, until time.Time) {
 		s.commit(ctx, parts)
 		s.mu.Lock()
 		member, gen, ok := s.membership()
+		// A join that is under way ends with a generation in which all of them are
+		// still ours: it is waited for.
+		ok = ok || s.joining.Load() && !s.silent && !s.distrust.Load()
 		open := false
 		for _, p := range parts {
 			if p.state == draining && p.sealed != nil && (p.committed != p.sealed.offset || p.text != p.sealed.text) && !p.barred(member, gen) {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/orderly-go/orderly/internal/progress"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -45,6 +46,14 @@ type Session struct {
 	silent  bool
 
 	commitMu turn
+
+	pulses      struct{ poll, commit, tend pulse }
+	asked       atomic.Bool // by the user: to join again
+	measuring   atomic.Bool // the logs' extents are being looked up
+	nextExtents time.Time   // guarded by mu, as the next three
+	look        progress.Snapshot
+	seenMember  string // at the last look, and the generation
+	seenGen     int32
 
 	work   context.Context // ends when the session has released everything
 	client context.Context // ends what the client still waits for when the group was not left in time
@@ -239,6 +248,15 @@ func (s *Session) connect(ctx context.Context) error {
 	for name, t := range topics {
 		if t.id == [16]byte{} {
 			noID = append(noID, name)
+		}
+	}
+	if s.cfg.Ready != nil {
+		partitions := make(map[string]int, len(topics))
+		for name, t := range topics {
+			partitions[name] = t.partitions
+		}
+		if err := s.cfg.Ready(ctx, partitions); err != nil {
+			return err
 		}
 	}
 	if len(noID) > 0 {

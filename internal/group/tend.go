@@ -35,12 +35,16 @@ func (s *Session) tend(ctx context.Context) {
 			return
 		case <-t.C:
 		}
+		s.pulses.tend.begin()
 		left := s.watchCoordinator()
 		s.newMember()
 		s.watchGrants()
 		s.resume()
+		s.endSerial()
 		s.showStates()
+		s.watchGeneration()
 		now := time.Now()
+		s.tendExtents(now)
 		if !now.Before(nextStuck) {
 			nextStuck = now.Add(stuckEvery)
 			s.reportStuck()
@@ -53,6 +57,7 @@ func (s *Session) tend(ctx context.Context) {
 		if left > 0 {
 			wait = min(wait, left) // at the session's end to the moment, not a tick later
 		}
+		s.pulses.tend.end()
 		t.Reset(wait)
 	}
 }
@@ -108,7 +113,11 @@ func (s *Session) resume() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := max(1, len(s.parts))
+	shut := s.cfg.Shut != nil && s.cfg.Shut()
 	for _, p := range s.parts {
+		if shut != (p.pause&pauseShut != 0) {
+			s.pauseLocked(p, pauseShut, shut)
+		}
 		if p.pause == 0 || p.lane == nil {
 			continue
 		}

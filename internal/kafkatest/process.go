@@ -6,7 +6,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 )
@@ -28,24 +27,15 @@ func startJVM(jars, log string, jvm []string, class string, args ...string) (*pr
 	args = append(append(append([]string{}, jvm...), "-cp", filepath.Join(jars, "*"), class), args...)
 	p := &process{cmd: exec.Command(java(), args...), log: log, done: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = out, out
-	p.cmd.SysProcAttr = dieWithUs()
-
-	started := make(chan error)
-	go func() {
-		// The kernel ties the child's death to the thread that made it, not
-		// to the process, so that thread has to stay as long as the child.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		defer out.Close()
-		if err := p.cmd.Start(); err != nil {
-			started <- err
-			return
-		}
-		started <- nil
-		p.err = p.cmd.Wait()
+	err = StartBound(p.cmd, func(err error) {
+		p.err = err
+		out.Close()
 		close(p.done)
-	}()
-	return p, <-started
+	})
+	if err != nil {
+		out.Close()
+	}
+	return p, err
 }
 
 func (p *process) running() bool {

@@ -14,6 +14,9 @@ type checker struct {
 	errs    []string
 	mu      sync.Mutex
 	running map[string]map[uint64]int // by partition and ordering key, over all ownerships
+	shut    bool                      // the gate is, and all that had begun before has returned
+	most    int                       // highest quota since
+	through int                       // items that were let through and are running
 	blame   map[*Run]int64            // the record whose failure OnFailure has yet to hear of
 }
 
@@ -28,6 +31,7 @@ type ownership struct {
 	cancelled bool
 	quiet     bool // halted and idle: nothing may start
 	over      bool // closed
+	now       int  // runs
 	token     int64
 	least     int64 // token that each run that starts has at least
 }
@@ -117,6 +121,23 @@ func (c *checker) start(o *ownership, r *Run) {
 	if o.quiet {
 		c.failf("%s: %v started while halted (bits %d, cancelled %t)", id, offsets(r.Items), o.bits, o.cancelled)
 	}
+	if o.now++; o.now > 1 && r.Serial() {
+		c.failf("%s: %v started beside %d others of a partition that runs one item at a time", id, offsets(r.Items), o.now-1)
+	}
+	if r.Serial() && len(r.Items) != 1 {
+		c.failf("%s: a run of %d items of such a partition", id, len(r.Items))
+	}
+	if c.shut && !r.Admitted() {
+		c.failf("%s: %v started while the gate is shut", id, offsets(r.Items))
+	}
+	if r.Admitted() {
+		if c.through++; c.shut && c.through > c.most {
+			c.failf("%s: %d items were let through at a time, at most %d are allowed", id, c.through, c.most)
+		}
+		if len(r.Items) != 1 {
+			c.failf("%s: a run of %d items was let through", id, len(r.Items))
+		}
+	}
 	if o.over && r.Ctx.Err() == nil { // a worker may have been on its way when Close came
 		c.failf("%s: %v started with a live context in an ownership that has ended", id, offsets(r.Items))
 	}
@@ -160,6 +181,10 @@ func (c *checker) start(o *ownership, r *Run) {
 func (c *checker) end(o *ownership, r *Run, done int, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	o.now--
+	if r.Admitted() {
+		c.through--
+	}
 	keys := map[uint64]bool{}
 	for _, it := range r.Items {
 		keys[c.orderKey(it.Hash)] = true
@@ -192,7 +217,20 @@ func (c *checker) end(o *ownership, r *Run, done int, err error) {
 	}
 }
 
-func (c *checker) failed(o *ownership, r *Run, it *Item) {
+// settled is called when a record is done without its handler.
+func (c *checker) settled(o *ownership, it *Item) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.orderKey(it.Hash)
+	if q := o.pending[k]; len(q) == 0 || q[0] != it.Offset {
+		c.failf("record %d was settled when %v of its key are not done", it.Offset, q)
+	} else {
+		o.pending[k] = q[1:]
+	}
+	delete(o.alone, it.Offset)
+}
+
+func (c *checker) failed(o *ownership, r *Run, it *Item, spare bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if want, ok := c.blame[r]; !ok || want != it.Offset {
@@ -202,7 +240,9 @@ func (c *checker) failed(o *ownership, r *Run, it *Item) {
 	if it.Attempts != o.attempts[it.Offset] {
 		c.failf("%s: record %d has %d attempts when it fails, want %d", o.p.cfg.ID, it.Offset, it.Attempts, o.attempts[it.Offset])
 	}
-	o.attempts[it.Offset]++
+	if !spare {
+		o.attempts[it.Offset]++
+	}
 	if c.cfg.Detach { // what follows of its key leaves the lane and its count
 		for off := range o.alone {
 			if o.key[off] == it.Hash {

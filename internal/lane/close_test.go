@@ -109,6 +109,11 @@ func TestGhostOfADetachedKey(t *testing.T) {
 
 // What only waits in the bunch of a stuck handler is not a running handler.
 func TestCloseFreesTheBunchOfAStuckHandler(t *testing.T) {
+	t.Run("units", func(t *testing.T) { closeStuck(t, together) })
+	t.Run("inline", func(t *testing.T) { closeStuck(t, streamed) })
+}
+
+func closeStuck(t *testing.T, enqueue func(*Partition, []*Item)) {
 	bubble(t, func(t *testing.T) {
 		release := make(chan struct{})
 		dropped := make(chan int, 1)
@@ -123,7 +128,7 @@ func TestCloseFreesTheBunchOfAStuckHandler(t *testing.T) {
 			return nil
 		})})
 		p = pl.Add(PartitionConfig{ID: "t/0"}, 1)
-		together(p, items(0, 4, 1, 2, 3))
+		enqueue(p, items(0, 4, 1, 2, 3))
 		if n := <-dropped; n != 2 {
 			t.Errorf("Close says that %d records were dropped unstarted, want 2", n)
 		}
@@ -149,6 +154,11 @@ func TestCloseFreesTheBunchOfAStuckHandler(t *testing.T) {
 
 // A handler that ends its goroutine, as a test's FailNow does, is a failed attempt.
 func TestHandlerEndsItsGoroutine(t *testing.T) {
+	t.Run("units", func(t *testing.T) { endGoroutine(t, together) })
+	t.Run("inline", func(t *testing.T) { endGoroutine(t, streamed) })
+}
+
+func endGoroutine(t *testing.T, enqueue func(*Partition, []*Item)) {
 	bubble(t, func(t *testing.T) {
 		var started log[int64]
 		var blamed log[int64]
@@ -167,7 +177,7 @@ func TestHandlerEndsItsGoroutine(t *testing.T) {
 			},
 		})
 		p := pl.Add(PartitionConfig{ID: "t/0"}, 1)
-		together(p, items(0, 1, 2, 2, 3))
+		enqueue(p, items(0, 1, 2, 2, 3))
 		synctest.Wait()
 		if got := blamed.take(); !slices.Equal(got, []int64{1}) {
 			t.Errorf("%v blamed, want the record whose handler ended its goroutine", got)

@@ -9,7 +9,11 @@
 // only while it has outstanding records, so memory follows the records that
 // wait, never the number of keys that were seen.
 //
-// Way of an item: Partition.Enqueue → unit's queue → ready list → worker →
+// Records of a partition of keys wait in one queue in front of the units, the stream,
+// and while a plain handler is fast they run from there, in offset order, without a
+// unit.
+//
+// Way of an item: Partition.Enqueue → stream → unit's queue → ready list → worker →
 // Apply → done, or back to the unit's head with a time before which it is not
 // tried again.
 //

@@ -69,5 +69,7 @@ func (p *Partition) exorcise(units []uint64) {
 	p.mu.Unlock()
 	if more {
 		p.pool.list(p)
+	} else if p.halt.Load() == HaltGate {
+		p.pool.pump()
 	}
 }

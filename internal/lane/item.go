@@ -40,6 +40,8 @@ type Run struct {
 	Items []*Item
 
 	unit    *unit
+	pass    uint32 // halt bits that do not concern it
+	before  func(it *Item) bool
 	done    int
 	err     error
 	verdict Verdict
@@ -49,7 +51,10 @@ type Run struct {
 // being released, paused, or the group's coordinator is silent. An Apply that
 // runs its items one after the other asks before each but the first and then
 // returns ErrHalted.
-func (r *Run) Halted() bool { return r.Part.halt.Load() != 0 }
+func (r *Run) Halted() bool { return r.Part.halt.Load()&^r.pass != 0 }
+
+// Admitted says that the run was let through the pool's gate.
+func (r *Run) Admitted() bool { return r.pass&HaltGate != 0 }
 
 // ErrHalted says that Items[done] was not attempted, or that its attempt ended
 // because its context was cancelled by the group and not by its own fault: it
@@ -63,7 +68,11 @@ type Apply func(r *Run) (done int, err error)
 
 // A Verdict is what becomes of an item that failed.
 type Verdict struct {
-	Delay time.Duration // until the next attempt
-	Hold  bool          // no further attempt: the unit waits until the partition is closed
-	Keep  *Item         // takes the item's place in its unit (a copy that pins no fetch buffer); nil: the item itself
+	Delay   time.Duration // until the next attempt
+	Spare   bool          // the attempt is not counted
+	Refund  bool          // it is counted, and GiveBack may take it back
+	Hold    bool          // no further attempt: the unit waits until the partition is closed
+	Settled bool          // the item is done by decision: its Slot is set and its unit goes on
+	Await   *Await        // the unit waits until it is answered
+	Keep    *Item         // takes the item's place in its unit (a copy that pins no fetch buffer); nil: the item itself
 }

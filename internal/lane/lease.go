@@ -21,8 +21,11 @@ func newLease(token int64) *lease {
 const (
 	haltClosed    = 1 << 31 // the ownership has ended
 	haltCancelled = 1 << 30 // between Cancel and Renew
-	haltOurs      = haltClosed | haltCancelled
+	haltOurs      = haltClosed | haltCancelled | HaltGate
 )
+
+// Tag returns what the partition's configuration says.
+func (p *Partition) Tag() uint64 { return p.cfg.Tag }
 
 // Token returns the fencing token that the next run starts with.
 func (p *Partition) Token() int64 { return p.lease.Load().token }
@@ -44,7 +47,10 @@ func (p *Partition) SetHalt(bits uint32) { p.halt.Or(bits &^ haltOurs) }
 func (p *Partition) ClearHalt(bits uint32) { p.clear(bits &^ haltOurs) }
 
 func (p *Partition) clear(bits uint32) {
-	if old := p.halt.And(^bits); old&^bits != 0 {
+	if rest := p.halt.And(^bits) &^ bits; rest != 0 {
+		if rest == HaltGate {
+			p.pool.pump()
+		}
 		return
 	}
 	p.mu.Lock()

@@ -140,6 +140,14 @@ func together(p *Partition, its []*Item) {
 	p.ClearHalt(held)
 }
 
+// streamed is together for records that run inline.
+func streamed(p *Partition, its []*Item) {
+	p.SetHalt(held)
+	fast(p.pool)
+	p.Enqueue(its)
+	p.ClearHalt(held)
+}
+
 // A log is what happened, in order.
 type log[T any] struct {
 	mu  sync.Mutex

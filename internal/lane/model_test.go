@@ -24,7 +24,8 @@ type op struct {
 
 var opKinds = []string{
 	"enqueue", "enqueue", "enqueue", "enqueue", "halt", "halt and wait", "clear", "clear",
-	"cancel", "cancel and wait", "renew", "renew", "token", "reopen", "sleep", "sleep", "settle", "fast",
+	"cancel", "cancel and wait", "renew", "renew", "token", "reopen", "sleep", "sleep", "settle", "fast", "inline",
+	"end serial", "gate", "gate and wait", "admit", "admit", "admit", "ungate",
 }
 
 // A world is a pool with the checker around it.
@@ -45,7 +46,7 @@ func TestModel(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		cfg := PartitionConfig{}
 		conf := Config{Concurrency: rapid.IntRange(1, 6).Draw(rt, "concurrency")}
-		mode := rapid.SampledFrom([]string{"key", "whole", "lanes", "detach"}).Draw(rt, "mode")
+		mode := rapid.SampledFrom([]string{"key", "inline", "whole", "lanes", "detach"}).Draw(rt, "mode")
 		switch mode {
 		case "whole":
 			cfg.Whole = true
@@ -53,11 +54,15 @@ func TestModel(t *testing.T) {
 			cfg.Lanes = rapid.IntRange(1, 3).Draw(rt, "lanes")
 			cfg.Detach = mode == "detach"
 		}
-		plain := mode == "key" || rapid.Bool().Draw(rt, "plain")
-		if mode != "key" && !plain {
+		one := mode == "key" || mode == "inline"
+		plain := one || rapid.Bool().Draw(rt, "plain")
+		if !one && !plain {
 			cfg.BatchMax = rapid.IntRange(1, 5).Draw(rt, "max")
 			cfg.BatchWait = rapid.SampledFrom([]time.Duration{0, 5 * time.Millisecond}).Draw(rt, "wait")
 			conf.BatchMax = cfg.BatchMax
+		}
+		if rapid.IntRange(0, 3).Draw(rt, "serial") == 0 {
+			cfg.Serial = Serial{Until: rapid.Int64Range(1, 60).Draw(rt, "until"), Before: func(*Item) bool { return true }}
 		}
 		seed := rapid.Uint64().Draw(rt, "seed")
 		ops := rapid.SliceOfN(rapid.Custom(func(t *rapid.T) op {
@@ -66,6 +71,9 @@ func TestModel(t *testing.T) {
 				rapid.IntRange(1, 12).Draw(t, "n"), rapid.Uint64().Draw(t, "seed"),
 			}
 		}), 1, 60).Draw(rt, "ops")
+		if mode == "inline" {
+			ops = append([]op{{Kind: "inline", N: 2}}, ops...)
+		}
 		var errs []string
 		synctest.Test(t, func(t *testing.T) { errs = drive(conf, cfg, plain, seed, ops) })
 		if len(errs) > 0 {
@@ -89,6 +97,7 @@ func drive(conf Config, cfg PartitionConfig, plain bool, seed uint64, ops []op) 
 	// What goes on now goes on without faults. After some seconds only what waits
 	// for a retry or is held may be left, with what is behind it.
 	w.faults.Store(false)
+	w.step(op{Kind: "ungate"})
 	for i, o := range w.own {
 		w.step(op{Kind: "renew", Part: i})
 		w.clear(o, 3)
@@ -112,7 +121,7 @@ func drive(conf Config, cfg PartitionConfig, plain bool, seed uint64, ops []op) 
 		held := map[int64]bool{}
 		waiting := 0
 		for _, b := range o.p.Blocked(1 << 30) {
-			if !b.Held {
+			if !b.Held && b.Awaits == "" {
 				w.failf("%s: record %d waits until %v", o.p.cfg.ID, b.Head.Offset, b.Next)
 			}
 			held[b.Head.Offset] = true
@@ -141,7 +150,7 @@ func drive(conf Config, cfg PartitionConfig, plain bool, seed uint64, ops []op) 
 		}
 		o.p.Failed(func(off int64, n int32) { w.failf("record %d has %d attempts although it is done", off, n) })
 	}
-	if w.pl.Records() != 0 || w.pl.Bytes() != 0 || !w.pl.Idle() || len(w.pl.ghosts) > 0 {
+	if w.pl.Records() != 0 || w.pl.Bytes() != 0 || !w.pl.Idle() || len(w.pl.ghosts) > 0 || w.pl.Admitted() != 0 {
 		w.failf("the pool counts %d records of %d bytes, idle %t, ghosts %v", w.pl.Records(), w.pl.Bytes(), w.pl.Idle(), w.pl.ghosts)
 	}
 	w.pl.Close(errTest)
@@ -219,12 +228,37 @@ func (w *world) step(op op) {
 			w.enqueue(again, left[:n])
 			left = left[n:]
 		}
+	case "end serial":
+		o.p.EndSerial()
+	case "gate", "gate and wait":
+		w.pl.Gate()
+		if op.Kind == "gate and wait" {
+			for _, o := range w.own {
+				<-o.p.WaitIdle()
+			}
+			synctest.Wait() // late ones of ownerships that have ended
+			w.mu.Lock()
+			w.shut, w.most = true, 0
+			w.mu.Unlock()
+		}
+	case "admit":
+		w.mu.Lock()
+		w.most = max(w.most, op.N%4)
+		w.mu.Unlock()
+		w.pl.Admit(op.N % 4)
+	case "ungate":
+		w.mu.Lock()
+		w.shut = false
+		w.mu.Unlock()
+		w.pl.Ungate()
 	case "sleep":
 		time.Sleep(time.Duration(op.N*op.N) * time.Millisecond)
 	case "settle":
 		synctest.Wait()
 	case "fast":
 		fast(w.pl)
+	case "inline":
+		w.pl.inlineAlways.Store(op.N%2 == 0)
 	}
 }
 
@@ -310,19 +344,53 @@ func (w *world) outcome(r *Run, rnd *rand.Rand) (done int, err error) {
 }
 
 func (w *world) onFailure(r *Run, it *Item, err error) Verdict {
-	w.failed(w.owner(r), r, it)
+	o := w.owner(r)
 	rnd := w.luck(r)
-	v := Verdict{Delay: time.Duration(rnd.IntN(30)) * time.Millisecond}
-	switch rnd.IntN(12) {
+	v := Verdict{Delay: time.Duration(rnd.IntN(30)) * time.Millisecond, Spare: rnd.IntN(4) == 0}
+	w.failed(o, r, it, v.Spare)
+	switch rnd.IntN(18) {
 	case 0:
 		v.Hold = true
 	case 1:
 		v.Delay = 10 * time.Minute
 	case 2:
 		v.Delay = 0
+	case 3:
+		v.Settled = true
+		w.settled(o, it)
+	case 4: // never answered
+		v.Await = NewAwait(r, "waiting")
+	case 5, 6, 7, 8:
+		v.Await = NewAwait(r, "waiting")
+		w.answer(o, v.Await, it, rnd)
 	}
 	if rnd.IntN(3) == 0 {
 		v.Keep = &Item{Payload: it.Payload}
 	}
 	return v
+}
+
+// answer answers at once, before the worker has come back, or later; and then
+// again, which must change nothing.
+func (w *world) answer(o *ownership, a *Await, it *Item, rnd *rand.Rand) {
+	settle, late, delay := rnd.IntN(2) == 0, rnd.IntN(3) > 0, time.Duration(rnd.IntN(50))*time.Millisecond
+	answer := func() {
+		if !a.Open() {
+			return // closed meanwhile
+		}
+		if settle {
+			w.settled(o, it)
+			a.Done()
+		} else {
+			a.Retry(delay)
+		}
+		if a.Open() || a.Done() || a.Retry(0) {
+			w.failf("record %d: a second answer counted", it.Offset)
+		}
+	}
+	if late {
+		time.AfterFunc(10*delay, answer)
+		return
+	}
+	answer()
 }

@@ -26,6 +26,10 @@ type PartitionConfig struct {
 	BatchWait time.Duration
 	// Halt are the halt bits that are set from the beginning.
 	Halt uint32
+	// Serial makes it run one item at a time for a while.
+	Serial Serial
+	// Tag is for the pool's owner.
+	Tag uint64
 }
 
 // A Partition holds the outstanding records of one ownership.
@@ -40,18 +44,26 @@ type Partition struct {
 	closed   bool
 	units    table
 	sides    table    // keys detached from their lane, by hash
+	stream   stream   // what waits in front of the units, or runs without one
 	ready    unitList // units in state unitReady
 	free     unitList
 	timers   timers
 	tidyAt   time.Duration   // when memory is given back next; zero: there is little
 	failed   map[int64]int32 // attempts of undone records that failed, by offset
-	blocked  int             // units that wait for a retry or are held
+	blocked  int             // units that wait for a retry or an answer, or are held
 	records  int             // queued and running
 	bytes    int64
 	running  int // runs with workers
 	idle     []chan struct{}
 	inRing   bool // guarded by Pool.mu: the partition stands in the pool's ready ring
 	progress uint64
+
+	admit int                // items that may start although the gate is shut
+	turns unitList           // units whose head failed while it was shut, in turn
+	spent map[int64]spending // of records in failed, what can be given back
+	debts int                // of spent: owed to records
+
+	serial serially
 }
 
 // lockChunk bounds how many records or units are handled before the lock is given
@@ -86,8 +98,14 @@ func (p *Partition) Enqueue(items []*Item) int {
 			if it.Attempts > 0 { // in an earlier ownership; must not be forgotten now
 				p.failed[it.Offset] = it.Attempts
 			}
-			p.enqueue(it)
+			p.came(it)
+			if p.streams() {
+				p.stream.push(it)
+			} else {
+				p.enqueue(it)
+			}
 		}
+		p.drainGated()
 		p.records += len(part)
 		p.bytes += size
 		p.pool.records.Add(int64(len(part)))
@@ -97,6 +115,8 @@ func (p *Partition) Enqueue(items []*Item) int {
 		taken += len(part)
 		if more {
 			p.pool.list(p)
+		} else if p.halt.Load() == HaltGate {
+			p.pool.pump()
 		}
 	}
 	return taken
@@ -112,7 +132,7 @@ func (p *Partition) enqueue(it *Item) {
 			p.tidyLater()
 		}
 	}
-	if u.state == unitBlocked || u.state == unitHeld || u.phantoms > 0 {
+	if u.state == unitBlocked || u.state == unitHeld || u.state == unitAwaits || u.phantoms > 0 {
 		it = p.keep(it)
 	}
 	u.push(it)
@@ -146,6 +166,13 @@ func (p *Partition) newUnit(id uint64) *unit {
 }
 
 func (p *Partition) makeReady(u *unit) {
+	if p.debts > 0 && u.head != nil {
+		p.collect(u.head)
+	}
+	if u.since != 0 && p.gated() {
+		p.wait(u)
+		return
+	}
 	u.state = unitReady
 	p.ready.push(u)
 }
@@ -155,7 +182,7 @@ func (p *Partition) place(u *unit) {
 	switch {
 	case u.n == 0:
 		p.retire(u)
-	case p.cfg.BatchWait > 0 && u.solo == 0 && (u.isLane || p.cfg.Whole) && int(u.n) < p.cfg.BatchMax:
+	case p.cfg.BatchWait > 0 && u.solo == 0 && !p.gated() && (u.isLane || p.cfg.Whole) && int(u.n) < p.cfg.BatchMax:
 		u.state = unitGather
 		u.due = p.pool.now() + p.cfg.BatchWait
 		p.arm(u)
@@ -178,15 +205,26 @@ func (p *Partition) arm(u *unit) {
 	p.pool.arm(p.timers[0].due)
 }
 
-// block puts a unit whose head failed aside until its next attempt.
+// block puts a unit whose head failed aside until its next attempt, or the answer
+// to its Await.
 func (p *Partition) block(u *unit, v Verdict) {
 	now := p.pool.now()
 	p.blocked++
 	if u.since == 0 {
 		u.since = now
 	}
-	if v.Hold {
+	switch {
+	case v.Hold:
 		u.state = unitHeld
+		return
+	case v.Await != nil:
+		u.state = unitAwaits
+		u.await, v.Await.unit = v.Await, u
+		return
+	}
+	if v.Spare && p.gated() {
+		p.blocked--
+		p.wait(u)
 		return
 	}
 	u.state = unitBlocked
@@ -224,7 +262,7 @@ func (p *Partition) expire(now time.Duration) (next time.Duration) {
 }
 
 func (p *Partition) dispatchable() bool {
-	return p.ready.n > 0 && p.halt.Load() == 0 && !p.closed
+	return (p.ready.n > 0 || p.stream.waiting()) && p.halt.Load() == 0 && !p.closed && !p.busy()
 }
 
 // WaitIdle returns a channel that is closed when no run is with a worker. A
@@ -269,7 +307,9 @@ func (p *Partition) Close(cause error) int {
 	// stuck handler's bunch before and behind it.
 	for _, w := range p.pool.holders(p) {
 		for _, r := range p.strip(w) {
-			r.unit.inFlight = 0
+			if r.unit != nil {
+				r.unit.inFlight = 0
+			}
 		}
 	}
 	p.closed = true
@@ -286,9 +326,11 @@ func (p *Partition) Close(cause error) int {
 	p.units.all(count)
 	p.sides.all(count)
 	p.pool.forget(p, stuck)
-	p.units, p.sides = table{}, table{}
+	p.units, p.sides, p.stream = table{}, table{}, stream{}
 	p.ready, p.free = unitList{}, unitList{}
 	p.failed, p.timers, p.tidyAt = nil, nil, 0
+	p.turns, p.spent, p.debts = unitList{}, nil, 0
+	p.withdraw()
 	p.records, p.bytes, p.blocked = 0, 0, 0
 	return dropped
 }

@@ -24,6 +24,8 @@ type Config struct {
 	// Clock says when retries and batches are due. How long a handler takes is
 	// measured in package time: what makes it slow is not a test's clock.
 	Clock Clock
+	// Tick is called with the time before a worker begins a bunch; nil: not.
+	Tick func(now time.Time)
 }
 
 const (
@@ -49,6 +51,8 @@ type Pool struct {
 	bytes   atomic.Int64
 	average atomic.Int64 // moving average of the handler's time per item, in ns
 
+	inlineAlways atomic.Bool // tests: as if handlers were fast, whatever the average says
+
 	mu      sync.Mutex
 	closed  bool
 	parts   map[*Partition]struct{}
@@ -63,6 +67,7 @@ type Pool struct {
 
 	watch monitor
 	timer timer
+	gate  admission
 }
 
 // NewPool returns a pool without partitions. Close ends it.
@@ -88,10 +93,14 @@ func (pl *Pool) now() time.Duration { return pl.cfg.Clock.Now().Sub(pl.epoch) }
 func (pl *Pool) Add(cfg PartitionConfig, token int64) *Partition {
 	p := &Partition{cfg: cfg, pool: pl, failed: make(map[int64]int32)}
 	p.halt.Store(cfg.Halt &^ haltOurs)
+	p.serial.on = cfg.Serial.Until > 0
 	p.lease.Store(newLease(token))
 	pl.mu.Lock()
 	closed := pl.closed
 	pl.parts[p] = struct{}{}
+	if pl.gate.shut.Load() {
+		p.halt.Or(HaltGate)
+	}
 	for id, n := range pl.ghosts[cfg.ID] {
 		u := p.newUnit(id)
 		u.isLane = cfg.Lanes > 0 && !cfg.Whole

@@ -7,14 +7,33 @@ import "errors"
 func (p *Partition) take(w *worker, budget int) {
 	w.runs = w.runs[:0]
 	w.items = w.items[:0]
+	w.inline = false
+	if p.admit > 0 && p.takeAdmitted(w) {
+		return
+	}
+	if p.serial.on {
+		budget = 1
+	}
+	if s := &p.stream; s.waiting() && p.dispatchable() {
+		if s.turn = p.ready.n == 0 || !s.turn; s.turn {
+			p.takeStream(w, budget)
+		}
+	}
+	if w.inline {
+		p.running += len(w.runs)
+		return
+	}
 	most := max(maxRun, p.pool.cfg.BatchMax)
-	for budget > 0 && p.dispatchable() && len(w.runs) < maxRun {
+	for budget > 0 && p.ready.n > 0 && p.dispatchable() && len(w.runs) < maxRun {
 		u := p.ready.pop()
 		limit := budget
 		if p.cfg.BatchMax > 0 {
 			limit = p.cfg.BatchMax
 		}
-		if u.solo > 0 || u.side && u.head.Attempts > 0 {
+		if u.solo > 0 || u.side && (u.since != 0 || u.head.Attempts > 0) {
+			limit = 1
+		}
+		if p.serial.on {
 			limit = 1
 		}
 		room := most - len(w.items)
@@ -24,11 +43,7 @@ func (p *Partition) take(w *worker, budget int) {
 		}
 		limit = min(limit, room)
 		from := len(w.items)
-		if u.isLane && p.cfg.Detach && p.sides.n > 0 {
-			w.items = p.divert(u, w.items, limit)
-		} else {
-			w.items = u.pop(w.items, limit)
-		}
+		w.items = p.pick(u, w.items, limit)
 		n := len(w.items) - from
 		if n == 0 {
 			u.state = unitNew
@@ -37,21 +52,41 @@ func (p *Partition) take(w *worker, budget int) {
 		}
 		u.state = unitRunning
 		u.inFlight = int32(n)
-		number := -1
-		switch {
-		case u.isLane:
-			number = int(u.id)
-		case u.side:
-			number = int(p.unitID(u.id))
-		case p.cfg.Whole:
-			number = 0
-		}
 		w.runs = append(w.runs, Run{
-			Part: p, Lane: number, Items: w.items[from:len(w.items):len(w.items)], unit: u,
+			Part: p, Lane: p.number(u), Items: w.items[from:len(w.items):len(w.items)], unit: u, before: p.before(),
 		})
 		budget -= n
 	}
 	p.running += len(w.runs)
+}
+
+// number is that of the unit's lane; -1 when it has none.
+func (p *Partition) number(u *unit) int {
+	switch {
+	case u.isLane:
+		return int(u.id)
+	case u.side:
+		return int(p.unitID(u.id))
+	case p.cfg.Whole:
+		return 0
+	}
+	return -1
+}
+
+// pick takes up to limit items from the unit's head.
+func (p *Partition) pick(u *unit, items []*Item, limit int) []*Item {
+	from := len(items)
+	if u.isLane && p.cfg.Detach && p.sides.n > 0 {
+		items = p.divert(u, items, limit)
+	} else {
+		items = u.pop(items, limit)
+	}
+	if p.debts > 0 {
+		for _, it := range items[from:] {
+			p.collect(it)
+		}
+	}
+	return items
 }
 
 // divert is pop for a lane with detached keys: a record whose key is detached
@@ -91,7 +126,9 @@ func (p *Partition) finish(w *worker) bool {
 		p.pool.returned(p.cfg.ID, stuck)
 		return false
 	}
+	p.leave(w)
 	p.settle(runs)
+	p.drainGated()
 	more := p.dispatchable()
 	p.mu.Unlock()
 	return more
@@ -104,16 +141,25 @@ func (p *Partition) settle(runs []Run) {
 	for i := range runs {
 		r := &runs[i]
 		u := r.unit
-		u.inFlight = 0
-		u.state = unitNew
+		if u == nil && r.err != nil {
+			u = p.adopt(r)
+		}
+		if u != nil {
+			u.inFlight = 0
+			u.state = unitNew
+		}
 		for _, it := range r.Items[:max(r.done, 0)] {
 			records++
 			bytes += int64(it.Size)
+			p.wasTried(it, true)
 			if it.Attempts > 0 {
 				delete(p.failed, it.Offset)
+				p.settleSpent(it)
 			}
 		}
-		p.result(u, r)
+		if u != nil {
+			p.result(u, r)
+		}
 	}
 	if records > 0 {
 		p.progress += uint64(records)
@@ -139,10 +185,24 @@ func (p *Partition) result(u *unit, r *Run) {
 		u.prepend(r.Items[r.done:])
 	default:
 		rest := r.Items[r.done:]
-		attempts := rest[0].Attempts + 1
-		rest[0] = rest[0].replacedBy(r.verdict.Keep)
+		p.collect(rest[0])
+		p.wasTried(rest[0], false)
+		v := r.verdict.resolved()
+		if v.Settled {
+			p.pass(u, rest[0])
+			u.prepend(rest[1:])
+			break
+		}
+		attempts := rest[0].Attempts
+		if !v.Spare {
+			if v.Refund {
+				p.spend(rest[0])
+			}
+			attempts++
+			p.failed[rest[0].Offset] = attempts
+		}
+		rest[0] = rest[0].replacedBy(v.Keep)
 		rest[0].Attempts = attempts
-		p.failed[rest[0].Offset] = attempts
 		if u.isLane && p.cfg.Detach {
 			side := p.newUnit(rest[0].Hash)
 			side.side = true
@@ -150,13 +210,13 @@ func (p *Partition) result(u *unit, r *Run) {
 				p.tidyLater()
 			}
 			side.push(rest[0])
-			p.block(side, r.verdict)
+			p.block(side, v)
 			u.solo = max(0, u.solo-1)
 			u.prepend(rest[1:])
 			break
 		}
 		u.prepend(rest)
-		p.block(u, r.verdict)
+		p.block(u, v)
 		return
 	}
 	p.place(u)
@@ -180,11 +240,8 @@ func (p *Partition) steal(w *worker) {
 		p.mu.Unlock()
 		return
 	}
-	for _, r := range p.strip(w) {
-		r.unit.prepend(r.Items)
-		r.unit.inFlight = 0
-		p.makeReady(r.unit)
-	}
+	p.putBack(p.strip(w))
+	p.drainGated()
 	more := p.dispatchable()
 	p.mu.Unlock()
 	if more {
@@ -211,6 +268,12 @@ func (p *Partition) strip(w *worker) (back []Run) {
 		runs := w.runs[w.settled:done]
 		w.settled = done
 		p.settle(runs)
+	}
+	if p.stream.holder == w {
+		p.stream.holder = nil
+		if at := pos - 1; at >= 0 && at < int64(len(w.runs)) {
+			p.adopt(&w.runs[at])
+		}
 	}
 	return back
 }

@@ -1,6 +1,7 @@
 package lane
 
 import (
+	"fmt"
 	"runtime"
 	"sync/atomic"
 	"testing"
@@ -14,38 +15,44 @@ const few = 4 * monitorTick
 // One slow record among fast ones of other keys, in one bunch with them: they go
 // to other workers.
 func TestSlowRecordDelaysNoOtherKey(t *testing.T) {
-	for _, concurrency := range []int{2, 64} {
-		bubble(t, func(t *testing.T) {
-			start := time.Now()
-			var latest atomic.Int64
-			pl := NewPool(Config{Concurrency: concurrency, Apply: one(func(r *Run, it *Item) error {
-				if it.Offset == 3 {
-					time.Sleep(time.Minute)
-					return nil
-				}
-				latest.Store(max(latest.Load(), int64(time.Since(start))))
-				return nil
-			})})
-			p := pl.Add(PartitionConfig{ID: "t/0"}, 1)
-			keys := make([]uint64, 1000)
-			for i := range keys {
-				keys[i] = uint64(i) + 1
-			}
-			keys[500] = keys[3] // waits for it, and for nothing else
-			keys[501] = keys[1] // done in the same bunch as the slow one, before it
-			together(p, items(0, keys...))
-			time.Sleep(time.Second)
-			synctest.Wait()
-			if d := time.Duration(latest.Load()); d > few {
-				t.Errorf("concurrency %d: other keys waited %v", concurrency, d)
-			}
-			if st := p.Stat(); st.Done != 998 {
-				t.Errorf("concurrency %d: %d done, want all but the slow one and its key's next", concurrency, st.Done)
-			}
-			time.Sleep(time.Minute)
-			closePool(t, pl)
-		})
+	for name, enqueue := range map[string]func(*Partition, []*Item){"units": together, "inline": streamed} {
+		for _, concurrency := range []int{2, 64} {
+			t.Run(fmt.Sprint(name, concurrency), func(t *testing.T) { slowRecord(t, enqueue, concurrency) })
+		}
 	}
+}
+
+func slowRecord(t *testing.T, enqueue func(*Partition, []*Item), concurrency int) {
+	bubble(t, func(t *testing.T) {
+		start := time.Now()
+		var latest atomic.Int64
+		pl := NewPool(Config{Concurrency: concurrency, Apply: one(func(r *Run, it *Item) error {
+			if it.Offset == 3 {
+				time.Sleep(time.Minute)
+				return nil
+			}
+			latest.Store(max(latest.Load(), int64(time.Since(start))))
+			return nil
+		})})
+		p := pl.Add(PartitionConfig{ID: "t/0"}, 1)
+		keys := make([]uint64, 1000)
+		for i := range keys {
+			keys[i] = uint64(i) + 1
+		}
+		keys[500] = keys[3] // waits for it, and for nothing else
+		keys[501] = keys[1] // done in the same bunch as the slow one, before it
+		enqueue(p, items(0, keys...))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if d := time.Duration(latest.Load()); d > few {
+			t.Errorf("other keys waited %v", d)
+		}
+		if st := p.Stat(); st.Done != 998 {
+			t.Errorf("%d done, want all but the slow one and its key's next", st.Done)
+		}
+		time.Sleep(time.Minute)
+		closePool(t, pl)
+	})
 }
 
 // Fast handlers get no more workers than processors. When those are stuck, ready

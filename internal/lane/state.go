@@ -11,9 +11,9 @@ import (
 type Stat struct {
 	Records int   // waiting and running
 	Bytes   int64 // of those
-	Units   int   // keys or lanes with outstanding records
+	Units   int   // keys or lanes that run or are about to, and those that wait for a retry; see stream
 	Running int   // runs with a worker
-	Blocked int   // units whose head waits for its next attempt, or is held
+	Blocked int   // units whose head failed: it waits for its next attempt or an answer, or is held
 	Done    uint64
 }
 
@@ -33,8 +33,9 @@ type BlockedUnit struct {
 	Attempts int32 // of the head; the item's own field belongs to the workers
 	Waiting  int   // records, the head included
 	Since    time.Time
-	Next     time.Time // of the next attempt; zero when held
+	Next     time.Time // of the next attempt; zero when held or awaiting
 	Held     bool
+	Awaits   string // what an Await waits for; empty: none
 }
 
 // Blocked returns up to limit blocked units, longest blocked first.
@@ -42,14 +43,17 @@ func (p *Partition) Blocked(limit int) []BlockedUnit {
 	p.mu.Lock()
 	var all []BlockedUnit
 	add := func(u *unit) {
-		if u.state != unitBlocked && u.state != unitHeld {
+		if u.state != unitBlocked && u.state != unitHeld && u.state != unitAwaits {
 			return
 		}
 		b := BlockedUnit{
 			Head: u.head, Attempts: u.head.Attempts, Waiting: int(u.n),
 			Since: p.pool.epoch.Add(u.since), Held: u.state == unitHeld,
 		}
-		if !b.Held {
+		switch u.state {
+		case unitAwaits:
+			b.Awaits = u.await.state
+		case unitBlocked:
 			b.Next = p.pool.epoch.Add(u.due)
 		}
 		all = append(all, b)

@@ -30,6 +30,7 @@ func TestKeepChangesNoCount(t *testing.T) {
 		p.Enqueue(items(0, 1))
 		synctest.Wait()
 		p.Enqueue(items(1, 1, 1))
+		synctest.Wait()
 		if copied != 3 {
 			t.Errorf("%d copies, want the failed one and the two behind it", copied)
 		}

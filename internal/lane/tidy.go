@@ -36,6 +36,9 @@ func (p *Partition) tidy(now time.Duration) {
 	if len(p.failed) == 0 {
 		p.failed = make(map[int64]int32)
 	}
+	if len(p.spent) == 0 {
+		p.spent = nil
+	}
 	p.tidyAt = 0
 	p.tidyLater()
 }

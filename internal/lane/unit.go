@@ -11,6 +11,7 @@ const (
 	unitBlocked           // its head failed and waits in the timers for its next attempt
 	unitGather            // a lane that waits for more records before its batch runs
 	unitHeld              // its head failed for good: nothing of it runs under this ownership
+	unitAwaits            // its head failed, and something else decides when it goes on
 )
 
 // A unit is one sequence of a partition. It is guarded by Partition.mu. There may
@@ -20,6 +21,7 @@ type unit struct {
 	id         uint64
 	head, tail *Item
 	next       *unit         // in the ready list or among the free ones
+	await      *Await        // in state unitAwaits
 	due        time.Duration // next attempt, or end of gathering
 	since      time.Duration // when the head failed first; zero: it has not
 	n          int32         // queued items, without those that are with a worker

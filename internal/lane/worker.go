@@ -18,16 +18,18 @@ type worker struct {
 	runs  []Run // written by take only, with the partition's lock held
 	items []*Item
 
+	inline    bool      // the runs are of the partition's stream; written by take only
 	settled   int       // runs of the bunch whose results the partition has; guarded by its lock
 	executed  int       // runs of the bunch that were executed, or given up because of a halt
 	attempted int       // items that Apply was busy with
 	begun     time.Time // when the bunch began
 	applying  bool      // current is with Apply
+	admitted  bool      // the bunch was let through the gate
 
 	part    atomic.Pointer[Partition] // whose bunch it has; nil between bunches
 	current atomic.Pointer[Run]       // the run of the bunch that was started last
 	pos     atomic.Int64              // the next run of the bunch that is free to claim
-	length  atomic.Int64              // runs in the bunch
+	length  atomic.Int64              // runs in the bunch; above one a stuck worker is robbed
 	bunch   atomic.Int64              // number of the bunch, for the monitor
 	since   atomic.Int64              // when the bunch began, in ns since the pool's start
 
@@ -42,6 +44,8 @@ func (w *worker) loop() {
 	for p := w.pool.next(w); p != nil; p = w.pool.next(w) {
 		if w.begin(p) {
 			w.work(p)
+		} else if w.pool.gate.shut.Load() {
+			w.pool.pump() // an offer was not taken
 		}
 	}
 }
@@ -73,21 +77,32 @@ func (w *worker) begin(p *Partition) bool {
 	w.settled = 0
 	p.take(w, budget)
 	if len(w.runs) == 0 {
+		more := p.dispatchable()
 		p.mu.Unlock()
+		if more {
+			pl.list(p)
+		}
 		return false
 	}
 	w.current.Store(nil)
 	w.pos.Store(0)
-	w.length.Store(int64(len(w.runs)))
+	length := len(w.runs)
+	if w.inline {
+		length++ // the stream, which a stuck worker must not keep either
+	}
+	w.length.Store(int64(length))
 	w.since.Store(int64(w.begun.Sub(pl.start)))
 	w.bunch.Add(1)
 	w.part.Store(p)
-	more := p.dispatchable()
+	more := p.dispatchable() || p.admit > 0
 	p.mu.Unlock()
 	if more {
 		pl.list(p)
 	}
-	if len(w.runs) > 1 || pl.limit() < pl.cfg.Concurrency {
+	if pl.cfg.Tick != nil {
+		pl.cfg.Tick(pl.cfg.Clock.Now())
+	}
+	if length > 1 || pl.limit() < pl.cfg.Concurrency {
 		pl.beginWatch()
 	}
 	return true
@@ -103,10 +118,16 @@ func (w *worker) work(p *Partition) {
 	// The worker stays for long; the records do not.
 	clear(w.runs)
 	clear(w.items)
+	if w.admitted {
+		w.admitted = false
+		w.pool.back()
+	} else if w.pool.gate.shut.Load() {
+		w.pool.pump() // what it gave back may be let through
+	}
 }
 
 func (w *worker) execute(p *Partition) {
-	for {
+	for !w.unfinished() {
 		i := w.pos.Add(1) - 1
 		if i >= int64(len(w.runs)) {
 			return
@@ -114,7 +135,7 @@ func (w *worker) execute(p *Partition) {
 		r := &w.runs[i]
 		// The order matters: a Cancel and Renew after the first line are seen by
 		// the second.
-		if r.Halted() {
+		if r.Halted() || r.before != nil && !r.before(r.Items[0]) || r.Halted() {
 			r.done, r.err = 0, ErrHalted
 			w.executed++
 			continue
@@ -167,6 +188,9 @@ func (r *Run) check() {
 
 // runLength is how many items a worker takes at once.
 func (pl *Pool) runLength() int {
+	if pl.inlineAlways.Load() {
+		return maxRun
+	}
 	a := pl.average.Load()
 	if a <= 0 {
 		return 1

@@ -17,6 +17,9 @@ type Config struct {
 	Jitter func(partition int32, offset int64, attempt int, bound time.Duration) time.Duration
 	// Stop is called when the policy stop ends the consumer, with a StopError.
 	Stop func(err error)
+	// Letter writes a dead letter, a *kgo.Record, and sets its offset. A large one
+	// is refused before it comes here.
+	Letter func(record any) error
 }
 
 // Handling is what it gives back: the pool in which handlers run, and how
@@ -25,6 +28,7 @@ type Handling struct {
 	Pool      *lane.Pool
 	Partition func(topic string, partition int32) lane.PartitionConfig
 	Item      func(record any) *lane.Item // record is a *kgo.Record
+	Blocked   func(lane.BlockedUnit) any  // an orderly.BlockedKey
 }
 
 // New makes a Handling; package orderly sets it. An error is a ConfigError.

@@ -5,7 +5,7 @@ package produce
 // has to be raised and all counts begin anew under it: to forget single keys
 // would give a number twice in one epoch.
 type Numbers struct {
-	last  map[string]uint64
+	last  map[string]*uint64 // pointers: to write into a map takes a copy of the key each time
 	null  uint64
 	limit int
 }
@@ -19,20 +19,20 @@ func (n *Numbers) Next(key []byte) (number uint64, ok bool) {
 		n.null++
 		return n.null, true
 	}
-	last, known := n.last[string(key)]
-	if !known && len(n.last) >= n.limit {
+	if last := n.last[string(key)]; last != nil {
+		*last++
+		return *last, true
+	}
+	if len(n.last) >= n.limit {
 		return 0, false
 	}
-	n.set(key, last+1)
-	return last + 1, true
+	if n.last == nil {
+		n.last = make(map[string]*uint64)
+	}
+	first := uint64(1)
+	n.last[string(key)] = &first
+	return first, true
 }
 
 // Reset forgets all counts: the epoch was raised.
 func (n *Numbers) Reset() { n.last, n.null = nil, 0 }
-
-func (n *Numbers) set(key []byte, number uint64) {
-	if n.last == nil {
-		n.last = make(map[string]uint64)
-	}
-	n.last[string(key)] = number
-}

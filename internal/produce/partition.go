@@ -29,6 +29,8 @@ type Item struct {
 type Fate struct {
 	Err error
 	Why *Closed // the closed key; nil when the record failed for itself
+	// Refused: it was never handed over, because of an earlier record of its key.
+	Refused bool
 
 	then []*Item // refused ones of its key, to be told right after it
 }
@@ -320,7 +322,7 @@ func (p *Partition) setClosed(c *Closed) {
 func (p *Partition) refuse(it *Item, c *Closed) {
 	it.Outcome = NotWritten
 	f := it.fate()
-	f.Err, f.Why = c.Cause, c
+	f.Err, f.Why, f.Refused = c.Cause, c, c.First != it
 	p.tellAfter(it, c.last)
 }
 

@@ -214,8 +214,15 @@ func (r *Ring) length() int {
 // NextOffset returns the lowest offset that may be appended: the start, or the
 // last appended offset plus one.
 func (r *Ring) NextOffset() int64 {
-	_, _, next := r.view(nil)
-	return next
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := len(r.segs) - 1; i >= 0; i-- {
+		last := r.segs[i]
+		if filled := last.filled.Load(); filled > 0 {
+			return last.offsets[filled-1] + 1
+		}
+	}
+	return r.base
 }
 
 // view appends the segments in use to dst and returns them with the number of

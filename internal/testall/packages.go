@@ -24,7 +24,10 @@ const (
 // they run once without, on the embedded broker, and once with it.
 var onKafka = []string{
 	"github.com/orderly-go/orderly",
+	"github.com/orderly-go/orderly/cmd/orderly/internal/connect",
 	"github.com/orderly-go/orderly/internal/kafkatest",
+	"github.com/orderly-go/orderly/internal/matrix",
+	"github.com/orderly-go/orderly/internal/takeover",
 }
 
 // goEnv is what "go env -json" says of this machine and workspace.

@@ -21,6 +21,7 @@ const (
 	raceDetector = "race detector"
 	realKafka    = "real Kafka"
 	runtimes     = "language runtimes"
+	promtool     = "promtool"
 )
 
 var requirements = []requirement{{
@@ -38,6 +39,11 @@ var requirements = []requirement{{
 	missing:   noRuntimes,
 	uncovered: "workers of docs/pipe-protocol.md, in the languages that are missing",
 	wayOut:    "Install python3, node, a JDK (java) and bash",
+}, {
+	name:      promtool,
+	missing:   noPromtool,
+	uncovered: "alert rules and dashboard of deploy/, in Prometheus itself",
+	wayOut:    "Install Prometheus (Debian: prometheus)",
 }}
 
 // missing returns the reason per absent requirement.
@@ -87,4 +93,11 @@ func noRuntimes(goEnv) string {
 		return ""
 	}
 	return strings.Join(gone, ", ") + " cannot be started"
+}
+
+func noPromtool(goEnv) string {
+	if _, err := exec.LookPath("promtool"); err != nil {
+		return "it is not on PATH"
+	}
+	return ""
 }

@@ -14,7 +14,7 @@ import (
 
 func newConsume(s Streams) *cobra.Command {
 	o := consume.Options{Out: s.Out, Err: s.Err}
-	var scope, from, onExhausted string
+	var scope, from, onExhausted, onWriteFailure, logKeys string
 	cmd := &cobra.Command{
 		Use:   "consume -t TOPIC -g GROUP [flags] [-- CMD ARGS...]",
 		Short: "Process a topic in order per key: print its records, or pipe them to workers",
@@ -26,11 +26,13 @@ topic, partition, offset, timestamp (RFC 3339), key and value (strings; key_base
 UTF-8; null when null), headers (a list of {key, value}), attempt, fencing_token.
 
 With CMD that many copies of it run as --concurrency says. Each gets one record at a time, as such a line on standard
-input, and answers it with a line on standard output: {"ok":true} or {"error":"why"}. Records of one key are never with
-two workers. Logs belong on standard error. docs/pipe-protocol.md has workers in Python, Node, Java and bash.
+input, and answers it with a line on standard output: {"ok":true}, {"error":"why"}, {"permanent":"why"} or
+{"unavailable":"why"}. Records of one key are never with two workers. Logs belong on standard error. docs/pipe-protocol.md has workers in Python, Node, Java and bash.
 
 A record that fails is tried again (--max-attempts, --backoff, --max-backoff) while its key waits and the others go on.
-When its attempts are used up the command ends with 1 and names it (--on-exhausted stop), or goes on trying (block).
+When its attempts are used up, or a worker calls it permanent, --on-exhausted says what happens: stop ends the command
+with 1 and names the record; block goes on trying; dead-letter copies it to --dead-letter-topic ("orderly setup" makes
+that) and goes on with its key, and skip goes on without: both leave a hole in the order of the key, which is logged.
 
 With --until-end it ends when every record that was there at the start is done and committed. Ctrl-C, or SIGTERM, lets
 what runs finish, commits and ends with 0; a second one ends it at once with 130.`,
@@ -46,10 +48,14 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 	f.DurationVar(&o.SessionTimeout, "session-timeout", 45*time.Second, "after this time without a sign of life another member takes over")
 	f.StringVar(&scope, "scope", "key", "what is one sequence: key or partition")
 	f.StringVar(&from, "from", "earliest", "where a group begins that has no progress: earliest, latest, or a time like 2026-01-31T00:00:00Z")
-	f.StringVar(&onExhausted, "on-exhausted", string(orderly.PolicyStop), "when a record's attempts are used up: stop, or block (its key alone waits, it is tried for ever)")
+	f.StringVar(&onExhausted, "on-exhausted", string(orderly.PolicyStop), "when a record's attempts are used up: stop, block (its key alone waits, it is tried for ever), dead-letter or skip")
+	f.StringVar(&o.DeadLetter.Topic, "dead-letter-topic", "", "where --on-exhausted dead-letter writes (default: TOPIC-dlt)")
+	f.StringVar(&onWriteFailure, "on-write-failure", "", "when a dead letter cannot be written: block (the default) or stop")
 	f.IntVar(&o.Retry.MaxAttempts, "max-attempts", 10, "attempts of a record")
 	f.DurationVar(&o.Retry.Backoff, "backoff", time.Second, "longest wait before the second attempt; it doubles")
 	f.DurationVar(&o.Retry.MaxBackoff, "max-backoff", time.Minute, "longest wait between attempts")
+	f.StringVar(&o.Metrics, "metrics", "", "serve /metrics, /livez, /readyz, /state and /keys at `address`, without authentication; :9464 is 127.0.0.1:9464")
+	f.StringVar(&logKeys, "log-keys", "hash", "how keys appear in log lines, /state and /keys: hash, plain or none")
 	f.BoolVarP(&o.Verbose, "verbose", "v", false, "also log what is normal, as partitions that come and go")
 	cmd.Args = func(cmd *cobra.Command, args []string) error {
 		switch dash := cmd.ArgsLenAtDash(); {
@@ -85,6 +91,18 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 		}
 		if o.OnExhausted, err = parsePolicy(onExhausted); err != nil {
 			return err
+		}
+		if o.LogKeys, err = parseLogKeys(logKeys); err != nil {
+			return err
+		}
+		o.OnWriteFailure = orderly.Policy(onWriteFailure)
+		for _, name := range []string{"dead-letter-topic", "on-write-failure"} {
+			if f.Changed(name) && o.OnExhausted != orderly.PolicyDeadLetter {
+				return usagef("--%s is of use only with --on-exhausted dead-letter", name)
+			}
+		}
+		if f.Changed("on-write-failure") && o.OnWriteFailure != orderly.PolicyBlock && o.OnWriteFailure != orderly.PolicyStop {
+			return usagef("--on-write-failure is %q: it must be block or stop", onWriteFailure)
 		}
 		set, err := resolve(conn, s.Err)
 		if err != nil {
@@ -143,8 +161,20 @@ func parseFrom(s string) (orderly.Start, error) {
 
 func parsePolicy(s string) (orderly.Policy, error) {
 	switch p := orderly.Policy(s); p {
-	case orderly.PolicyStop, orderly.PolicyBlock:
+	case orderly.PolicyStop, orderly.PolicyBlock, orderly.PolicyDeadLetter, orderly.PolicySkip:
 		return p, nil
 	}
-	return "", usagef("--on-exhausted is %q: it must be stop or block", s)
+	return "", usagef("--on-exhausted is %q: it must be stop, block, dead-letter or skip", s)
+}
+
+func parseLogKeys(s string) (orderly.KeyDisplay, error) {
+	switch s {
+	case "hash":
+		return orderly.KeysHash, nil
+	case "plain":
+		return orderly.KeysPlain, nil
+	case "none":
+		return orderly.KeysNone, nil
+	}
+	return 0, usagef("--log-keys is %q: it must be hash, plain or none", s)
 }

@@ -7,10 +7,12 @@ import (
 
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/consume"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/demo"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/localbroker"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/pipe"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/produce"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/status"
 )
 
 // The exit codes of all commands. They do not change their meaning.
@@ -68,13 +70,14 @@ func exitCode(err error) int {
 	}
 	if is[*orderly.ConfigError](err) || is[*connect.Error](err) || is[*localbroker.UsageError](err) ||
 		is[*pipe.CommandError](err) || is[*produce.LineError](err) || is[*produce.FileError](err) ||
-		is[*demo.InputError](err) || is[*demo.LimitError](err) {
+		is[*consume.ListenError](err) || is[*demo.InputError](err) || is[*demo.LimitError](err) {
 		return exitUsage
 	}
 	// A broker that does not answer is like any other; a directory that is in
 	// use, a port that is taken, or data that cannot be read has failed here.
 	if is[*orderly.ConnectError](err) || is[*orderly.AccessError](err) || is[*localbroker.NotServedError](err) ||
-		is[*connect.UnreachableError](err) || is[*produce.TopicError](err) {
+		is[*connect.UnreachableError](err) || is[*status.NotThereError](err) || is[*produce.TopicError](err) ||
+		is[*orderly.DeadLetterTopicError](err) {
 		return exitRefused
 	}
 	if is[*commandError](err) {

@@ -35,7 +35,7 @@ func TestProduceAndConsumeUsage(t *testing.T) {
 		{[]string{"consume", "--"}, "there is no command after --"},
 		{[]string{"consume", "--scope", "all"}, `--scope is "all"`},
 		{[]string{"consume", "--from", "yesterday"}, `--from is "yesterday"`},
-		{[]string{"consume", "--on-exhausted", "skip"}, `--on-exhausted is "skip"`},
+		{[]string{"consume", "--on-exhausted", "drop"}, `--on-exhausted is "drop"`},
 		{[]string{"consume", "--concurrency", "0"}, "--concurrency is 0"},
 		{[]string{"consume", "--max-attempts", "0"}, "--max-attempts is 0"},
 		{[]string{"consume", "--backoff", "2m"}, "--max-backoff is 1m0s: it must be not below --backoff"},

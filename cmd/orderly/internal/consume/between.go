@@ -2,6 +2,7 @@ package consume
 
 import (
 	"context"
+	"errors"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -12,11 +13,22 @@ import (
 // that a consumer would be given, nor a marker that moves its commit. It reads
 // the log itself, since a client that is given nothing does not say how far it
 // has read.
-func (w *watch) nothingBetween(ctx context.Context, partition int32, from, to int64) (bool, error) {
+//
+// What was deleted meanwhile is handed over to nobody, unless it was read before:
+// held says that the consumer may have such records.
+func (w *watch) nothingBetween(ctx context.Context, partition int32, from, to int64, held bool) (bool, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	for at := from; at < to; {
 		next, records, err := w.fetch(ctx, partition, at)
+		if errors.Is(err, kerr.OffsetOutOfRange) {
+			start, err := w.start(ctx, partition)
+			if err != nil || held || start <= at {
+				return false, err // the consumer says what it makes of it
+			}
+			at = start
+			continue
+		}
 		if err != nil {
 			return false, err
 		}
@@ -29,6 +41,19 @@ func (w *watch) nothingBetween(ctx context.Context, partition int32, from, to in
 		at = next
 	}
 	return true, nil
+}
+
+// start is where the partition's log begins now.
+func (w *watch) start(ctx context.Context, partition int32) (int64, error) {
+	listed, err := w.adm.ListStartOffsets(ctx, w.topic)
+	if err != nil {
+		return 0, err
+	}
+	l, ok := listed.Lookup(w.topic, partition)
+	if !ok {
+		return 0, broken(w.topic, partition, kerr.UnknownTopicOrPartition)
+	}
+	return l.Offset, l.Err
 }
 
 // fetch reads one batch or more at an offset: what of them counts, and where to

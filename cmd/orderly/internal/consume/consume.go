@@ -25,12 +25,17 @@ type Options struct {
 	Scope          orderly.Scope
 	Start          orderly.Start
 	OnExhausted    orderly.Policy
+	OnWriteFailure orderly.Policy
+	DeadLetter     orderly.DeadLetter
 	Retry          orderly.Retry
 
 	Command []string // of the workers; none: records are printed
 	Out     io.Writer
 	Err     io.Writer
 	Verbose bool
+
+	Metrics string // address to serve metrics and health at; empty: nowhere
+	LogKeys orderly.KeyDisplay
 }
 
 // DefaultConcurrency is what 0 stands for.
@@ -70,12 +75,21 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	var done, retried atomic.Int64
 	cfg := orderly.ConsumerConfig{
 		Brokers: o.Cluster.Brokers, KafkaOpts: o.Cluster.Opts, Group: o.Group, Topics: []string{o.Topic},
-		Scope: o.Scope, Start: o.Start, OnExhausted: o.OnExhausted, Retry: o.Retry,
+		Scope: o.Scope, Start: o.Start, OnExhausted: o.OnExhausted, OnWriteFailure: o.OnWriteFailure, DeadLetter: o.DeadLetter, Retry: o.Retry,
 		Concurrency: o.Concurrency, SessionTimeout: o.SessionTimeout, StartTimeout: startTimeout, Logger: log,
 		Events: orderly.Events{Settled: func(e orderly.SettledEvent) {
 			done.Add(int64(e.Records))
 			retried.Add(int64(e.Retried))
 		}},
+	}
+	cfg.LogKeys = o.LogKeys
+	var obs *observer
+	if o.Metrics != "" {
+		var err error
+		if obs, err = listen(o.Metrics); err != nil {
+			return Result{}, err
+		}
+		defer obs.close()
 	}
 	if o.UntilEnd {
 		cfg.CommitInterval = 200 * time.Millisecond // the end is seen in commits
@@ -97,9 +111,18 @@ func Run(ctx context.Context, o Options) (Result, error) {
 			stop(why)
 		}).handle
 	}
+	if obs != nil {
+		cfg = obs.m.Instrument(cfg)
+	}
 	c, err := orderly.NewConsumer(cfg)
 	if err != nil {
 		return Result{}, err
+	}
+	if obs != nil {
+		if err := obs.serve(c, o.LogKeys, log); err != nil {
+			return Result{}, err
+		}
+		fmt.Fprintf(o.Err, "orderly: metrics and health at http://%s (/metrics /livez /readyz /state /keys)\n", obs.ln.Addr())
 	}
 	var w *watch
 	if o.UntilEnd {

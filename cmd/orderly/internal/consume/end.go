@@ -112,10 +112,10 @@ func (w *watch) look(ctx context.Context) error {
 	if st.Member == "" {
 		return nil // not in the group yet: old commits may be of another topic
 	}
-	ours := map[int32]int64{}
+	ours, idle := map[int32]int64{}, map[int32]bool{}
 	for _, p := range st.Partitions {
 		if p.Topic == w.topic {
-			ours[p.Partition] = p.Committed
+			ours[p.Partition], idle[p.Partition] = p.Committed, p.Waiting == 0
 			if p.FencingToken == 0 {
 				ours[p.Partition] = -1 // not granted: the same
 			}
@@ -136,7 +136,7 @@ func (w *watch) look(ctx context.Context) error {
 		settled := at >= end
 		if before, ok := w.last[p]; !settled && ok && before == at {
 			// It does not move: there may be nothing left to wait for.
-			if settled, err = w.nothingBetween(ctx, p, at, end); err != nil {
+			if settled, err = w.nothingBetween(ctx, p, at, end, !idle[p]); err != nil {
 				return err
 			}
 		}

@@ -114,7 +114,7 @@ func TestTheEndWasCompacted(t *testing.T) {
 		{2, 4, false},
 		{5, 5, true},
 	} {
-		if got, err := w.nothingBetween(limit(t), 0, c.from, c.to); err != nil || got != c.want {
+		if got, err := w.nothingBetween(limit(t), 0, c.from, c.to, false); err != nil || got != c.want {
 			t.Errorf("nothing from %d to %d: %v, %v", c.from, c.to, got, err)
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -63,6 +65,20 @@ func work() {
 			}
 			fmt.Fprintln(os.Stderr, "hanging with", child.Process.Pid)
 			select {}
+		case "late": // says the same again when it is told to, and that it has
+			fmt.Println(`{"ok":true}`)
+			conn, err := net.Dial("tcp", strings.TrimPrefix(r.Value, "late "))
+			if err != nil {
+				panic(err)
+			}
+			told := make([]byte, 1)
+			if _, err := io.ReadFull(conn, told); err != nil {
+				panic(err)
+			}
+			fmt.Println(`{"ok":true}`)
+			if _, err := conn.Write(told); err != nil {
+				panic(err)
+			}
 		case "once":
 			fmt.Println(`{"ok":true}`)
 			return

@@ -146,7 +146,7 @@ func (p *Pool) run(ctx context.Context, s *slot, m *orderly.Message) error {
 		}
 		s.w = w
 	}
-	over, err := s.w.process(ctx, Line(m))
+	over, err := s.w.process(ctx, m)
 	switch {
 	case !over:
 		s.deaths, s.next = 0, time.Time{}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -16,7 +17,7 @@ import (
 )
 
 func message(value string) *orderly.Message {
-	return &orderly.Message{Record: &kgo.Record{Topic: "t", Key: []byte("k"), Value: []byte(value)}, Attempt: 1}
+	return &orderly.Message{Record: &kgo.Record{Topic: "t", Partition: 3, Offset: 17, Key: []byte("k"), Value: []byte(value)}, Attempt: 1}
 }
 
 // words is what workers say on standard error; it tells when a text is there.
@@ -75,6 +76,22 @@ func TestAnswers(t *testing.T) {
 		{"say ", "neither"},
 		{"say null", "neither"},
 		{`say {"error":""}`, "gave no reason"},
+		{`say {"ok":true,"topic":"t","partition":3,"offset":17,"attempt":1}`, ""},
+		{`say {"error":"","offset":17}`, "gave no reason"},
+		{`say {"ok":true,"offset":16}`, "the record in hand has offset 17: this answers another one"},
+		{`say {"error":"x","partition":2}`, "the record in hand has partition 3"},
+		{`say {"ok":true,"topic":"u","offset":17}`, "the record in hand has topic t"},
+		{`say {"ok":true,"attempt":2}`, "the record in hand has attempt 1"},
+		{`say {"ok":true,"offset":"17"}`, "has offset 17"},
+		{`say {"ok":true,"offset":null}`, "has offset 17"},
+		{`say {"ok":true,"topic":null}`, "has topic t"},
+		{`say {"permanent":"it is poisoned"}`, "it is poisoned"},
+		{`say {"unavailable":"the database is down"}`, "the database is down"},
+		{`say {"error":"busy","retry_after":"2s"}`, "busy"},
+		{`say {"error":"busy","retry_after":"soon"}`, "no duration"},
+		{`say {"error":"busy","retry_after":"-1s"}`, "no duration"},
+		{`say {"permanent":"x","error":"y"}`, "neither"},
+		{`say {"permanent":"x","retry_after":"1s"}`, "neither"},
 		{"twice", "followed by more at once"},
 		{"half", "a line without an end"},
 		{"long", "a line of more than"},
@@ -87,7 +104,7 @@ func TestAnswers(t *testing.T) {
 		case c.want != "" && (!strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "worker 1 (pid ")):
 			t.Errorf("%s: %v", c.value, err)
 		}
-		if _, own := errors.AsType[*Failure](err); own != (c.value == "fail" || strings.Contains(c.value, `"error":""`)) {
+		if _, own := errors.AsType[*Failure](err); own != (c.value == "fail" || slices.Contains([]string{"gave no reason", "it is poisoned", "the database is down", "busy"}, c.want)) {
 			t.Errorf("%s: its own word: %v", c.value, own)
 		}
 		if err := p.Handle(t.Context(), message("ok")); err != nil {

@@ -3,6 +3,7 @@ package pipe
 import (
 	"bytes"
 	"encoding/json"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/orderly-go/orderly"
@@ -28,23 +29,38 @@ func textOf(b []byte) text {
 
 // append adds the member: null, a string, or name_base64.
 func (t text) append(out []byte, name string) []byte {
-	var v any = t.string
-	if t.base64 != nil {
-		name, v = name+"_base64", t.base64
-	}
 	out = append(out, '"')
 	out = append(out, name...)
+	if t.base64 != nil {
+		return appendJSON(append(out, `_base64":`...), t.base64)
+	}
 	out = append(out, '"', ':')
-	return appendJSON(out, v)
+	if t.string == nil {
+		return append(out, "null"...)
+	}
+	return appendString(out, *t.string)
+}
+
+// appendString writes what needs no escape as it is.
+func appendString(out []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' {
+			return appendJSON(out, s)
+		}
+	}
+	out = append(out, '"')
+	out = append(out, s...)
+	return append(out, '"')
 }
 
 // Line is a record as a JSON line, with its end.
 func Line(m *orderly.Message) []byte {
 	out := make([]byte, 0, len(m.Key)+len(m.Value)+256)
-	out = appendJSON(append(out, `{"topic":`...), m.Topic)
-	out = appendJSON(append(out, `,"partition":`...), m.Partition)
-	out = appendJSON(append(out, `,"offset":`...), m.Offset)
-	out = appendJSON(append(out, `,"timestamp":`...), m.Timestamp.UTC().Format("2006-01-02T15:04:05.000Z07:00"))
+	out = appendString(append(out, `{"topic":`...), m.Topic)
+	out = strconv.AppendInt(append(out, `,"partition":`...), int64(m.Partition), 10)
+	out = strconv.AppendInt(append(out, `,"offset":`...), m.Offset, 10)
+	out = m.Timestamp.UTC().AppendFormat(append(out, `,"timestamp":"`...), "2006-01-02T15:04:05.000Z07:00")
+	out = append(out, '"')
 	out = textOf(m.Key).append(append(out, ','), "key")
 	out = textOf(m.Value).append(append(out, ','), "value")
 	out = append(out, `,"headers":[`...)
@@ -56,8 +72,8 @@ func Line(m *orderly.Message) []byte {
 		out = textOf(h.Value).append(append(out, ','), "value")
 		out = append(out, '}')
 	}
-	out = appendJSON(append(out, `],"attempt":`...), m.Attempt)
-	out = appendJSON(append(out, `,"fencing_token":`...), m.FencingToken)
+	out = strconv.AppendInt(append(out, `],"attempt":`...), int64(m.Attempt), 10)
+	out = strconv.AppendInt(append(out, `,"fencing_token":`...), m.FencingToken, 10)
 	return append(out, '}', '\n')
 }
 
@@ -66,7 +82,7 @@ func appendJSON(out []byte, v any) []byte {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	if err := enc.Encode(v); err != nil {
-		panic(err) // strings, bytes and numbers only
+		panic(err) // strings and bytes only
 	}
 	return append(out, bytes.TrimSuffix(b.Bytes(), []byte("\n"))...)
 }

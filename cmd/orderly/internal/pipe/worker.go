@@ -2,6 +2,7 @@ package pipe
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"strconv"
 	"sync"
 	"time"
+
+	"github.com/orderly-go/orderly"
 )
 
 // leftover is how long the output of a dead worker may stay open, held by a
@@ -21,12 +24,18 @@ const leftover = time.Second
 // its record.
 const partial = 10 * time.Second
 
+// pipeHolds is what a pipe takes without a reader: a worker that has answered has
+// left nothing else in it. (Linux and macOS take more, Windows just this.)
+const pipeHolds = 4096
+
 // A worker is one process.
 type worker struct {
 	id     int
 	cmd    *exec.Cmd
 	in     *os.File
 	out    *os.File
+	output *output // of out
+	taken  int64   // bytes of it that were answers; of whoever has the worker
 	said   chan said
 	gone   chan struct{} // it was killed: nobody listens any more
 	dead   chan struct{} // the process was waited for
@@ -58,6 +67,9 @@ func start(o *Options, id int) (*worker, error) {
 		return nil, errors.Join(err, theirIn.Close(), in.Close())
 	}
 	w.in, w.out = in, out
+	if w.output, err = newOutput(out); err != nil {
+		return nil, errors.Join(err, theirIn.Close(), in.Close(), out.Close(), theirOut.Close())
+	}
 	w.cmd = exec.Command(o.Command[0], o.Command[1:]...)
 	w.cmd.Stdin, w.cmd.Stdout, w.cmd.Stderr = theirIn, theirOut, o.Stderr
 	w.cmd.Env = append(o.env(), "ORDERLY_WORKER="+strconv.Itoa(id))
@@ -99,7 +111,7 @@ func (w *worker) read() {
 		delist(w)
 		close(w.exited)
 	}()
-	r := bufio.NewReaderSize(w.out, 64<<10)
+	r := bufio.NewReaderSize(w.output, 64<<10)
 	for {
 		line, more, err := readLine(r)
 		select {
@@ -115,34 +127,52 @@ func (w *worker) read() {
 	}
 }
 
-// alive reports that the worker can be given a record. A line that nobody asked
-// for means that it is out of step: what it says next could be taken for the
-// answer of another record.
+// alive reports that the worker can be given a record. Whatever it said that
+// nobody asked for means that it is out of step: what it says next could be taken
+// for the answer of another record.
 func (w *worker) alive() (ok bool, why error) {
 	select {
 	case s := <-w.said:
 		if len(s.line) > 0 {
-			why = fmt.Errorf("%s said %s when it had no record", w.name(), quote(s.line))
+			why = w.unasked(quote(s.line))
 		}
 	case <-w.dead:
 	default:
-		return true, nil
+		unread, more := w.output.beyond(w.taken)
+		if !more {
+			return true, nil
+		}
+		// The reader has it, or is about to.
+		why = w.unasked("something")
+		if line, _, _ := bytes.Cut(unread, []byte("\n")); len(line) > 0 {
+			why = w.unasked(quote(line))
+		}
 	}
 	w.kill()
 	<-w.exited
 	return false, why
 }
 
+func (w *worker) unasked(what string) error {
+	return fmt.Errorf("%s said %s when it had no record; a record has one answer", w.name(), what)
+}
+
 // process gives the worker a record and waits for its answer, or for its end.
 // over says that the worker cannot be used again.
-func (w *worker) process(ctx context.Context, line []byte) (over bool, err error) {
+func (w *worker) process(ctx context.Context, m *orderly.Message) (over bool, err error) {
+	line := Line(m)
 	// Killed, it neither reads nor writes any more: the calls below return.
 	stop := context.AfterFunc(ctx, w.kill)
 	written := make(chan struct{})
-	go func() {
+	write := func() {
 		defer close(written)
 		_, _ = w.in.Write(line) // that it is dead is learned from its output
-	}()
+	}
+	if len(line) <= pipeHolds {
+		write()
+	} else {
+		go write()
+	}
 	var s said
 	select {
 	case s = <-w.said:
@@ -151,14 +181,18 @@ func (w *worker) process(ctx context.Context, line []byte) (over bool, err error
 	}
 	if s.err == nil {
 		// What it leaves of the record would be taken for the next one.
-		late := time.NewTimer(partial)
 		select {
 		case <-written:
-		case <-ctx.Done():
-		case <-late.C:
-			s.err = errPartial
+		default:
+			late := time.NewTimer(partial)
+			select {
+			case <-written:
+			case <-ctx.Done():
+			case <-late.C:
+				s.err = errPartial
+			}
+			late.Stop()
 		}
-		late.Stop()
 	}
 	if !stop() {
 		<-w.exited
@@ -174,7 +208,8 @@ func (w *worker) process(ctx context.Context, line []byte) (over bool, err error
 		}
 		return true, fmt.Errorf("%s died with the record in hand (%s)", w.name(), w.how())
 	}
-	failure, bad := parseAnswer(s.line)
+	w.taken += int64(len(s.line)) + 1 // and its end
+	failure, bad := parseAnswer(s.line, m)
 	if bad == nil && s.more {
 		bad = errors.New("followed by more at once; a record has one answer")
 	}

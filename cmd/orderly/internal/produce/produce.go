@@ -74,6 +74,9 @@ func Run(ctx context.Context, o Options) (res Result, err error) {
 	if err := o.prepare(ctx); err != nil {
 		return res, err
 	}
+	s := &sending{o: &o}
+	bar := startProgress(o.Err, s, size)
+	o.Err = bar
 	cfg := orderly.ProducerConfig{
 		Brokers: o.Cluster.Brokers, KafkaOpts: o.Cluster.Opts, MaxBatchBytes: o.MaxRecord, StartTimeout: startTimeout,
 		Logger: slog.New(slog.NewTextHandler(o.Err, &slog.HandlerOptions{Level: slog.LevelWarn})),
@@ -83,10 +86,10 @@ func Run(ctx context.Context, o Options) (res Result, err error) {
 	}
 	p, err := orderly.NewProducer(cfg)
 	if err != nil {
+		bar.end()
 		return res, err
 	}
-	s := &sending{o: &o, p: p}
-	bar := startProgress(o.Err, s, size)
+	s.p = p
 	began := time.Now()
 	ctx, s.halt = context.WithCancelCause(ctx)
 	defer s.halt(nil)

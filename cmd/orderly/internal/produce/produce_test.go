@@ -164,7 +164,7 @@ func TestBadLines(t *testing.T) {
 		o := options(t, b, "", file)
 		var said bytes.Buffer
 		o.SkipBad, o.Err = true, &said
-		if res, err := Run(limit(t), o); err != nil || res.Sent != 2 || res.Skipped != 1 || res.Lines != 3 || !strings.Contains(said.String(), "in.jsonl line 3: ") {
+		if res, err := Run(limit(t), o); err != nil || res.Sent != 2 || res.Skipped != 1 || res.Lines != 3 || !strings.Contains(said.String(), "in.jsonl line 3: ") || strings.Contains(said.String(), "\r") {
 			t.Errorf("%s: %+v, %v, %s", c.line, res, err, said.String())
 		}
 		sent += 3

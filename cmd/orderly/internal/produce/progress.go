@@ -5,10 +5,12 @@ import (
 	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 )
 
-// A progress is one line that is updated in place, on a terminal only.
+// A progress is one line that is updated in place, on a terminal only. What else is
+// said goes through it, so that it stands on lines of its own.
 type progress struct {
 	w     io.Writer
 	s     *sending
@@ -16,7 +18,9 @@ type progress struct {
 	began time.Time
 	stop  chan struct{}
 	ended chan struct{}
-	width int
+
+	mu    sync.Mutex
+	width int // of what stands there
 }
 
 func isTerminal(w io.Writer) bool {
@@ -56,8 +60,21 @@ func (p *progress) run() {
 
 func (p *progress) show() {
 	line := progressLine(p.s.sent.Load(), p.s.read.Load(), p.size, time.Since(p.began))
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	fmt.Fprintf(p.w, "\r%s%s", line, strings.Repeat(" ", max(p.width-len(line), 0)))
 	p.width = len(line)
+}
+
+// Write takes lines of the log.
+func (p *progress) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.width > 0 {
+		fmt.Fprintf(p.w, "\r%s\r", strings.Repeat(" ", p.width))
+		p.width = 0
+	}
+	return p.w.Write(b)
 }
 
 // progressLine fits a terminal of the usual width: one that wraps could not be

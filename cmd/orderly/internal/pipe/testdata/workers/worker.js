@@ -5,8 +5,8 @@ lines.on("line", (line) => {
   try {
     const order = JSON.parse(record.value);
     console.error(record.key, order.n); // logs go to stderr
-    console.log(JSON.stringify({ ok: true }));
+    console.log(JSON.stringify({ ok: true, offset: record.offset }));
   } catch (e) {
-    console.log(JSON.stringify({ error: String(e) }));
+    console.log(JSON.stringify({ error: String(e), offset: record.offset }));
   }
 });

@@ -8,4 +8,4 @@ for line in sys.stdin:
         answer = {"ok": True}
     except Exception as e:
         answer = {"error": repr(e)}
-    print(json.dumps(answer), flush=True)
+    print(json.dumps({**answer, "offset": record["offset"]}), flush=True)

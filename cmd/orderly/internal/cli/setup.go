@@ -1,0 +1,131 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
+	"github.com/orderly-go/orderly/internal/setup"
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+func newSetup(s Streams) *cobra.Command {
+	var deadLetter, dryRun, printACLs bool
+	var name, principal string
+	cmd := &cobra.Command{
+		Use:   "setup -t TOPIC -g GROUP --dead-letter [flags]",
+		Short: "Make the topics that a consumer needs beside its own",
+		Long: `setup makes the dead-letter topic of a topic, with as many partitions and replicas and the same min.insync.replicas, and
+room for the headers of dead letters (max.message.bytes 64 KiB above the source's). A topic that is there is left as it
+is; when it has too few partitions the command says so and ends with 1.
+
+--print-acls prints the ACLs that the consumer's user needs, as calls of kafka-acls.sh; it makes nothing.`,
+		Example: `  orderly setup -t orders -g billing --dead-letter --dry-run
+  orderly setup -t orders -g billing --dead-letter
+  orderly setup -t orders -g billing --dead-letter --print-acls --principal User:billing`,
+		Args: noArgs,
+	}
+	f := cmd.Flags()
+	conn := connect.AddFlags(f, connect.Topic, connect.Group)
+	f.BoolVar(&deadLetter, "dead-letter", false, "the dead-letter topic")
+	f.StringVar(&name, "dead-letter-topic", "", "its name (default: TOPIC-dlt)")
+	f.BoolVar(&dryRun, "dry-run", false, "say what would be made, and make nothing")
+	f.BoolVar(&printACLs, "print-acls", false, "print the ACLs that the consumer needs, and make nothing")
+	f.StringVar(&principal, "principal", "User:orderly", "whose ACLs they are")
+	cmd.RunE = run(func(cmd *cobra.Command, _ []string) (err error) {
+		if !deadLetter {
+			return usagef("%q has nothing to make: set --dead-letter", cmd.CommandPath())
+		}
+		set, err := resolve(conn, s.Err)
+		if err != nil {
+			return err
+		}
+		if err := need(set, cmd, connect.Topic, connect.Group); err != nil {
+			return err
+		}
+		topic := set.Get(connect.Topic)
+		if name == "" {
+			name = topic + "-dlt"
+		}
+		if name == topic {
+			return usagef("--dead-letter-topic is the topic itself")
+		}
+		if printACLs {
+			writeACLs(s.Out, principal, topic, name, set.Get(connect.Group))
+			return nil
+		}
+		cluster, err := set.Open(cmd.Context(), s.Err)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, cluster.Close()) }()
+		return makeCompanion(cmd.Context(), s.Out, cluster, topic, name, dryRun)
+	})
+	return cmd
+}
+
+// makeCompanion makes the topic, or says what it would make.
+func makeCompanion(ctx context.Context, out io.Writer, cluster *connect.Cluster, source, name string, dryRun bool) error {
+	const patience = 30 * time.Second
+	cl, err := cluster.Client()
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	began := time.Now()
+	md, err := adm.Metadata(ctx, source, name)
+	if err != nil {
+		return &connect.UnreachableError{Brokers: cluster.Brokers, Waited: time.Since(began), Err: err}
+	}
+	from, to := md.Topics[source], md.Topics[name]
+	switch {
+	case from.Err != nil:
+		return &orderly.AccessError{Resource: "topic", Name: source, Operation: "Describe", Err: from.Err}
+	case to.Err == nil && len(to.Partitions) < len(from.Partitions):
+		return fmt.Errorf("topic %s is there with %d partitions, its source %s has %d: add partitions (the order of keys in it changes), or use another name",
+			name, len(to.Partitions), source, len(from.Partitions))
+	case to.Err == nil:
+		fmt.Fprintf(out, "%s is there: %d partitions\n", name, len(to.Partitions))
+		return nil
+	case !errors.Is(to.Err, kerr.UnknownTopicOrPartition):
+		return &orderly.AccessError{Resource: "topic", Name: name, Operation: "Describe", Err: to.Err}
+	}
+	t, err := setup.Companion(ctx, adm, source, name)
+	if err != nil {
+		return err
+	}
+	verb := "made"
+	if dryRun {
+		verb = "would make"
+	} else if err := setup.Create(ctx, adm, t); err != nil {
+		return &orderly.AccessError{Resource: "topic", Name: name, Operation: "Create", Err: err}
+	}
+	fmt.Fprintf(out, "%s %s: %d partitions, %d replicas", verb, name, t.Partitions, t.Replicas)
+	for _, k := range slices.Sorted(maps.Keys(t.Configs)) {
+		fmt.Fprintf(out, ", %s=%s", k, t.Configs[k])
+	}
+	fmt.Fprintln(out)
+	return nil
+}
+
+// writeACLs prints what a consumer with dead letters may have to be allowed.
+func writeACLs(out io.Writer, principal, topic, dlt, group string) {
+	for _, a := range []struct{ resource, name, operations string }{
+		{"--topic", topic, "--operation Read --operation Describe"},
+		{"--group", group, "--operation Read --operation Describe"},
+		{"--topic", dlt, "--operation Write --operation Describe --operation DescribeConfigs"},
+	} {
+		fmt.Fprintf(out, "kafka-acls.sh --bootstrap-server HOST:PORT --add --allow-principal %q %s %s %q\n", principal, a.operations, a.resource, a.name)
+	}
+}

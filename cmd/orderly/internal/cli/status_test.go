@@ -1,0 +1,142 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/status"
+	"github.com/orderly-go/orderly/health"
+	"github.com/orderly-go/orderly/orderlytest"
+)
+
+// The cluster says what is done ahead of the commit, the member which key holds it.
+func TestStatus(t *testing.T) {
+	const topic = "orders"
+	b := orderlytest.NewBroker(t)
+	b.CreateTopic(topic, 1)
+	c, err := orderly.NewConsumer(orderly.ConsumerConfig{Brokers: b.Addrs(), Group: "billing", Topics: []string{topic}, Logger: slog.New(slog.DiscardHandler),
+		CommitInterval: 20 * time.Millisecond, Retry: orderly.Retry{Backoff: time.Hour, MaxBackoff: time.Hour},
+		Handler: func(_ context.Context, m *orderly.Message) error {
+			if strings.HasPrefix(string(m.Key), "bad") {
+				return errors.New("no such\naccount")
+			}
+			return nil
+		}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	srv := httptest.NewServer(health.Handler(c, health.Options{Keys: orderly.KeysPlain}))
+	defer srv.Close()
+	member := strings.TrimPrefix(srv.URL, "http://")
+	brokers := strings.Join(b.Addrs(), ",")
+
+	code, _, errs := call(t.Context(), "status", "-b", brokers, "-g", "billing")
+	if code != exitRefused || !strings.Contains(errs, `the group "billing" has no members`) {
+		t.Errorf("nothing there: exit %d, %s", code, errs)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	b.Produce(topic, orderlytest.Msg("bad1", "0"), orderlytest.Msg("good", "1"), orderlytest.Msg("bad2", "2"), orderlytest.Msg("good", "3"),
+		orderlytest.Msg("bad2", "4"), orderlytest.Msg("good", "5"))
+
+	var r status.Report
+	b.Eventually("the status", func() bool {
+		code, out, errs := call(t.Context(), "status", "-b", brokers, "-g", "billing", "--json", "--members", member)
+		r = status.Report{}
+		if code == exitOK {
+			if err := json.Unmarshal([]byte(out), &r); err != nil {
+				t.Fatal(err)
+			}
+		} else if code != exitRefused {
+			t.Fatalf("exit %d, %s", code, errs)
+		}
+		return len(r.Partitions) == 1 && r.Partitions[0].DoneAhead == 3 && r.Partitions[0].Failed == 2 &&
+			r.Partitions[0].Live != nil && r.Partitions[0].Live.BlockedKeys == 2 && len(r.Members) == 1
+	})
+	p := r.Partitions[0]
+	if r.State != "Stable" || p.Committed != 0 || p.End != 6 || p.Lag != 6 || p.Undone != 3 || p.Attempts != 2 ||
+		p.FencingToken == 0 || p.FencingToken != p.Live.FencingToken || r.Members[0].Address != member || r.Members[0].Partitions != 1 || p.Owner != r.Members[0].ID {
+		t.Errorf("%+v, live %+v, members %+v", p, p.Live, r.Members)
+	}
+	code, out, errs := call(t.Context(), "status", "-b", brokers, "-g", "billing", "--members", member+",127.0.0.1:1")
+	for _, want := range []string{"group billing: stable, 1 members, 1 partitions; lag 6, undone 3", "orders/0", `"bad1"`, "no such account", "not reached: 127.0.0.1:1"} {
+		if code != exitOK || !strings.Contains(out, want) {
+			t.Errorf("exit %d, no %q in:\n%s%s", code, want, out, errs)
+		}
+	}
+	// Watched until it is interrupted, which is no failure.
+	watching, enough := context.WithCancel(t.Context())
+	seen := &untilText{want: "orders/0", times: 2, then: enough}
+	if code := Run(watching, "test", []string{"status", "-b", brokers, "-g", "billing", "--watch", "--every", "100ms"}, Streams{Out: seen, Err: seen}); code != exitOK {
+		t.Errorf("--watch: exit %d, %s", code, seen.text)
+	}
+
+	var k status.Keys
+	code, out, _ = call(t.Context(), "keys", "list", "--members", member, "--sort", "records", "--json")
+	if err := json.Unmarshal([]byte(out), &k); err != nil || code != exitOK {
+		t.Fatalf("exit %d, %v: %s", code, err, out)
+	}
+	if len(k.Keys) != 2 || k.Blocked != 2 || *k.Keys[0].Key != "bad2" || k.Keys[0].Records != 2 || k.Keys[0].FirstOffset != 2 ||
+		k.Keys[0].Attempts != 1 || k.Keys[0].Cause != "no such\naccount" || k.Keys[0].Since.IsZero() || k.Keys[0].Next == nil || k.Keys[0].State != "blocked" {
+		t.Errorf("%s", out)
+	}
+	code, out, _ = call(t.Context(), "keys", "list", "--members", member, "--limit", "1")
+	if code != exitOK || !strings.Contains(out, "2 keys are blocked; 1 of them:") || !strings.Contains(out, `"bad1"`) || strings.Contains(out, `"bad2"`) {
+		t.Errorf("exit %d\n%s", code, out)
+	}
+	code, out, errs = call(t.Context(), "keys", "list", "--members", member+",127.0.0.1:1")
+	if code != exitInconclusive || !strings.Contains(out, "not reached: 127.0.0.1:1") || !strings.Contains(errs, "1 of 2 members were not reached") {
+		t.Errorf("exit %d\n%s%s", code, out, errs)
+	}
+}
+
+// untilText calls then when a text was written so many times.
+type untilText struct {
+	want  string
+	times int
+	then  func()
+	text  string
+}
+
+func (u *untilText) Write(b []byte) (int, error) {
+	u.text += string(b)
+	if strings.Count(u.text, u.want) >= u.times {
+		u.then()
+	}
+	return len(b), nil
+}
+
+func TestStatusUsage(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"status"}, "needs a group"},
+		{[]string{"status", "-g", "g", "--members", "host"}, `"host" is not HOST:PORT`},
+		{[]string{"status", "-g", "g", "--every", "1ms"}, "at least 100ms"},
+		{[]string{"keys", "list"}, "needs --members"},
+		{[]string{"keys", "lst"}, "did you mean list"},
+		{[]string{"keys", "list", "--members", "a:1", "--state", "parked"}, "it must be blocked"},
+		{[]string{"keys", "list", "--members", "a:1", "--sort", "size"}, "it must be one of age"},
+		{[]string{"keys", "list", "--members", "a:1", "--limit", "0"}, "from 1 to 10000"},
+		{[]string{"consume", "-t", "t", "-g", "g", "--log-keys", "some"}, "hash, plain or none"},
+	} {
+		if code, _, errs := call(t.Context(), c.args...); code != exitUsage || !strings.Contains(errs, c.want) {
+			t.Errorf("%q: exit %d, %s; want %q", c.args, code, errs, c.want)
+		}
+	}
+}

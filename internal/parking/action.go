@@ -1,0 +1,70 @@
+package parking
+
+// An Action is something that an Owner wants done. The caller does them in
+// order, per kind.
+type Action interface{ action() }
+
+// Write sends an entry to the parking topic. With From at or above 0 the rest of
+// it (key, payload, source) is that of the entry at this position.
+type Write struct {
+	ID    WriteID
+	Entry *Entry
+	From  int64
+}
+
+// A WriteID names a write: the owner's token, and its number under it.
+type WriteID struct{ Token, Seq int64 }
+
+// Settle: the record is parked, or was done before: it needs no handler.
+type Settle struct{ Offset int64 }
+
+// Live: the record goes to its handler. What of the records named in a row is
+// not done when one of them fails arrives again.
+type Live struct{ Offset int64 }
+
+// Block: the record cannot be parked and stays at the head of its key.
+type Block struct {
+	Offset int64
+	Reason string
+}
+
+// Run hands a parked record, to be read at Pos, to its handler. Owner.Ended
+// follows.
+type Run struct {
+	ID          KeyID
+	Offset, Pos int64
+}
+
+// NeedToken: the whole step again, for a token above Above. Nothing of the
+// partition is committed, parked or started meanwhile.
+type NeedToken struct {
+	Above  int64
+	Reason string
+}
+
+// Commit: the guard has changed and something waits until it is committed.
+type Commit struct{}
+
+// Stop: the partition waits, by name, until its configuration is what it was.
+type Stop struct{ Err error }
+
+// Delete records of the parking topic below Before.
+type Delete struct{ Before int64 }
+
+// Ask: a command about something that is not parked. Owner.Answer follows.
+type Ask struct {
+	Key     []byte
+	Offset  int64
+	Command *CommandBody
+}
+
+func (Write) action()     {}
+func (Settle) action()    {}
+func (Live) action()      {}
+func (Block) action()     {}
+func (Run) action()       {}
+func (NeedToken) action() {}
+func (Commit) action()    {}
+func (Delete) action()    {}
+func (Stop) action()      {}
+func (Ask) action()       {}

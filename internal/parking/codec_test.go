@@ -1,0 +1,201 @@
+package parking
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"reflect"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"pgregory.net/rapid"
+)
+
+// golden is one record of testdata/entries-v1.json, with what it means. Bytes are
+// text where they can be.
+type golden struct {
+	Name    string
+	Key     *string
+	Value   *string
+	Headers [][2]string // the first is ours
+	Entry   json.RawMessage
+}
+
+func bytesOf(s *string) []byte {
+	if s == nil {
+		return nil
+	}
+	return []byte(*s)
+}
+
+func (g golden) record() Record {
+	r := Record{Key: bytesOf(g.Key), Value: bytesOf(g.Value)}
+	for _, h := range g.Headers {
+		r.Headers = append(r.Headers, Header{h[0], []byte(h[1])})
+	}
+	return r
+}
+
+func readGolden(t testing.TB) (all []golden) {
+	t.Helper()
+	raw, err := os.ReadFile("testdata/entries-v1.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(raw, &all); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 8 {
+		t.Fatalf("%d golden entries; there are 8 kinds", len(all))
+	}
+	return all
+}
+
+// What is parked outlives releases. The file is never written again: a new
+// version gets a file of its own.
+func TestVersion1IsReadAndWrittenAsEver(t *testing.T) {
+	kinds := map[Kind]bool{}
+	for _, g := range readGolden(t) {
+		t.Run(g.Name, func(t *testing.T) {
+			e, err := Decode(g.record())
+			if err != nil {
+				t.Fatal(err)
+			}
+			kinds[e.Kind] = true
+			var want Entry
+			if err := json.Unmarshal(g.Entry, &want); err != nil {
+				t.Fatal(err)
+			}
+			if want.Parked != nil {
+				want.Parked.Record = Record{Key: bytesOf(g.Key), Value: bytesOf(g.Value)}
+				for _, h := range g.Headers[1:] {
+					want.Parked.Record.Headers = append(want.Parked.Record.Headers, Header{h[0], []byte(h[1])})
+				}
+			}
+			if !reflect.DeepEqual(*e, want) {
+				t.Errorf("read   %+v\ngolden %+v", *e, want)
+			}
+			r, err := Encode(&want)
+			if err != nil || !reflect.DeepEqual(r, g.record()) {
+				t.Errorf("written %s, %v\ngolden  %s", r.Headers[0].Value, err, g.Headers[0][1])
+			}
+		})
+	}
+	if len(kinds) != 8 {
+		t.Errorf("golden entries of %d kinds, not 8", len(kinds))
+	}
+}
+
+func raw(t *rapid.T, name string) []byte {
+	if rapid.Bool().Draw(t, name+" is nil") {
+		return nil
+	}
+	return rapid.SliceOfN(rapid.Byte(), 0, 12).Draw(t, name)
+}
+
+// Whatever a record holds, it comes back byte for byte, nil and empty apart.
+func TestParkedRecordsComeBackExactly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rec := Record{Key: raw(t, "key"), Value: raw(t, "value")}
+		for range rapid.IntRange(0, 4).Draw(t, "headers") {
+			name := rapid.SampledFrom([]string{"a", "", header, "b"}).Draw(t, "name")
+			rec.Headers = append(rec.Headers, Header{name, raw(t, "header")})
+		}
+		key := rec.Key
+		if rapid.Bool().Draw(t, "other key") {
+			key = raw(t, "ordering key")
+		}
+		want := &Entry{Kind: KindParked, Token: rapid.Int64().Draw(t, "token"), Seq: 3, Key: key, Offset: 9, After: 4,
+			Parked: &ParkedBody{Record: rec, Topic: "orders", Timestamp: rapid.Int64().Draw(t, "timestamp"), Failure: Failure{Cause: "no", Attempts: 2}}}
+		r, err := Encode(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Decode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) || !sameKey(got.Key, key) || !sameKey(got.Parked.Record.Key, rec.Key) || !sameKey(got.Parked.Record.Value, rec.Value) {
+			t.Fatalf("%+v %+v\nbecame\n%+v %+v", want, want.Parked, got, got.Parked)
+		}
+	})
+}
+
+func TestCausesAreCut(t *testing.T) {
+	r, err := Encode(&Entry{Kind: KindTried, Tried: &TriedBody{Failure{Cause: "\xff" + strings.Repeat("é", maxCause)}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := Decode(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := e.Tried.Failure.Cause; !utf8.ValidString(c) || len(c) > maxCause || len(c) < maxCause-4 {
+		t.Errorf("%d bytes, valid %t", len(c), utf8.ValidString(c))
+	}
+}
+
+func TestWhatIsNoEntryIsRefused(t *testing.T) {
+	h := func(s string) Record { return Record{Headers: []Header{{header, []byte(s)}}} }
+	var newer *NewerError
+	if _, err := Decode(h(`{"v":2,"kind":"from the future","more":1}`)); !errors.As(err, &newer) || newer.Version != 2 {
+		t.Errorf("a newer entry: %v", err)
+	}
+	for name, r := range map[string]Record{
+		"no header":             {},
+		"another first header":  {Headers: []Header{{"x", nil}, {header, []byte(`{"v":1,"kind":"settled","offset":0}`)}}},
+		"no JSON":               h(`{`),
+		"more behind it":        h(`{"v":1,"kind":"settled","offset":0}{}`),
+		"no version":            h(`{"kind":"settled","offset":0}`),
+		"an unknown field":      h(`{"v":1,"kind":"settled","offset":0,"x":1}`),
+		"an unknown kind":       h(`{"v":1,"kind":"x","offset":0}`),
+		"no body":               h(`{"v":1,"kind":"marker","offset":0}`),
+		"another's body":        h(`{"v":1,"kind":"settled","offset":0,"tried":{"failure":{}}}`),
+		"two bodies":            h(`{"v":1,"kind":"progress","offset":0,"progress":{},"tried":{"failure":{}}}`),
+		"a negative offset":     h(`{"v":1,"kind":"settled","offset":-1}`),
+		"rests on itself":       h(`{"v":1,"kind":"settled","offset":1,"after":2}`),
+		"resolves backwards":    h(`{"v":1,"kind":"resolved","offset":4,"resolved":{"last":3}}`),
+		"a command without id":  h(`{"v":1,"kind":"command","offset":0,"command":{"id":"","verb":"skip","who":"","when":0}}`),
+		"an unknown verb":       h(`{"v":1,"kind":"command","offset":0,"command":{"id":"1","verb":"x","who":"","when":0}}`),
+		"an unknown answer":     h(`{"v":1,"kind":"answer","offset":0,"answer":{"command":{"id":"1","verb":"skip","who":"","when":0},"state":"x","at":0,"n":1}}`),
+		"attempts out of order": h(`{"v":1,"kind":"progress","offset":0,"progress":{"attempts":[{"offset":2,"count":1},{"offset":2,"count":1}]}}`),
+		"runs that touch":       h(`{"v":1,"kind":"progress","offset":0,"progress":{"up_to":9,"ahead":[{"from":1,"to":2},{"from":2,"to":3}]}}`),
+		"a strange key":         h(`{"v":1,"kind":"settled","offset":0,"key_is":"x"}`),
+		"a header too long":     h(`{"v":1,"kind":"settled","offset":0` + strings.Repeat(" ", MaxEntry) + `}`),
+	} {
+		var damaged *DamagedError
+		if e, err := Decode(r); !errors.As(err, &damaged) {
+			t.Errorf("%s: %+v, %v", name, e, err)
+		}
+	}
+}
+
+// FuzzDecode: nothing makes Decode panic, what it takes can be replayed, and is
+// written as something that means the same.
+func FuzzDecode(f *testing.F) {
+	for _, g := range readGolden(f) {
+		f.Add(bytesOf(g.Key), bytesOf(g.Value), []byte(g.Headers[0][1]))
+	}
+	rules := DefaultRules()
+	f.Fuzz(func(t *testing.T, key, value, head []byte) {
+		e, err := Decode(Record{Key: key, Value: value, Headers: []Header{{header, head}}})
+		if err != nil {
+			return
+		}
+		s := NewState()
+		s.Apply(0, e, len(head), &rules)
+		s.Apply(1, e, len(head), &rules)
+		r, err := Encode(e)
+		if err != nil {
+			t.Fatalf("%s is read and not written: %v", head, err)
+		}
+		again, err := Decode(r)
+		if err != nil {
+			t.Fatalf("%s is written and not read: %v", r.Headers[0].Value, err)
+		}
+		if again.Kind != e.Kind || again.Offset != e.Offset || again.After != e.After || !sameKey(again.Key, e.Key) {
+			t.Fatalf("%+v became %+v", e, again)
+		}
+	})
+}

@@ -1,0 +1,84 @@
+package parking
+
+import "slices"
+
+// commands acts on what operators asked for and nobody has answered.
+func (o *Owner) commands() {
+	if !o.open() {
+		return
+	}
+	for _, a := range slices.Clone(o.state.commands) {
+		if c := a.cmd; !o.handled[c.Command.ID] {
+			o.handled[c.Command.ID] = true
+			o.command(c, a.accepted)
+		}
+	}
+}
+
+func (o *Owner) command(c *Entry, accepted bool) {
+	id := ID(c.Key)
+	settled, parked := o.state.Settled(id, c.Offset)
+	switch verb := c.Command.Verb; {
+	case o.now-c.Command.When > o.rules.Remember.Milliseconds():
+		// Its id may be forgotten: it may be a repeat of one that was answered.
+		o.answer(c, Refused, "it is older than commands are remembered; send it anew")
+	case verb == Pause, verb == Resume:
+		o.answer(c, Done, "")
+	case verb == Retry && parked:
+		w := o.working(id)
+		w.key = c.Key
+		if o.rules.broken(ruleAnswer) {
+			o.answer(c, Done, "released")
+		} else {
+			w.retries = append(w.retries, c)
+			if !accepted {
+				o.answer(c, Accepted, "")
+			}
+		}
+		o.begin(id)
+	case verb == Skip && parked && settled:
+		w := o.working(id)
+		w.key = c.Key
+		w.skips = append(w.skips, c)
+		o.pump(id, w)
+	case verb == Skip && parked:
+		o.answer(c, Refused, "the record waits behind the parked ones of its key and cannot be skipped yet")
+	case parked:
+		o.answer(c, Done, "its key is parked")
+	case settled:
+		o.answer(c, Done, "it was settled before, and its key is not parked")
+	default:
+		o.emit(Ask{c.Key, c.Offset, c.Command})
+	}
+}
+
+// Answer takes what became of a command that Ask handed out.
+func (o *Owner) Answer(id string, state AnswerState, result string) []Action {
+	for _, a := range o.state.commands {
+		if a.cmd.Command.ID == id {
+			o.answer(a.cmd, state, result)
+		}
+	}
+	return o.take()
+}
+
+// answer writes an answer, once the owner may write. An answer that is lost with
+// its token is given again: the command is still there.
+func (o *Owner) answer(c *Entry, state AnswerState, result string) {
+	if !o.open() {
+		delete(o.handled, c.Command.ID)
+		return
+	}
+	n := o.lastN
+	if len(o.state.answers) > 0 {
+		n = max(n, o.state.answers[len(o.state.answers)-1].Answer.N)
+	}
+	o.lastN = n + 1
+	o.write(&Entry{Kind: KindAnswer, Key: c.Key, Offset: c.Offset,
+		Answer: &AnswerBody{Command: *c.Command, State: state, Result: result, At: o.now, N: o.lastN}}, -1)
+}
+
+// Paused reports whether the key, or the partition, is paused by an operator.
+func (o *Owner) Paused(id KeyID) bool {
+	return slices.ContainsFunc(o.state.paused, func(e *Entry) bool { return e.Answer.Command.Whole || ID(e.Key) == id })
+}

@@ -1,0 +1,100 @@
+package parking
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestCommandsDoNothingTwice(t *testing.T) {
+	b := newBench(t, nil)
+	b.arrive("a", 1, permanent)
+	b.arrive("a", 2, nil)
+	b.did = nil
+	b.command("s", Skip, "a", 1)
+	b.command("s", Skip, "a", 1)
+	if e := b.log[len(b.log)-2]; b.answer("s") != "done skipped" || e.Kind != KindAnswer {
+		t.Errorf("answer %q, then %s", b.answer("s"), e.Kind)
+	}
+	if e := b.log[4]; e.Kind != KindResolved || !e.Resolved.Skipped || e.Resolved.By != "s" || e.Resolved.Reason != "because" {
+		t.Errorf("%+v", e)
+	}
+	b.do(b.o.Tick(1)) // what stood in the way is gone
+	b.want("run 2")
+
+	b.command("p", Pause, "a", 0)
+	b.command("r", Resume, "a", 0)
+	b.command("p", Pause, "a", 0) // a repeat that lands late
+	if b.o.Paused(ID([]byte("a"))) {
+		t.Error("a repeat has paused the key again")
+	}
+	b.command("x", Park, "q", 9)
+	b.want("ask park")
+	b.do(b.o.Answer("x", Done, "parked"))
+	b.command("x", Park, "q", 9)
+	b.want()
+
+	b.do(b.o.Granted(Grant{Token: 6}))
+	if e := b.log[len(b.log)-1]; e.Kind != KindMarker {
+		t.Errorf("a repeat is acted on under a new token: %s", e.Kind)
+	}
+
+	b.do(b.o.Tick(b.rules.Remember.Milliseconds() + 1))
+	b.command("old", Pause, "a", 0)
+	if got := b.answer("old"); !strings.HasPrefix(got, "refused") {
+		t.Errorf("answer %q", got)
+	}
+}
+
+func TestCommandsThatChangeNothingSayWhy(t *testing.T) {
+	b := newBench(t, func(r *Rules) { r.MaxPerKey = 1 })
+	b.arrive("a", 1, permanent)
+	b.arrive("a", 2, nil)
+	b.command("s", Skip, "a", 2)
+	b.command("p", Park, "a", 1)
+	b.command("r", Retry, "a", 1)
+	b.ended("a", 1, nil)
+	b.command("q", Retry, "a", 1)
+	for id, want := range map[string]string{"s": "refused", "p": "done its key is parked", "r": "done released", "q": "done it was settled before"} {
+		if got := b.answer(id); !strings.HasPrefix(got, want) {
+			t.Errorf("%s: %q, not %q", id, got, want)
+		}
+	}
+	if b.o.Idle() {
+		t.Error("idle, although 1 is not committed yet and would be handled again if it came again")
+	}
+	b.do(b.o.Committed(2, Guard{}, true))
+	if !b.o.Idle() {
+		t.Error("not idle with nothing parked")
+	}
+}
+
+func TestAPausedKeyIsNotReleased(t *testing.T) {
+	b := newBench(t, nil)
+	b.arrive("a", 1, failed)
+	b.command("p", Pause, "a", 1)
+	b.do(b.o.Tick(time.Hour.Milliseconds()))
+	b.want("settle 1")
+	b.command("r", Resume, "a", 1)
+	b.do(b.o.Tick(time.Hour.Milliseconds() + 1))
+	b.want("run 1")
+}
+
+// A skip waits until the running attempt has returned.
+func TestASkipWaitsForTheAttempt(t *testing.T) {
+	b := newBench(t, nil)
+	b.arrive("a", 1, permanent)
+	b.did = nil
+	b.command("r", Retry, "a", 1)
+	b.command("s", Skip, "a", 1)
+	if got := b.answer("s"); got != "none" {
+		t.Errorf("answered while the handler runs: %q", got)
+	}
+	b.ended("a", 1, &Failure{Cause: "still"})
+	if got := b.answer("r"); got != "done failed again: still" {
+		t.Errorf("answer %q", got)
+	}
+	if got := b.answer("s"); got != "done skipped" {
+		t.Errorf("answer %q", got)
+	}
+}

@@ -1,0 +1,348 @@
+package parking
+
+import "slices"
+
+// proc is a process that holds the partition, or held it and does not know.
+type proc struct {
+	w     *world
+	n     int
+	gen   int
+	dead  bool
+	token int64 // 0: none yet
+
+	owner *Owner
+	read  int64 // next position of the log
+
+	out       *commit // in flight
+	needGrant bool
+	stopped   bool // by name
+
+	started bool
+	from    int64          // where it began
+	settled map[int64]bool // of the offsets above
+	lanes   map[string]*laneOf
+	runs    []exec
+	blind   bool // it does not see yet that the topic exists
+}
+
+// laneOf is the queue of a key: the records that are not settled.
+type laneOf struct {
+	queue []int64
+	asked int  // of the front, handed to the owner
+	live  int  // of the front, that may run
+	busy  bool // the first runs
+}
+
+type exec struct {
+	o     int64
+	token int64
+	live  bool
+}
+
+func (w *world) join() *proc {
+	w.gen++
+	p := &proc{w: w, n: len(w.procs), gen: w.gen, needGrant: true, blind: w.rng.IntN(3) == 0, settled: map[int64]bool{}, lanes: map[string]*laneOf{}}
+	w.procs = append(w.procs, p)
+	w.cur = p
+	w.say("p%d joins generation %d", p.n, w.gen)
+	return p
+}
+
+// grant sends the commit that carries a token.
+func (p *proc) grant() {
+	w := p.w
+	if !p.needGrant || p.out != nil {
+		return
+	}
+	// What is found is compared with what was committed before the token is.
+	if _, _, err := Check(w.found(w.store), &w.rules); err != nil && !p.started && !p.blind {
+		w.stop(err)
+		return
+	}
+	c := &commit{gen: p.gen, proc: p, grant: true, offset: w.first}
+	if w.store != nil {
+		c.offset, c.ahead, c.guard, c.token = w.store.offset, w.store.ahead, w.store.guard, w.store.token
+		if w.sys == sysForgetful {
+			c.ahead, c.guard = nil, nil
+		}
+	}
+	for _, l := range w.log[w.start:] {
+		if l.entry.Kind == KindMarker {
+			c.token = max(c.token, l.entry.Token)
+		}
+	}
+	c.token = max(c.token, p.token) + 1
+	p.out = c
+	w.say("p%d asks for token %d", p.n, c.token)
+	if w.sys == sysSelfGrant {
+		p.out = nil
+		p.granted(c)
+	}
+}
+
+// commitLand is the coordinator taking a commit, or refusing it.
+func (w *world) commitLand(c *commit, answer bool) {
+	p := c.proc
+	ok := c.gen == w.gen || w.sys == sysSelfGrant && !c.grant
+	if ok {
+		w.store = c
+		w.say("commit of p%d: offset %d ahead %v guard %+v", p.n, c.offset, c.ahead, c.guard)
+	}
+	if !c.abandoned && !p.dead {
+		switch {
+		case !answer:
+			w.say("p%d hears nothing of its commit", p.n)
+			c.abandoned = true
+			p.unsure()
+		case ok:
+			p.out = nil
+			p.committed(c)
+		default:
+			p.out = nil
+			p.needGrant = true // as a zombie: for ever
+		}
+	}
+	w.look()
+}
+
+// unsure: a commit has no answer. A new generation comes before the next.
+func (p *proc) unsure() {
+	p.out = nil
+	if p.w.sys == sysManyCommit {
+		if p.token == 0 {
+			p.needGrant = true
+		}
+		return
+	}
+	p.needGrant = true
+	if p.w.cur == p {
+		p.w.gen++
+		p.gen = p.w.gen
+	}
+}
+
+func (p *proc) committed(c *commit) {
+	if c.grant {
+		p.granted(c)
+		return
+	}
+	if p.owner == nil || c.token != p.token {
+		return
+	}
+	g, ok := Guard{}, c.guard != nil
+	if ok {
+		g = *c.guard
+	}
+	p.do(p.owner.Committed(c.offset, g, ok))
+}
+
+func (p *proc) granted(c *commit) {
+	w := p.w
+	p.token, p.needGrant = c.token, false
+	w.say("p%d has token %d", p.n, p.token)
+	if !p.started {
+		p.started, p.from = true, c.offset
+		for _, o := range c.ahead {
+			p.settled[o] = true
+		}
+		for o := c.offset; o < int64(len(w.keys)); o++ {
+			if !p.settled[o] {
+				p.lane(o).queue = append(p.lane(o).queue, o)
+			}
+		}
+	}
+	if w.topic && p.owner == nil && (!p.blind || c.guard != nil) {
+		p.attach(c)
+		return
+	}
+	if p.owner != nil {
+		p.do(p.owner.Granted(p.grantOf(c)))
+	}
+}
+
+func (p *proc) grantOf(c *commit) Grant {
+	g := Grant{Token: p.token, Watermark: c.offset, Fresh: c.guard == nil}
+	if c.guard != nil {
+		g.Guard = *c.guard
+	}
+	return g
+}
+
+// attach begins to use the parking topic.
+func (p *proc) attach(c *commit) {
+	w := p.w
+	from, _, err := Check(w.found(c), &w.rules)
+	if err != nil {
+		w.stop(err)
+		p.stopped = true
+		return
+	}
+	p.owner = NewOwner(&w.rules, MarkerBody{})
+	p.read = from
+	if w.rules.broken(ruleMarker) {
+		p.owner.pending = map[int64]*Entry{}
+		p.owner.token = c.token
+		for p.read < int64(len(w.log)) {
+			p.owner.Read(p.read, w.log[p.read].entry, 1)
+			p.read++
+		}
+	}
+	p.do(p.owner.Granted(p.grantOf(c)))
+}
+
+// notice: a topic has appeared while the partition is held.
+func (p *proc) notice() {
+	w := p.w
+	if !w.topic || p.owner != nil || p.token == 0 || p.needGrant {
+		return
+	}
+	if w.sys == sysAttach {
+		c := *w.store
+		p.attach(&c)
+		return
+	}
+	p.blind, p.needGrant = false, true
+}
+
+func (p *proc) lane(o int64) *laneOf {
+	key := p.w.keys[o]
+	if p.lanes[key] == nil {
+		p.lanes[key] = &laneOf{}
+	}
+	return p.lanes[key]
+}
+
+// commit sends what is settled.
+func (p *proc) commit() {
+	w := p.w
+	if p.token == 0 || p.needGrant || p.out != nil || p.stopped {
+		return
+	}
+	c := &commit{gen: p.gen, proc: p, token: p.token, offset: p.from}
+	n := int64(len(w.keys))
+	for c.offset < n && p.settled[c.offset] {
+		c.offset++
+	}
+	for o := c.offset; o < n; o++ {
+		if p.settled[o] && !w.mood.noAhead {
+			c.ahead = append(c.ahead, o)
+		}
+	}
+	if p.owner != nil {
+		if g, ok := p.owner.Guard(); ok {
+			c.guard = &g
+		}
+	}
+	p.out = c
+}
+
+// turn hands records of a key on.
+func (p *proc) turn(l *laneOf) {
+	if p.token == 0 || p.needGrant || p.stopped || len(l.queue) == 0 {
+		return
+	}
+	if l.queue[0] == 0 && p.w.steps < p.w.mood.hold && !p.w.fixed {
+		return
+	}
+	if p.owner != nil && !p.owner.Open() {
+		return
+	}
+	switch {
+	case l.busy:
+	case l.live > 0:
+		l.busy = true
+		p.runs = append(p.runs, exec{l.queue[0], p.token, true})
+	case p.owner == nil:
+		l.live = 1
+	case l.asked < len(l.queue) && l.asked < 3:
+		o := l.queue[l.asked]
+		l.asked++
+		p.arrive(o, false)
+	}
+}
+
+func (p *proc) arrive(o int64, failed bool) {
+	key := []byte(p.w.keys[o])
+	body := &ParkedBody{}
+	if failed {
+		body.Failure = Failure{Cause: "bad", Permanent: true, Attempts: 1}
+	}
+	p.do(p.owner.Arrive(Item{Key: key, Offset: o, Size: 1, Body: body, Failed: failed}))
+}
+
+func (p *proc) settle(o int64) {
+	l := p.lane(o)
+	if len(l.queue) == 0 || l.queue[0] != o {
+		p.w.violate("settled out of turn: %d of %v", o, l.queue)
+		return
+	}
+	l.queue, l.asked, l.live = l.queue[1:], max(l.asked-1, 0), max(l.live-1, 0)
+	p.settled[o] = true
+}
+
+// finish lets a handler return.
+func (p *proc) finish(i int) {
+	w := p.w
+	x := p.runs[i]
+	p.runs = slices.Delete(p.runs, i, i+1)
+	fails := !w.fixed && (w.bad[x.o] && w.steps < w.mood.mend || w.rng.IntN(w.mood.luck) == 0)
+	good := !fails && w.apply(x.token, x.o)
+	w.say("p%d handles %d (token %d): %t", p.n, x.o, x.token, good)
+	if !x.live {
+		var f *Failure
+		if !good {
+			f = &Failure{Cause: "bad again", Permanent: true}
+		}
+		p.do(p.owner.Ended([]byte(w.keys[x.o]), x.o, f))
+		return
+	}
+	l := p.lane(x.o)
+	l.busy = false
+	switch {
+	case good:
+		p.settle(x.o)
+	case p.owner != nil && fails:
+		l.asked, l.live = 1, 0
+		p.arrive(x.o, true)
+	}
+}
+
+// do carries out what the owner wants.
+func (p *proc) do(actions []Action) {
+	w := p.w
+	for _, a := range actions {
+		switch a := a.(type) {
+		case Write:
+			e := *a.Entry
+			if a.From >= 0 {
+				if a.From < w.start {
+					// Read too late: only of a process that was replaced.
+					if p.gen == w.gen {
+						w.violate("the payload at %d is needed and deleted", a.From)
+					}
+					continue
+				}
+				e = *Complete(&e, w.log[a.From].entry)
+			}
+			w.flight = append(w.flight, &flying{proc: p, write: &a, entry: &e})
+		case Settle:
+			w.say("p%d settles %d", p.n, a.Offset)
+			p.settle(a.Offset)
+		case Live:
+			p.lane(a.Offset).live++
+		case Block:
+			l := p.lane(a.Offset)
+			l.live++
+		case Run:
+			p.runs = append(p.runs, exec{a.Offset, p.token, false})
+		case NeedToken:
+			w.say("p%d needs a token: %s", p.n, a.Reason)
+			p.needGrant = true
+		case Delete:
+			w.flight = append(w.flight, &flying{proc: p, before: a.Before})
+		case Ask:
+			p.do(p.owner.Answer(a.Command.ID, Refused, "not here"))
+		case Commit:
+		}
+	}
+}

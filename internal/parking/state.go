@@ -1,0 +1,334 @@
+package parking
+
+import (
+	"cmp"
+	"hash/maphash"
+	"math"
+	"slices"
+)
+
+// A State is what the entries of one partition of the parking topic, read in
+// order, say. It holds no payload: positions in the topic are where the rest is
+// read when it is needed.
+type State struct {
+	top   int64       // the highest token of a marker so far
+	last  *MarkerBody // of that marker
+	under *MarkerBody // the marker under which something was parked last
+	keys  map[KeyID]*keyState
+
+	commands []asked // without a final answer, in the order in which they came
+	answered map[string]bool
+	answers  []*Entry // final ones, in order: they are what makes a repeat do nothing
+	paused   []*Entry // those of them that are pauses in force
+	progress *Entry   // the last
+
+	records, parkedKeys int
+	bytes               int64
+	soonest             int64 // no key is due before
+	entries             int64 // read
+	void                int64 // that did not count
+}
+
+// keyState is one key: some records of it are parked, or all below upTo are
+// settled and that is still worth knowing.
+type keyState struct {
+	upTo int64 // all records of the key below are parked or done
+	at   int64 // position of the last entry that names the key
+	due  int64 // when it is released; never for one that waits for an operator
+	recs []rec // parked, in the order of their source offsets
+}
+
+type rec struct {
+	offset, pos int64
+	last        int64 // when it failed last
+	size        uint32
+	tries       uint16 // releases that failed at it
+	permanent   bool
+}
+
+// find returns where the parked record at an offset is, or would be.
+func (k *keyState) find(offset int64) (int, bool) {
+	return slices.BinarySearchFunc(k.recs, offset, func(r rec, o int64) int { return cmp.Compare(r.offset, o) })
+}
+
+type asked struct {
+	cmd      *Entry
+	accepted bool
+}
+
+// never is the due time of a key that only an operator releases.
+const never = math.MaxInt64
+
+// A KeyID stands for an ordering key in memory, within one process.
+type KeyID [2]uint64
+
+var seeds = [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}
+
+// ID returns the identity of an ordering key. Two keys that were taken for one
+// would lose records, so it is 128 bits, and seeded: nobody can aim at it.
+func ID(key []byte) KeyID {
+	if key == nil {
+		return KeyID{}
+	}
+	return KeyID{maphash.Bytes(seeds[0], key), maphash.Bytes(seeds[1], key)}
+}
+
+// NewState returns the state of an empty topic.
+func NewState() *State {
+	return &State{top: math.MinInt64, keys: make(map[KeyID]*keyState), answered: make(map[string]bool)}
+}
+
+// A Verdict is what an entry is worth at the place where it stands.
+type Verdict int
+
+const (
+	Counts  Verdict = iota
+	Stale           // a marker of a higher token stands before it
+	Unchain         // what it rests on (After) does not stand before it
+)
+
+// Apply takes the entry at a position; size is what its record takes up. Entries
+// are applied in the order of their positions.
+func (s *State) Apply(pos int64, e *Entry, size int, r *Rules) Verdict {
+	s.entries++
+	v := s.verdict(e, r)
+	if v != Counts {
+		s.void++
+		return v
+	}
+	switch e.Kind {
+	case KindMarker:
+		s.top, s.last = e.Token, e.Marker
+	case KindCommand:
+		s.command(e)
+	case KindAnswer:
+		s.answer(e)
+	case KindProgress:
+		if p := s.progress; p == nil || cmp.Or(cmp.Compare(p.Token, e.Token), cmp.Compare(p.Seq, e.Seq)) < 0 {
+			s.progress = e
+		}
+	default:
+		k := s.keys[ID(e.Key)]
+		if k == nil {
+			k = &keyState{due: never}
+			s.keys[ID(e.Key)] = k
+		}
+		s.key(k, pos, e, size, r)
+	}
+	return Counts
+}
+
+func (s *State) verdict(e *Entry, r *Rules) Verdict {
+	switch {
+	case e.Kind == KindCommand:
+		return Counts
+	case e.Token < s.top:
+		return Stale
+	case e.After > 0 && !r.broken(ruleChain):
+		if k := s.keys[ID(e.Key)]; k == nil || k.upTo < e.After {
+			return Unchain
+		}
+	}
+	return Counts
+}
+
+// key applies an entry about a key. Everything here may come twice.
+func (s *State) key(k *keyState, pos int64, e *Entry, size int, r *Rules) {
+	k.at = pos
+	i, found := k.find(e.Offset)
+	before := len(k.recs)
+	switch e.Kind {
+	case KindParked:
+		f := &e.Parked.Failure
+		switch {
+		case found:
+			k.recs[i].pos = pos
+		case e.Offset >= k.upTo:
+			k.recs = append(k.recs, rec{offset: e.Offset, pos: pos, size: uint32(min(int64(size), math.MaxUint32)),
+				last: f.Last, tries: uint16(min(f.Releases, math.MaxUint16)), permanent: f.Permanent})
+			k.upTo = e.Offset + 1
+			s.under = s.last
+			s.records++
+			s.bytes += int64(size)
+			if before == 0 {
+				k.due = r.due(f)
+			}
+		}
+	case KindResolved:
+		end := i
+		for end < len(k.recs) && k.recs[end].offset <= e.Resolved.Last {
+			s.records--
+			s.bytes -= int64(k.recs[end].size)
+			end++
+		}
+		k.recs = slices.Delete(k.recs, i, end)
+		switch {
+		case len(k.recs) == 0:
+			k.recs, k.due = nil, never
+		case i == 0 && end > 0:
+			k.due = 0 // what stood in the way is gone
+		}
+		k.upTo = max(k.upTo, e.Resolved.Last+1)
+	case KindTried:
+		if found {
+			f := &e.Tried.Failure
+			t := &k.recs[i]
+			t.last, t.tries, t.permanent = f.Last, uint16(min(f.Releases, math.MaxUint16)), f.Permanent
+			k.due = r.due(f)
+		}
+	case KindSettled:
+		k.upTo = max(k.upTo, e.Offset)
+	}
+	switch {
+	case before == 0 && len(k.recs) > 0:
+		s.parkedKeys++
+	case before > 0 && len(k.recs) == 0:
+		s.parkedKeys--
+	}
+	if len(k.recs) > 0 {
+		s.soonest = min(s.soonest, k.due)
+	}
+}
+
+func (s *State) command(e *Entry) {
+	if s.answered[e.Command.ID] {
+		return
+	}
+	a := asked{cmd: e}
+	if i := slices.IndexFunc(s.commands, func(b asked) bool { return b.cmd.Command.ID == e.Command.ID }); i >= 0 {
+		if e.Command.N == 0 {
+			return
+		}
+		a.accepted = s.commands[i].accepted
+		s.commands = slices.Delete(s.commands, i, i+1)
+	}
+	at := len(s.commands)
+	for n := e.Command.N; n > 0 && at > 0 && (s.commands[at-1].cmd.Command.N == 0 || s.commands[at-1].cmd.Command.N > n); {
+		at--
+	}
+	s.commands = slices.Insert(s.commands, at, a)
+}
+
+func (s *State) answer(e *Entry) {
+	id := e.Answer.Command.ID
+	same := func(a asked) bool { return a.cmd.Command.ID == id }
+	i := slices.IndexFunc(s.commands, same)
+	if !e.Answer.State.final() {
+		if i >= 0 {
+			s.commands[i].accepted = true
+		}
+		return
+	}
+	if i >= 0 {
+		s.commands = slices.Delete(s.commands, i, i+1)
+	}
+	if !s.answered[id] {
+		s.answered[id] = true
+		at, _ := slices.BinarySearchFunc(s.answers, e.Answer.N, func(a *Entry, n int64) int { return cmp.Compare(a.Answer.N, n) })
+		s.answers = slices.Insert(s.answers, at, e)
+		s.paused = s.inForce()
+	}
+}
+
+// forget drops what the commit of a watermark has made useless: keys without
+// parked records, all of whose settled records lie below it.
+func (s *State) forget(watermark int64) {
+	for id, k := range s.keys {
+		if len(k.recs) == 0 && k.upTo <= watermark {
+			delete(s.keys, id)
+		}
+	}
+}
+
+// forgetAnswers drops final answers given before a time, except to pauses in
+// force. A repeat of a command that old is refused for its age.
+func (s *State) forgetAnswers(before int64) {
+	s.answers = slices.DeleteFunc(s.answers, func(e *Entry) bool {
+		id := e.Answer.Command.ID
+		gone := e.Answer.At < before && !slices.ContainsFunc(s.paused, func(p *Entry) bool { return p.Answer.Command.ID == id })
+		if gone {
+			delete(s.answered, id)
+		}
+		return gone
+	})
+}
+
+// inForce returns the answers to pauses that no later resume has ended.
+func (s *State) inForce() (out []*Entry) {
+	for _, e := range s.answers {
+		a := e.Answer
+		if a.State != Done || a.Command.Verb != Pause && a.Command.Verb != Resume {
+			continue
+		}
+		out = slices.DeleteFunc(out, func(p *Entry) bool {
+			return p.Answer.Command.Whole == a.Command.Whole && (a.Command.Whole || sameKey(p.Key, e.Key))
+		})
+		if a.Command.Verb == Pause {
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// dueBy returns the parked keys whose time has come, the longest parked first.
+func (s *State) dueBy(now int64) (out []KeyID) {
+	if now < s.soonest {
+		return nil
+	}
+	s.soonest = never
+	for id, k := range s.keys {
+		if len(k.recs) > 0 {
+			s.soonest = min(s.soonest, k.due)
+			if k.due <= now {
+				out = append(out, id)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b KeyID) int { return cmp.Compare(s.keys[a].recs[0].offset, s.keys[b].recs[0].offset) })
+	return out
+}
+
+// Progress returns the last note of attempts and done-ahead, or nil.
+func (s *State) Progress() *ProgressBody {
+	if s.progress == nil {
+		return nil
+	}
+	return s.progress.Progress
+}
+
+// A ParkedKey is a key with parked records.
+type ParkedKey struct {
+	ID       KeyID
+	Offset   int64 // of its head, in the source partition
+	Pos      int64 // of its head, in the parking topic: key, cause and times stand there
+	Records  int
+	Releases int   // that failed at the head
+	Due      int64 // in milliseconds; Waits when only an operator releases it
+}
+
+// Waits is the Due of a key that waits for an operator.
+const Waits = never
+
+// Parked calls yield for each parked key, in no order.
+func (s *State) Parked(yield func(ParkedKey) bool) {
+	for id, k := range s.keys {
+		if len(k.recs) > 0 && !yield(ParkedKey{id, k.recs[0].offset, k.recs[0].pos, len(k.recs), int(k.recs[0].tries), k.due}) {
+			return
+		}
+	}
+}
+
+// Counts returns how much is parked, and how many entries did not count.
+func (s *State) Counts() (keys, records int, bytes, void int64) {
+	return s.parkedKeys, s.records, s.bytes, s.void
+}
+
+// Settled reports whether the record of the key at an offset is known to be
+// parked or done, and whether the key has parked records.
+func (s *State) Settled(id KeyID, offset int64) (settled, parked bool) {
+	k := s.keys[id]
+	return k != nil && offset < k.upTo, k != nil && len(k.recs) > 0
+}
+
+// Holds reports whether anything here would be missed.
+func (s *State) Holds() bool { return len(s.keys) > 0 || len(s.commands) > 0 || len(s.answers) > 0 }

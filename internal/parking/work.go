@@ -1,0 +1,270 @@
+package parking
+
+// none is no offset.
+const none = -1
+
+// An Item is a record of the source partition that has come to the head of its
+// key.
+type Item struct {
+	Key    []byte
+	Offset int64
+	Size   int
+	Body   *ParkedBody // needed when it comes to be parked
+	Failed bool        // its attempts are used up, or it is Permanent
+}
+
+// work is a key that something happens to: live records wait for a decision, or
+// parked ones are released. One thing is written at a time: parked records, or
+// a resolution.
+type work struct {
+	n     int64
+	key   []byte
+	queue []Item // in order; the first written of them are on their way
+
+	written   int
+	inflight  int   // writes that are not read back
+	resolving int64 // the resolution under way goes up to here
+	tooLarge  int64 // the record here cannot be parked
+
+	releasing bool
+	running   int64    // with a handler
+	pos       int64    // where it stands
+	done      int64    // what was handled in this release, up to here
+	failed    *Entry   // the failure that ends it, until it is read back
+	retries   []*Entry // commands that wait for its end
+	skips     []*Entry // commands
+}
+
+// working returns what is known of a key at work. Its key is not known while it
+// is released on schedule, until its first record was read.
+func (o *Owner) working(id KeyID) *work {
+	w := o.work[id]
+	if w == nil {
+		o.count++
+		w = &work{n: o.count, resolving: none, tooLarge: none, running: none, done: none}
+		o.work[id] = w
+	}
+	return w
+}
+
+// Arrive takes a record that has come to the head of its key, failed or not yet
+// handled. Settle, Live or Block follows, now or later; those of a key in order.
+func (o *Owner) Arrive(it Item) []Action {
+	id := ID(it.Key)
+	w := o.working(id)
+	w.key, w.queue = it.Key, append(w.queue, it)
+	o.pump(id, w)
+	return o.take()
+}
+
+// pump does for a key what can be done now.
+func (o *Owner) pump(id KeyID, w *work) {
+	if w == nil {
+		return
+	}
+	k := o.state.keys[id]
+	if k == nil {
+		k = &keyState{}
+	}
+	for len(w.queue) > 0 && w.queue[0].Offset < k.upTo {
+		o.emit(Settle{w.queue[0].Offset})
+		w.queue = w.queue[1:]
+		w.written = max(w.written-1, 0)
+	}
+	if !o.open() {
+		return
+	}
+	o.release(id, w, k)
+	o.decide(w, k)
+	if len(w.queue) == 0 && w.inflight == 0 && !w.releasing && len(w.skips) == 0 {
+		delete(o.work, id)
+	}
+}
+
+// decide says what becomes of the live records of a key that wait.
+func (o *Owner) decide(w *work, k *keyState) {
+	if len(w.queue) == 0 {
+		return
+	}
+	handled := w.releasing && len(k.recs) > 0 && w.done >= k.recs[len(k.recs)-1].offset
+	switch first := w.queue[0]; {
+	case handled && o.rules.broken(ruleResolved):
+	case w.inflight > 0 && w.resolving != none:
+		return
+	case w.releasing && len(k.recs) <= o.rules.Join:
+		return // the rest fits: they follow it to the handler
+	case len(k.recs) > 0 || w.inflight > 0:
+		o.park(w, k)
+		return
+	case first.Failed:
+		reason := "it is too large for the parking topic"
+		if first.Offset != w.tooLarge {
+			if reason = o.room(k, first.Size, 0); reason == "" {
+				o.park(w, k)
+				return
+			}
+		}
+		o.emit(Block{first.Offset, reason})
+		w.queue = w.queue[1:]
+	}
+	for _, it := range w.queue {
+		o.emit(Live{it.Offset})
+	}
+	w.queue, w.tooLarge = nil, none
+}
+
+// park writes what waits, each record resting on the one before it.
+func (o *Owner) park(w *work, k *keyState) {
+	if w.inflight > 0 && w.inflight < w.written {
+		return // one of them did not make it: what rests on it goes first
+	}
+	for i := w.written; i < len(w.queue); i++ {
+		it := w.queue[i]
+		if it.Offset == w.tooLarge || o.room(k, it.Size, i) != "" {
+			return // it waits in memory until the key is released
+		}
+		after := int64(0)
+		switch {
+		case i > 0:
+			after = w.queue[i-1].Offset + 1
+		case len(k.recs) > 0:
+			after = k.upTo
+		}
+		o.write(&Entry{Kind: KindParked, Key: w.key, Offset: it.Offset, After: after, Parked: it.Body}, -1)
+		w.written++
+		w.inflight++
+	}
+}
+
+// room says which cap one more record of a key would break.
+func (o *Owner) room(k *keyState, size, before int) string {
+	s, r := o.state, o.rules
+	switch {
+	case len(k.recs)+before >= r.MaxPerKey:
+		return "the key has as many parked records as Parking.Caps allows"
+	case len(k.recs) == 0 && before == 0 && s.parkedKeys >= r.MaxKeys:
+		return "the partition has as many parked keys as Parking.Caps allows"
+	case s.bytes+int64(size) > r.MaxBytes:
+		return "the partition has as many parked bytes as Parking.Caps allows"
+	}
+	return ""
+}
+
+// releaseDue begins the releases whose time has come.
+func (o *Owner) releaseDue() {
+	for _, id := range o.state.dueBy(o.now) {
+		if o.busy >= o.rules.Releases {
+			return
+		}
+		if w := o.work[id]; w == nil || !w.releasing {
+			o.begin(id)
+		}
+	}
+}
+
+func (o *Owner) begin(id KeyID) {
+	w := o.working(id)
+	if !w.releasing {
+		w.releasing, w.done = true, none
+		o.busy++
+	}
+	o.pump(id, w)
+}
+
+// release goes on with a key's release: handlers run ahead of the resolutions,
+// of which one at a time is written, for all that is done by then.
+func (o *Owner) release(id KeyID, w *work, k *keyState) {
+	if w.inflight > 0 && w.resolving == none {
+		return // live records are being parked
+	}
+	if w.inflight == 0 {
+		o.record(w, k)
+	}
+	if !w.releasing || w.running != none || w.failed != nil || len(w.skips) > 0 || o.Paused(id) {
+		return
+	}
+	for _, r := range k.recs {
+		if r.offset > w.done {
+			w.running, w.pos = r.offset, r.pos
+			o.emit(Run{id, r.offset, r.pos})
+			return
+		}
+	}
+}
+
+// record writes the next thing that has to be known of a release, or ends it.
+func (o *Owner) record(w *work, k *keyState) {
+	write := func(e *Entry, upTo int64) {
+		e.Key = w.key
+		o.write(e, -1)
+		w.inflight, w.resolving = 1, upTo
+	}
+	switch f := w.failed; {
+	case len(k.recs) > 0 && w.done >= k.recs[0].offset:
+		write(&Entry{Kind: KindResolved, Offset: k.recs[0].offset, Resolved: &ResolvedBody{Last: w.done}}, w.done)
+	case f != nil && len(k.recs) > 0 && k.recs[0].offset == f.Offset && int(k.recs[0].tries) < f.Tried.Failure.Releases:
+		write(&Entry{Kind: KindTried, Offset: f.Offset, Tried: f.Tried}, f.Offset)
+	case f != nil:
+		w.failed = nil
+		o.end(w, "failed again: "+f.Tried.Failure.Cause)
+	case w.running == none && len(w.skips) > 0:
+		c := w.skips[0]
+		if _, parked := k.find(c.Offset); parked {
+			o.skipped[c.Command.ID] = true
+			write(&Entry{Kind: KindResolved, Offset: c.Offset,
+				Resolved: &ResolvedBody{Last: c.Offset, Skipped: true, By: c.Command.ID, Reason: c.Command.Reason}}, c.Offset)
+			return
+		}
+		result := "it was settled before"
+		if o.skipped[c.Command.ID] {
+			result = "skipped"
+		}
+		w.skips = w.skips[1:]
+		o.answer(c, Done, result)
+		o.record(w, k)
+	case w.releasing && w.running == none && len(k.recs) == 0:
+		o.end(w, "released")
+	}
+}
+
+// end ends a release and answers who asked for it.
+func (o *Owner) end(w *work, result string) {
+	w.releasing = false
+	o.busy--
+	for _, c := range w.retries {
+		o.answer(c, Done, result)
+	}
+	w.retries = nil
+}
+
+// Ended takes the return of the handler of a parked record, handed over by Run.
+// A nil failure is a success. The failure's Releases is counted here.
+func (o *Owner) Ended(key []byte, offset int64, failure *Failure) []Action {
+	id := ID(key)
+	w := o.work[id]
+	if w == nil || w.running != offset {
+		return nil
+	}
+	w.key, w.running = key, none
+	o.deleteOn()
+	if failure == nil {
+		w.done = offset
+	} else {
+		o.failedAgain(id, w, offset, *failure)
+	}
+	o.pump(id, w)
+	return o.take()
+}
+
+func (o *Owner) failedAgain(id KeyID, w *work, offset int64, f Failure) {
+	k := o.state.keys[id]
+	if k == nil {
+		return
+	}
+	for i := range k.recs {
+		if r := &k.recs[i]; r.offset == offset {
+			f.Releases = int(r.tries) + 1
+		}
+	}
+	w.failed = &Entry{Kind: KindTried, Key: w.key, Offset: offset, Tried: &TriedBody{Failure: f}}
+}

@@ -1,0 +1,21 @@
+package orderly
+
+import (
+	"errors"
+
+	"github.com/orderly-go/orderly/internal/lane"
+)
+
+// ErrProcessEnded is the failure of a record that used up its attempts because the
+// process ended, without a result, in each of them. It was the only record of its
+// partition that ran then.
+var ErrProcessEnded = errors.New("the process ended during each attempt of the record, which was the only one of its partition that ran")
+
+// ended says that the record is not to be tried: the process has ended with it as often
+// as attempts are allowed.
+func (h handling) ended(r *lane.Run, it *lane.Item) error {
+	if r.Serial() && int(it.Attempts) >= h.cfg.Retry.MaxAttempts {
+		return Permanent(ErrProcessEnded)
+	}
+	return nil
+}

@@ -1,0 +1,156 @@
+package prometheus
+
+// A Metric describes one metric. The table is all there is: what is registered,
+// docs/metrics.md, and the tests of alerts and dashboard are made from it.
+type Metric struct {
+	Name   string
+	Type   string // counter, gauge or histogram
+	Labels []string
+	Help   string
+}
+
+// Table lists the metrics.
+func Table() []Metric { return append([]Metric(nil), table...) }
+
+var (
+	byGroup     = []string{"group"}
+	byTopic     = []string{"group", "topic"}
+	byPartition = []string{"group", "topic", "partition"}
+)
+
+func with(labels []string, more ...string) []string {
+	return append(append([]string(nil), labels...), more...)
+}
+
+// Names of the metrics.
+const (
+	recordsDone        = "orderly_records_done_total"
+	recordsRetried     = "orderly_records_retried_total"
+	attemptsFailed     = "orderly_attempts_failed_total"
+	handlerDuration    = "orderly_handler_duration_seconds"
+	recordAge          = "orderly_record_age_seconds"
+	recordsDropped     = "orderly_records_dropped_total"
+	recordsRedelivered = "orderly_records_redelivered_total"
+	handlersStuck      = "orderly_handlers_stuck_total"
+	orderViolations    = "orderly_order_violations_total"
+
+	rebalances         = "orderly_rebalances_total"
+	partitionsAssigned = "orderly_partitions_assigned_total"
+	partitionsRevoked  = "orderly_partitions_revoked_total"
+	partitionsLost     = "orderly_partitions_lost_total"
+	drainDuration      = "orderly_drain_duration_seconds"
+	commits            = "orderly_commits_total"
+	commitDuration     = "orderly_commit_duration_seconds"
+	lastCommit         = "orderly_commit_last_success_timestamp_seconds"
+	warnings           = "orderly_warnings_total"
+
+	joined         = "orderly_group_joined"
+	generation     = "orderly_group_generation"
+	silent         = "orderly_coordinator_silent"
+	bufferRecords  = "orderly_buffer_records"
+	bufferBytes    = "orderly_buffer_bytes"
+	bufferLimit    = "orderly_buffer_limit_records"
+	bufferMaxBytes = "orderly_buffer_limit_bytes"
+	handlersLimit  = "orderly_handlers_limit"
+	windowLimit    = "orderly_partition_window_limit_records"
+	loopTurns      = "orderly_loop_turns_total"
+	loopTurn       = "orderly_loop_turn_seconds"
+	loopLimit      = "orderly_loop_turn_limit_seconds"
+
+	commitLag    = "orderly_partition_commit_lag_records"
+	undone       = "orderly_partition_undone_records"
+	oldestUndone = "orderly_partition_oldest_undone_timestamp_seconds"
+	doneAhead    = "orderly_partition_done_ahead_records"
+	notRecorded  = "orderly_partition_done_ahead_not_recorded_records"
+	window       = "orderly_partition_window_records"
+	running      = "orderly_partition_handlers_running"
+	keysActive   = "orderly_partition_keys_active"
+	keysBlocked  = "orderly_partition_keys_blocked"
+	oldestBlock  = "orderly_partition_keys_blocked_oldest_timestamp_seconds"
+	behind       = "orderly_partition_records_behind_blocked"
+	state        = "orderly_partition_state"
+	committedAt  = "orderly_partition_committed_offset"
+	logStart     = "orderly_partition_log_start_offset"
+	logEnd       = "orderly_partition_log_end_offset"
+	headroom     = "orderly_partition_retention_headroom_records"
+)
+
+var table = []Metric{
+	{recordsDone, "counter", with(byTopic, "outcome"), "Records that are done and are never handed over again. outcome: " + list(outcomes) + "."},
+	{recordsRetried, "counter", byTopic, "Records done that needed more than one attempt."},
+	{attemptsFailed, "counter", with(byTopic, "class"), "Attempts that failed. class: " + list(classes) + "."},
+	{handlerDuration, "histogram", with(byTopic, "outcome"), "Time of one call of the handler (of a batch handler: for all its records). Of a handler that takes less than 100 µs on average one call in 16 is timed: count records with orderly_records_done_total. outcome: " + list(callOutcomes) + "."},
+	{recordAge, "histogram", byTopic, "Age of a record, by its timestamp, when its handler has returned without an error; of the calls that are timed."},
+	{recordsDropped, "counter", with(byTopic, "reason"), "Records or results that no longer counted because their partition had left. late: handlers' results; unstarted and lost: waited here; not-owned: read here. reason: " + list(dropReasons) + "."},
+	{recordsRedelivered, "counter", byTopic, "Records that the next owner gets again although their handler was called here, at the most: done and in no commit, or still running when the partition left."},
+	{handlersStuck, "counter", byTopic, "Reports of handlers that did not return although their context had ended; each is reported again when it is twice as old."},
+	{orderViolations, "counter", with(byGroup, "kind"), "Violations of order seen by the check on itself, which looks at one in 64 keys. Not zero: a fault of orderly. kind: " + list(violationKinds) + "."},
+
+	{rebalances, "counter", with(byGroup, "cause"), "Generations of the group that this member came to. cause: " + list(causes) + "."},
+	{partitionsAssigned, "counter", with(byTopic, "how"), "Partitions whose fencing token was granted. how: new, or regranted (it was ours before)."},
+	{partitionsRevoked, "counter", with(byTopic, "drain"), "Partitions given up in order. drain: clean, or late (a handler had not returned at the deadline)."},
+	{partitionsLost, "counter", byTopic, "Partitions taken away without a chance to commit."},
+	{drainDuration, "histogram", byGroup, "How long running handlers took to return when their partition was given up."},
+	{commits, "counter", with(byTopic, "outcome"), "Offset commits of a partition. fenced: the coordinator refused this member's generation; unknown: no answer. outcome: " + list(commitOutcomes) + "."},
+	{commitDuration, "histogram", byGroup, "Time until an offset commit was answered."},
+	{lastCommit, "gauge", byGroup, "When a commit was last acknowledged; 0: never. Commits are sent only when there is something new."},
+	{warnings, "counter", with(byGroup, "code"), "Warnings, by the code that docs/operating.md explains."},
+
+	{joined, "gauge", byGroup, "1 when the member is in its group."},
+	{generation, "gauge", byGroup, "Generation (or member epoch) of the group."},
+	{silent, "gauge", byGroup, "1 when the coordinator was not heard for the session timeout: nothing starts."},
+	{bufferRecords, "gauge", byGroup, "Records that wait or run."},
+	{bufferBytes, "gauge", byGroup, "Bytes of these."},
+	{bufferLimit, "gauge", byGroup, "Buffer.Records."},
+	{bufferMaxBytes, "gauge", byGroup, "Buffer.Bytes."},
+	{handlersLimit, "gauge", byGroup, "Concurrency."},
+	{windowLimit, "gauge", byGroup, "Buffer.Window, of one partition."},
+	{loopTurns, "counter", with(byGroup, "loop"), "Turns of the consumer's own loops: poll, commit, tend."},
+	{loopTurn, "gauge", with(byGroup, "loop"), "How long the present turn has taken; 0: it waits for the next."},
+	{loopLimit, "gauge", with(byGroup, "loop"), "A turn that takes longer is stuck: /livez fails."},
+
+	{commitLag, "gauge", byPartition, "Offsets from the last commit to the log's end (read committed: to the last stable offset). Looked up every 10 s, also while paused. A blocked key makes it grow though others are done."},
+	{undone, "gauge", byPartition, "Records that are not done, those not yet read included. The lag to scale on."},
+	{oldestUndone, "gauge", byPartition, "Timestamp of the oldest record that was read and is not done, up to a second early; 0: there is none."},
+	{doneAhead, "gauge", byPartition, "Records done above the oldest that is not."},
+	{notRecorded, "gauge", byPartition, "Of those, records that did not fit the last commit's metadata: they come again at the next owner."},
+	{window, "gauge", byPartition, "Records from the oldest that is not done to the newest read."},
+	{running, "gauge", byPartition, "Calls of the handler under way."},
+	{keysActive, "gauge", byPartition, "Keys (or lanes) with records that wait or run."},
+	{keysBlocked, "gauge", byPartition, "Keys whose oldest record failed and waits for its next attempt."},
+	{oldestBlock, "gauge", byPartition, "Since when the key waits that has been blocked longest; 0: none is."},
+	{behind, "gauge", byPartition, "Records that wait behind blocked ones of their key."},
+	{state, "gauge", with(byPartition, "state"), "1 when the partition waits for this reason. docs/operating.md explains them. state: " + list(states) + "."},
+	{committedAt, "gauge", byPartition, "Committed offset."},
+	{logStart, "gauge", byPartition, "Where the log begins."},
+	{logEnd, "gauge", byPartition, "Where it ends (read committed: the last stable offset)."},
+	{headroom, "gauge", byPartition, "Offsets between the log's beginning and the committed offset: when retention takes them all, records that are not done are deleted next."},
+}
+
+// The values of labels, each fixed: series exist from the start, so that 0 and
+// "not there" differ.
+var (
+	outcomes       = []string{"ok"}
+	classes        = []string{"error", "timeout", "panic", "undecodable"}
+	callOutcomes   = []string{"ok", "error"}
+	dropReasons    = []string{"late", "unstarted", "lost", "not-owned"}
+	violationKinds = []string{"overlap", "overtaken"}
+	causes         = []string{"joined", "dropped", "asked", "group"}
+	commitOutcomes = []string{"ok", "fenced", "failed", "unknown"}
+	assignedHow    = []string{"new", "regranted"}
+	drains         = []string{"clean", "late"}
+	states         = []string{"awaiting-grant", "coordinator-silent", "draining", "window-full", "buffer-full"}
+	warningCodes   = []string{"no-topic-ids", "foreign-commit", "foreign-member", "metadata-ignored", "topic-recreated",
+		"offset-reset", "partitions-grew", "coordinator-silent", "eager-member"}
+)
+
+func list(values []string) string {
+	text := ""
+	for i, v := range values {
+		if i > 0 {
+			text += ", "
+		}
+		text += v
+	}
+	return text
+}
