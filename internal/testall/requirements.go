@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/orderly-go/orderly/internal/postgrestest"
 )
 
 // A requirement is something besides Go that a part of the tests needs. Without
@@ -22,6 +24,7 @@ const (
 	realKafka    = "real Kafka"
 	runtimes     = "language runtimes"
 	promtool     = "promtool"
+	postgreSQL   = "PostgreSQL"
 )
 
 var requirements = []requirement{{
@@ -44,6 +47,11 @@ var requirements = []requirement{{
 	missing:   noPromtool,
 	uncovered: "alert rules and dashboard of deploy/, in Prometheus itself",
 	wayOut:    "Install Prometheus (Debian: prometheus)",
+}, {
+	name:      postgreSQL,
+	missing:   func(goEnv) string { return postgrestest.Missing() },
+	uncovered: "exactly-once effects in PostgreSQL",
+	wayOut:    "Install PostgreSQL's server (Debian: postgresql); it is not run as root, and need not be running",
 }}
 
 // missing returns the reason per absent requirement.

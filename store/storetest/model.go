@@ -3,10 +3,12 @@ package storetest
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"slices"
+	"strconv"
 
 	"github.com/orderly-go/orderly/store"
-	"pgregory.net/rapid"
 )
 
 // A reference is a Backend's partition as it ought to be, in memory.
@@ -77,112 +79,131 @@ func (r *reference) park(e store.Exception) bool {
 // model takes random steps of several owners, of which each knows only what it was
 // told, and compares each answer, and the end, with the reference.
 func (s *suite) model() {
-	part := s.part
-	rapid.Check(s.T, func(t *rapid.T) {
-		part.Partition++ // an empty one
-		var ref reference
-		same := func(what string, err error, want bool) {
-			var fenced *store.FencedError
-			switch {
-			case err == nil && want:
-			case (errors.Is(err, store.ErrStale) || errors.As(err, &fenced)) && !want:
-			default:
-				t.Fatalf("%s: %v, want success %v", what, err, want)
+	seed := rand.Uint64()
+	if text := os.Getenv("ORDERLY_SEED"); text != "" {
+		var err error
+		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
+			s.Fatalf("ORDERLY_SEED: %v", err)
+		}
+	}
+	runs := 30
+	if os.Getenv("ORDERLY_SOAK") == "1" {
+		runs = 1000
+	}
+	s.Logf("seed %d; ORDERLY_SEED repeats it", seed)
+	for run := range runs {
+		s.part.Partition++ // an empty one
+		s.random(rand.New(rand.NewPCG(seed, uint64(run))))
+	}
+}
+
+// random is one run of the model, on an empty partition.
+func (s *suite) random(r *rand.Rand) {
+	t, part := s.T, s.part
+	var ref reference
+	same := func(what string, err error, want bool) {
+		var fenced *store.FencedError
+		switch {
+		case err == nil && want:
+		case (errors.Is(err, store.ErrStale) || errors.As(err, &fenced)) && !want:
+		default:
+			t.Fatalf("%s: %v, want success %v", what, err, want)
+		}
+	}
+	place := func(offset int64) int64 { return int64(part.Partition)*1000 + offset }
+	effects := func(offsets ...int64) []int64 {
+		out := make([]int64, len(offsets))
+		for i, o := range offsets {
+			out[i] = place(o)
+		}
+		return out
+	}
+	ctx := s.Context()
+	_, err := s.Backend.Begin(ctx, part, layout, 1, 0)
+	same("the first owner", err, ref.begin(1, 0))
+	key := func(offset int64) []byte { return []byte([]string{"a", "b", ""}[offset%3]) }
+	for range 1 + r.IntN(25) {
+		lane := r.IntN(2)
+		offset := r.Int64N(10)
+		e := store.Exception{Lane: lane, Offset: offset, Key: key(offset)}
+		step := store.Step{Part: part, Token: 1}
+		switch pick(r, []string{"advance", "advance", "advance", "release", "park", "begin", "low"}) {
+		case "begin":
+			token := 1 + r.Int64N(4)
+			_, err := s.Backend.Begin(ctx, part, layout, token, 50)
+			same(fmt.Sprintf("begin with %d", token), err, ref.begin(token, 50))
+		case "advance":
+			from := pick(r, []int64{store.Unknown, 2, 4, 6, 8})
+			to := max(from, 0) + 2
+			a := &store.Advance{Lane: lane, From: from, To: to}
+			// Its records: the last is detached, or all are applied.
+			applied := []int64{to - 2, to - 1}
+			if r.IntN(2) == 0 {
+				a.Detach = []store.Exception{{Lane: lane, Offset: to - 1, Key: key(to - 1)}}
+				applied = applied[:1]
+			}
+			step.Advance = a
+			err := s.Backend.Apply(ctx, step, s.effects(effects(applied...)...))
+			same(fmt.Sprintf("advance %+v", *a), err, ref.advance(a, applied))
+		case "release":
+			step.Release = &store.Release{Exception: e}
+			same(fmt.Sprintf("release %d", offset), s.Backend.Apply(ctx, step, s.effects(place(offset))), ref.release(e))
+		case "park":
+			// As its owner knows it: under its own lane and key.
+			if known, ok := ref.exc[offset]; ok {
+				e = known
+			}
+			e.Payload = []byte{byte(offset)}
+			step.Park = &store.Park{Exception: e}
+			same(fmt.Sprintf("park %d", offset), s.Backend.Apply(ctx, step, nil), ref.park(e))
+		case "low":
+			token, low := 1+r.Int64N(4), r.Int64N(10)
+			moved, err := s.Backend.Low(ctx, part, token, low)
+			want := token == ref.token && low > ref.low
+			if err != nil || moved != want {
+				t.Fatalf("low to %d under %d: %v, %v; want %v", low, token, moved, err, want)
+			}
+			if want {
+				ref.low = low
 			}
 		}
-		place := func(offset int64) int64 { return int64(part.Partition)*1000 + offset }
-		effects := func(offsets ...int64) []int64 {
-			out := make([]int64, len(offsets))
-			for i, o := range offsets {
-				out[i] = place(o)
-			}
-			return out
+	}
+	counts, err := s.Effects(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for o := range int64(12) {
+		if counts[place(o)] != ref.effects[o] {
+			t.Fatalf("offset %d had its effect %d times, want %d", o, counts[place(o)], ref.effects[o])
 		}
-		ctx := s.Context()
-		_, err := s.Backend.Begin(ctx, part, layout, 1, 0)
-		same("the first owner", err, ref.begin(1, 0))
-		key := func(offset int64) []byte { return []byte([]string{"a", "b", ""}[offset%3]) }
-		for range rapid.IntRange(1, 25).Draw(t, "steps") {
-			lane := rapid.IntRange(0, 1).Draw(t, "lane")
-			offset := rapid.Int64Range(0, 9).Draw(t, "offset")
-			e := store.Exception{Lane: lane, Offset: offset, Key: key(offset)}
-			step := store.Step{Part: part, Token: 1}
-			switch rapid.SampledFrom([]string{"advance", "advance", "advance", "release", "park", "begin", "low"}).Draw(t, "what") {
-			case "begin":
-				token := rapid.Int64Range(1, 4).Draw(t, "token")
-				_, err := s.Backend.Begin(ctx, part, layout, token, 50)
-				same(fmt.Sprintf("begin with %d", token), err, ref.begin(token, 50))
-			case "advance":
-				from := rapid.SampledFrom([]int64{store.Unknown, 2, 4, 6, 8}).Draw(t, "from")
-				to := max(from, 0) + 2
-				a := &store.Advance{Lane: lane, From: from, To: to}
-				// Its records: the last is detached, or all are applied.
-				applied := []int64{to - 2, to - 1}
-				if rapid.Bool().Draw(t, "detach") {
-					a.Detach = []store.Exception{{Lane: lane, Offset: to - 1, Key: key(to - 1)}}
-					applied = applied[:1]
-				}
-				step.Advance = a
-				err := s.Backend.Apply(ctx, step, s.effects(effects(applied...)...))
-				same(fmt.Sprintf("advance %+v", *a), err, ref.advance(a, applied))
-			case "release":
-				step.Release = &store.Release{Exception: e}
-				same(fmt.Sprintf("release %d", offset), s.Backend.Apply(ctx, step, s.effects(place(offset))), ref.release(e))
-			case "park":
-				// As its owner knows it: under its own lane and key.
-				if known, ok := ref.exc[offset]; ok {
-					e = known
-				}
-				e.Payload = []byte{byte(offset)}
-				step.Park = &store.Park{Exception: e}
-				same(fmt.Sprintf("park %d", offset), s.Backend.Apply(ctx, step, nil), ref.park(e))
-			case "low":
-				token, low := rapid.Int64Range(1, 4).Draw(t, "token"), rapid.Int64Range(0, 9).Draw(t, "low")
-				moved, err := s.Backend.Low(ctx, part, token, low)
-				want := token == ref.token && low > ref.low
-				if err != nil || moved != want {
-					t.Fatalf("low to %d under %d: %v, %v; want %v", low, token, moved, err, want)
-				}
-				if want {
-					ref.low = low
-				}
-			}
-		}
-		counts, err := s.Effects(ctx)
+	}
+	for lane := range 2 {
+		st, err := s.Backend.Look(ctx, part, lane)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for o := range int64(12) {
-			if counts[place(o)] != ref.effects[o] {
-				t.Fatalf("offset %d had its effect %d times, want %d", o, counts[place(o)], ref.effects[o])
+		pos, ok := ref.pos[lane]
+		if ok != (len(st.Lanes) == 1) || ok && st.Lanes[0].Position != pos || st.Token != ref.token || st.Low != ref.low {
+			t.Fatalf("lane %d: %+v, want position %d (%v), token %d, low %d", lane, st, pos, ok, ref.token, ref.low)
+		}
+		var want []int64
+		for o, e := range ref.exc {
+			if e.Lane == lane {
+				want = append(want, o)
 			}
 		}
-		for lane := range 2 {
-			st, err := s.Backend.Look(ctx, part, lane)
-			if err != nil {
-				t.Fatal(err)
-			}
-			pos, ok := ref.pos[lane]
-			if ok != (len(st.Lanes) == 1) || ok && st.Lanes[0].Position != pos || st.Token != ref.token || st.Low != ref.low {
-				t.Fatalf("lane %d: %+v, want position %d (%v), token %d, low %d", lane, st, pos, ok, ref.token, ref.low)
-			}
-			var want []int64
-			for o, e := range ref.exc {
-				if e.Lane == lane {
-					want = append(want, o)
-				}
-			}
-			slices.Sort(want)
-			var got []int64
-			for _, e := range st.Exceptions {
-				got = append(got, e.Offset)
-				if e.Parked() != ref.exc[e.Offset].Parked() {
-					t.Fatalf("exception %d is parked: %v", e.Offset, e.Parked())
-				}
-			}
-			if !slices.Equal(got, want) {
-				t.Fatalf("exceptions of lane %d: %v, want %v", lane, got, want)
+		slices.Sort(want)
+		var got []int64
+		for _, e := range st.Exceptions {
+			got = append(got, e.Offset)
+			if e.Parked() != ref.exc[e.Offset].Parked() {
+				t.Fatalf("exception %d is parked: %v", e.Offset, e.Parked())
 			}
 		}
-	})
+		if !slices.Equal(got, want) {
+			t.Fatalf("exceptions of lane %d: %v, want %v", lane, got, want)
+		}
+	}
 }
+
+func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
