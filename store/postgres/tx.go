@@ -61,7 +61,7 @@ func (t *transaction) Handler() any { return pgx.Tx(&t.guarded) }
 // Ended also notices a COMMIT that was sent as a statement.
 func (t *transaction) Ended() bool {
 	conn := t.guarded.Tx.Conn()
-	return t.guarded.touched || conn.IsClosed() == false && conn.PgConn().TxStatus() == 'I'
+	return t.guarded.touched || !conn.IsClosed() && conn.PgConn().TxStatus() == 'I'
 }
 
 // lost reports that the connection broke.
