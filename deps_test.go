@@ -28,6 +28,8 @@ var allowedDeps = []string{
 // pureCores are tested without Kafka, by models and by the million, and stay so.
 var pureCores = []string{
 	modulePath + "/internal/breaker",
+	modulePath + "/internal/effects",
+	modulePath + "/internal/guard",
 	modulePath + "/internal/history",
 	modulePath + "/internal/lane",
 	modulePath + "/internal/parking",

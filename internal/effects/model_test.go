@@ -1,0 +1,346 @@
+package effects
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"testing"
+
+	"github.com/orderly-go/orderly/store"
+	"github.com/orderly-go/orderly/store/storetest"
+	"pgregory.net/rapid"
+)
+
+var (
+	part   = store.Part{Group: "g", Handler: "h", Topic: "t", TopicID: [16]byte{1}}
+	layout = store.Layout{Lanes: lanes, Hash: 1}
+)
+
+const (
+	lanes = 2
+	keys  = 3
+)
+
+// A world is a partition's log, a store, and processes that own the partition one
+// after the other: a replaced one goes on as if it did not know.
+type world struct {
+	t       *rapid.T
+	mem     *storetest.Memory
+	log     []Record
+	effects map[int64]int
+	last    map[string]int64 // by key: the offset of its last effect
+	procs   []*proc
+	token   int64
+	depth   int
+	calm    bool
+}
+
+// A proc is one process with its ownership.
+type proc struct {
+	w    *world
+	name int
+	o    *Owner
+	next [lanes]int // index into log
+	side map[string][]Record
+	gone bool
+	busy [lanes]bool // with a step of it: one at a time
+	keys map[string]bool
+	done map[int64]bool // settled, as far as it knows
+}
+
+func (w *world) key(offset int64) string { return string(rune('a' + offset*7%keys)) }
+func (w *world) lane(offset int64) int   { return int(offset*7%keys) % lanes }
+
+func newWorld(t *rapid.T) *world {
+	w := &world{t: t, mem: storetest.NewMemory(), effects: map[int64]int{}, last: map[string]int64{}}
+	n := rapid.Int64Range(2, 14).Draw(t, "records")
+	for o := range n {
+		if o%5 == 4 {
+			continue // a gap
+		}
+		w.log = append(w.log, Record{Offset: o, Key: []byte(w.key(o)), Payload: func() []byte { return []byte(fmt.Sprint(o)) }})
+	}
+	w.mem.Fault = func(store.Step) (error, bool) {
+		if w.calm {
+			return nil, false
+		}
+		switch rapid.IntRange(0, 11).Draw(t, "fault") {
+		case 0:
+			return store.ErrUnknown, false // it did not happen
+		case 1:
+			return nil, true // it did
+		}
+		return nil, false
+	}
+	return w
+}
+
+// take starts a process that owns the partition.
+func (w *world) take() *proc {
+	w.token++
+	o, err := Begin(context.Background(), w.mem, part, layout, w.token, 0)
+	if err != nil {
+		w.t.Fatalf("begin: %v", err)
+	}
+	p := &proc{w: w, name: len(w.procs), o: o, side: map[string][]Record{}, keys: map[string]bool{}, done: map[int64]bool{}}
+	for lane := range lanes {
+		for p.next[lane] < len(w.log) && w.log[p.next[lane]].Offset < o.Start() {
+			p.next[lane]++
+		}
+	}
+	// What is parked is in the store; it is not in the log any more for this owner.
+	ex := o.Exceptions()
+	slices.SortFunc(ex, func(a, b store.Exception) int { return int(a.Offset - b.Offset) })
+	for _, e := range ex {
+		if e.Parked() {
+			payload, err := o.Payload(context.Background(), e.Offset)
+			if err != nil || string(payload) != fmt.Sprint(e.Offset) {
+				w.t.Fatalf("payload of %d: %q, %v", e.Offset, payload, err)
+			}
+			p.done[e.Offset] = true
+			p.queue(Record{Offset: e.Offset, Key: e.Key, Payload: func() []byte { return payload }})
+		} else if e.Offset < o.Start() {
+			w.t.Fatalf("offset %d is needed from the log, and reading begins at %d", e.Offset, o.Start())
+		}
+	}
+	w.procs = append(w.procs, p)
+	return p
+}
+
+func (p *proc) queue(r Record) {
+	q := p.side[string(r.Key)]
+	if slices.ContainsFunc(q, func(x Record) bool { return x.Offset == r.Offset }) {
+		return
+	}
+	q = append(q, r)
+	slices.SortFunc(q, func(a, b Record) int { return int(a.Offset - b.Offset) })
+	p.side[string(r.Key)] = q
+}
+
+// applied is the effect of a record, in the transaction.
+func (w *world) applied(tx any, r Record) {
+	tx.(*storetest.MemoryTx).Do(func() {
+		k := string(r.Key)
+		if w.effects[r.Offset]++; w.effects[r.Offset] > 1 {
+			w.t.Fatalf("offset %d had its effect twice", r.Offset)
+		}
+		if last, ok := w.last[k]; ok && last > r.Offset {
+			w.t.Fatalf("key %s: offset %d after %d", k, r.Offset, last)
+		}
+		w.last[k] = r.Offset
+	})
+}
+
+// meanwhile lets others act in the middle of a transaction.
+func (w *world) meanwhile() {
+	if w.calm || w.depth > 1 || rapid.IntRange(0, 2).Draw(w.t, "meanwhile") > 0 {
+		return
+	}
+	w.depth++
+	w.act()
+	w.depth--
+}
+
+var errHandler = errors.New("the handler failed")
+
+func (w *world) fails() bool {
+	return !w.calm && rapid.IntRange(0, 3).Draw(w.t, "fails") == 0
+}
+
+// act takes one step of any process.
+func (w *world) act() {
+	if len(w.procs) == 0 || rapid.IntRange(0, 9).Draw(w.t, "new owner") == 0 {
+		w.take()
+		return
+	}
+	p := w.procs[rapid.IntRange(0, len(w.procs)-1).Draw(w.t, "process")]
+	if p.gone {
+		return
+	}
+	switch rapid.IntRange(0, 5).Draw(w.t, "what") {
+	case 0, 1, 2:
+		p.run(rapid.IntRange(0, lanes-1).Draw(w.t, "lane"), rapid.IntRange(1, 3).Draw(w.t, "length"))
+	case 3, 4:
+		p.release(w.key(rapid.Int64Range(0, keys-1).Draw(w.t, "key")))
+	case 5:
+		p.low()
+	}
+}
+
+// over takes in an error that ends or pauses the process's step.
+func (p *proc) over(err error) bool {
+	if err == nil {
+		return false
+	}
+	var fenced *FencedError
+	if errors.As(err, &fenced) {
+		if p == p.w.procs[len(p.w.procs)-1] {
+			p.w.t.Fatalf("the newest owner was fenced: %v", err)
+		}
+		p.gone = true
+		return true
+	}
+	if errors.Is(err, errHandler) {
+		return true
+	}
+	p.w.t.Fatalf("process %d: %v", p.name, err)
+	return true
+}
+
+// run takes the next records of a lane.
+func (p *proc) run(lane, length int) {
+	if p.busy[lane] {
+		return
+	}
+	var recs []Record
+	i := p.next[lane]
+	for ; i < len(p.w.log) && len(recs) < length; i++ {
+		if r := p.w.log[i]; p.w.lane(r.Offset) == lane {
+			recs = append(recs, r)
+		}
+	}
+	if len(recs) == 0 {
+		p.next[lane] = i
+		return
+	}
+	p.busy[lane] = true
+	defer func() { p.busy[lane] = false }()
+	// What a handler may touch: keys that no release of this process has in hand.
+	for _, r := range recs {
+		if p.keys[string(r.Key)] {
+			return
+		}
+	}
+	for _, r := range recs {
+		p.keys[string(r.Key)] = true
+		defer delete(p.keys, string(r.Key))
+	}
+	fates, err := p.o.Run(context.Background(), lane, recs, func(_ context.Context, tx any, fresh []int) error {
+		for _, j := range fresh {
+			if p.w.fails() {
+				return errHandler
+			}
+			p.w.applied(tx, recs[j])
+		}
+		p.w.meanwhile()
+		return nil
+	})
+	if errors.Is(err, errHandler) && len(recs) == 1 {
+		// It alone: its key is detached.
+		detached, err := p.o.Detach(context.Background(), lane, recs[0])
+		if p.over(err) {
+			return
+		}
+		if detached {
+			p.queue(recs[0])
+		} else {
+			p.done[recs[0].Offset] = true
+		}
+		p.next[lane] = i
+		return
+	}
+	if p.over(err) {
+		return // redone
+	}
+	for j, f := range fates {
+		switch f {
+		case Detached:
+			p.queue(recs[j])
+		case Parked:
+			p.queue(recs[j])
+			p.done[recs[j].Offset] = true
+		default:
+			p.done[recs[j].Offset] = true
+		}
+	}
+	p.next[lane] = i
+}
+
+// release applies, or parks, the lowest detached record of a key.
+func (p *proc) release(k string) {
+	q := p.side[k]
+	if len(q) == 0 || p.keys[k] {
+		return
+	}
+	p.keys[k] = true
+	defer delete(p.keys, k)
+	r, lane := q[0], p.w.lane(q[0].Offset)
+	if !p.w.calm && !p.done[r.Offset] && rapid.IntRange(0, 3).Draw(p.w.t, "park") == 0 {
+		parked, err := p.o.Park(context.Background(), lane, r)
+		if p.over(err) {
+			return
+		}
+		p.done[r.Offset] = true
+		if !parked {
+			p.side[k] = p.side[k][1:]
+		}
+		return
+	}
+	_, err := p.o.Release(context.Background(), lane, r, func(_ context.Context, tx any) error {
+		if p.w.fails() {
+			return errHandler
+		}
+		p.w.applied(tx, r)
+		p.w.meanwhile()
+		return nil
+	})
+	if p.over(err) {
+		return
+	}
+	p.done[r.Offset] = true
+	p.side[k] = p.side[k][1:]
+}
+
+// low tells the store what is settled.
+func (p *proc) low() {
+	low := int64(0)
+	for _, r := range p.w.log {
+		if r.Offset >= p.o.Start() && !p.done[r.Offset] {
+			break
+		}
+		low = r.Offset + 1
+	}
+	if err := p.o.Low(context.Background(), low); err != nil {
+		p.w.t.Fatal(err)
+	}
+}
+
+// finish lets one more owner do all that is left.
+func (w *world) finish() {
+	w.calm = true
+	p := w.take()
+	for range 20 * len(w.log) {
+		for lane := range lanes {
+			p.run(lane, 2)
+		}
+		for k := range int64(keys) {
+			p.release(w.key(k))
+		}
+		p.low()
+	}
+	for _, r := range w.log {
+		if w.effects[r.Offset] != 1 {
+			w.t.Fatalf("offset %d had its effect %d times; start %d, done %v, side %v", r.Offset, w.effects[r.Offset], p.o.Start(), p.done, p.side)
+		}
+	}
+}
+
+// Whatever owners do at the same time, and whatever they are not told, each effect
+// happens once, those of a key in order, and none is left.
+func TestModel(t *testing.T) {
+	runs := 1
+	if os.Getenv("ORDERLY_SOAK") == "1" {
+		runs = 200
+	}
+	for range runs {
+		rapid.Check(t, func(t *rapid.T) {
+			w := newWorld(t)
+			for range rapid.IntRange(1, 60).Draw(t, "steps") {
+				w.act()
+			}
+			w.finish()
+		})
+	}
+}

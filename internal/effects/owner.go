@@ -1,0 +1,369 @@
+package effects
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/orderly-go/orderly/store"
+)
+
+// A Record is what an Owner has to know of one.
+type Record struct {
+	Offset int64
+	Key    []byte // ordering key; nil is a key too
+	// Payload is what is kept of it when its key is parked.
+	Payload func() []byte
+}
+
+// A Fate is what the store says of a record.
+type Fate uint8
+
+const (
+	// Fresh: its effects are to be applied.
+	Fresh Fate = iota
+	// Applied: they are; there is nothing to do.
+	Applied
+	// Detached: its key is detached from the lane. It has an exception row, or gets
+	// one in the step that takes the lane past it, and is applied with Release,
+	// after the lower ones of its key.
+	Detached
+	// Parked: as Detached, and the store keeps its payload: the record is settled.
+	Parked
+)
+
+// A FencedError says that the partition has another owner, as the store knows.
+type FencedError struct{ Mine, Theirs int64 }
+
+// Error names both tokens.
+func (e *FencedError) Error() string {
+	return fmt.Sprintf("effects: the store has token %d, and this owner's is %d: the partition has another owner", e.Theirs, e.Mine)
+}
+
+// A DownError says that the database did not answer.
+type DownError struct{ Err error }
+
+// Error names the cause.
+func (e *DownError) Error() string {
+	return fmt.Sprintf("effects: the database does not answer: %v", e.Err)
+}
+
+// Unwrap returns the database's error.
+func (e *DownError) Unwrap() error { return e.Err }
+
+// An Owner is one ownership of one partition.
+type Owner struct {
+	b     store.Backend
+	part  store.Part
+	token int64
+	low   int64
+
+	mu   sync.Mutex
+	pos  map[int]int64
+	exc  map[int64]store.Exception // by offset
+	keys map[key]*keyState
+}
+
+// A key is an ordering key, which belongs to one lane.
+type key struct {
+	text  string
+	keyed bool
+}
+
+type keyState struct {
+	rows   int // its exceptions
+	parked int // of these, with their payload
+}
+
+func keyOf(b []byte) key { return key{string(b), b != nil} }
+
+// Begin takes the partition over in the store.
+func Begin(ctx context.Context, b store.Backend, p store.Part, l store.Layout, token, low int64) (*Owner, error) {
+	st, err := b.Begin(ctx, p, l, token, low)
+	if err != nil {
+		return nil, err
+	}
+	o := &Owner{b: b, part: p, token: token, low: st.Low, pos: make(map[int]int64), exc: make(map[int64]store.Exception), keys: make(map[key]*keyState)}
+	for _, l := range st.Lanes {
+		o.pos[l.Lane] = l.Position
+	}
+	for _, e := range st.Exceptions {
+		o.put(e)
+	}
+	return o, nil
+}
+
+// Start is the offset from which records are needed.
+func (o *Owner) Start() int64 { return o.low }
+
+// put and drop keep the exceptions and what is counted of them. Called with mu
+// held, but by Begin.
+func (o *Owner) put(e store.Exception) {
+	o.drop(e.Offset)
+	o.exc[e.Offset] = e
+	k := keyOf(e.Key)
+	s := o.keys[k]
+	if s == nil {
+		s = new(keyState)
+		o.keys[k] = s
+	}
+	s.rows++
+	if e.Parked() {
+		s.parked++
+	}
+}
+
+func (o *Owner) drop(offset int64) {
+	e, ok := o.exc[offset]
+	if !ok {
+		return
+	}
+	delete(o.exc, offset)
+	k := keyOf(e.Key)
+	s := o.keys[k]
+	s.rows--
+	if e.Parked() {
+		s.parked--
+	}
+	if s.rows == 0 {
+		delete(o.keys, k)
+	}
+}
+
+// Fate says what becomes of a record that comes to the head of its lane.
+func (o *Owner) Fate(lane int, r Record) Fate {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.fate(lane, r)
+}
+
+func (o *Owner) fate(lane int, r Record) Fate {
+	if e, ok := o.exc[r.Offset]; ok {
+		if e.Parked() {
+			return Parked
+		}
+		return Detached
+	}
+	if pos, ok := o.pos[lane]; ok && r.Offset < pos {
+		return Applied
+	}
+	if s := o.keys[keyOf(r.Key)]; s != nil {
+		if s.parked > 0 && r.Payload != nil {
+			return Parked
+		}
+		return Detached
+	}
+	return Fresh
+}
+
+// Exceptions lists the records that a new owner has to see to, lowest offset
+// first in each key.
+func (o *Owner) Exceptions() []store.Exception {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	out := make([]store.Exception, 0, len(o.exc))
+	for _, e := range o.exc {
+		out = append(out, e)
+	}
+	return out
+}
+
+// Run takes a lane past the records of a run, in one transaction: apply is called
+// with the indices of those whose effects are to be applied, and the others are
+// noted as what their fate says. It returns the fates. An error that apply returns
+// comes back as it is: nothing has happened then.
+func (o *Owner) Run(ctx context.Context, lane int, recs []Record, apply func(ctx context.Context, tx any, fresh []int) error) (fates []Fate, err error) {
+	err = o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
+		fates = fates[:0]
+		from, ok := o.pos[lane]
+		if !ok {
+			from = store.Unknown
+		}
+		a := &store.Advance{Lane: lane, From: from, To: from}
+		var fresh []int
+		for i, r := range recs {
+			f := o.fate(lane, r)
+			fates = append(fates, f)
+			if _, has := o.exc[r.Offset]; has || f == Applied {
+				continue
+			}
+			a.To = max(a.To, r.Offset+1)
+			switch f {
+			case Fresh:
+				fresh = append(fresh, i)
+			default:
+				e := store.Exception{Lane: lane, Offset: r.Offset, Key: r.Key}
+				if f == Parked {
+					e.Payload = r.Payload()
+				}
+				a.Detach = append(a.Detach, e)
+			}
+		}
+		if a.To == from {
+			return nil, nil, nil
+		}
+		var effects func(context.Context, any) error
+		if len(fresh) > 0 {
+			effects = func(ctx context.Context, tx any) error { return apply(ctx, tx, fresh) }
+		}
+		return &store.Step{Advance: a}, effects, func() { o.advanced(a) }
+	})
+	return fates, err
+}
+
+// Detach takes a lane past a record that failed: its key's records are applied
+// with Release from now on. It reports false when there is nothing to detach: the
+// record is applied.
+func (o *Owner) Detach(ctx context.Context, lane int, r Record) (detached bool, err error) {
+	err = o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
+		f := o.fate(lane, r)
+		_, has := o.exc[r.Offset]
+		if detached = f != Applied; f == Applied || has {
+			return nil, nil, nil
+		}
+		from, ok := o.pos[lane]
+		if !ok {
+			from = store.Unknown
+		}
+		a := &store.Advance{Lane: lane, From: from, To: r.Offset + 1, Detach: []store.Exception{{Lane: lane, Offset: r.Offset, Key: r.Key}}}
+		return &store.Step{Advance: a}, nil, func() { o.advanced(a) }
+	})
+	return detached, err
+}
+
+func (o *Owner) advanced(a *store.Advance) {
+	o.pos[a.Lane] = a.To
+	for _, e := range a.Detach {
+		if e.Parked() {
+			e.Payload = []byte{} // it is in the store
+		}
+		o.put(e)
+	}
+}
+
+// Release applies a detached record: the lowest of its key. It reports false when
+// it was applied already.
+func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx context.Context, tx any) error) (applied bool, err error) {
+	err = o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
+		e, ok := o.exc[r.Offset]
+		if applied = ok; !ok {
+			return nil, nil, nil
+		}
+		return &store.Step{Release: &store.Release{Exception: e}}, apply, func() { o.drop(r.Offset) }
+	})
+	return applied, err
+}
+
+// Park gives a detached record its payload: it is settled. It reports false when
+// there is no such record any more.
+func (o *Owner) Park(ctx context.Context, lane int, r Record) (parked bool, err error) {
+	err = o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
+		e, ok := o.exc[r.Offset]
+		if parked = ok; !ok || e.Parked() {
+			return nil, nil, nil
+		}
+		e.Payload = r.Payload()
+		return &store.Step{Park: &store.Park{Exception: e}}, nil, func() {
+			e.Payload = []byte{}
+			o.put(e)
+		}
+	})
+	return parked, err
+}
+
+// Low tells the store that nothing below the offset is needed from Kafka any more.
+// A store that has another owner's token does not move it.
+func (o *Owner) Low(ctx context.Context, low int64) error {
+	_, err := o.b.Low(ctx, o.part, o.token, low)
+	return o.down(err)
+}
+
+// Payload reads a parked record.
+func (o *Owner) Payload(ctx context.Context, offset int64) ([]byte, error) {
+	b, err := o.b.Payload(ctx, o.part, offset)
+	return b, o.down(err)
+}
+
+const (
+	// tries bounds how often a step is decided anew.
+	tries = 20
+	// again is how long a step waits that the database chose to lose; it doubles.
+	again    = 5 * time.Millisecond
+	againMax = 200 * time.Millisecond
+)
+
+// decide carries a step out. what is called with the lock held and says, from what
+// is known, what to do (nil: nothing) and what to note when it is done. When the
+// store knows better the lane is read and what is asked again.
+func (o *Owner) decide(ctx context.Context, lane int, what func() (*store.Step, func(context.Context, any) error, func())) error {
+	wait := again
+	for range tries {
+		o.mu.Lock()
+		step, effects, done := what()
+		o.mu.Unlock()
+		if step == nil {
+			return nil
+		}
+		step.Part, step.Token = o.part, o.token
+		err := o.b.Apply(ctx, *step, effects)
+		switch {
+		case err == nil:
+			o.mu.Lock()
+			done()
+			o.mu.Unlock()
+			return nil
+		case errors.Is(err, store.ErrStale), errors.Is(err, store.ErrUnknown):
+			if err := o.look(ctx, lane); err != nil {
+				return err
+			}
+		case ctx.Err() == nil && o.b.Classify(err) == store.Again:
+			t := time.NewTimer(wait)
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+			}
+			t.Stop()
+			if wait = min(2*wait, againMax); ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		default:
+			return o.down(err)
+		}
+	}
+	return fmt.Errorf("effects: %s lane %d: the store found another state %d times in a row", o.part, lane, tries)
+}
+
+func (o *Owner) down(err error) error {
+	if err != nil && o.b.Classify(err) == store.Down {
+		return &DownError{err}
+	}
+	return err
+}
+
+// look reads a lane anew.
+func (o *Owner) look(ctx context.Context, lane int) error {
+	st, err := o.b.Look(ctx, o.part, lane)
+	if err != nil {
+		return o.down(err)
+	}
+	if st.Token != o.token {
+		return &FencedError{Mine: o.token, Theirs: st.Token}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for offset, e := range o.exc {
+		if e.Lane == lane {
+			o.drop(offset)
+		}
+	}
+	for _, e := range st.Exceptions {
+		o.put(e)
+	}
+	delete(o.pos, lane)
+	for _, l := range st.Lanes {
+		o.pos[l.Lane] = l.Position
+	}
+	return nil
+}
