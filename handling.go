@@ -52,13 +52,15 @@ func (h handling) pool(clock lane.Clock) *lane.Pool {
 // plain calls the handler for one record after the other.
 func (h handling) plain(r *lane.Run) (done int, err error) {
 	retried := 0
+	// Deferred: the handler may end its goroutine.
+	defer func() { h.settled(r, done, retried) }()
 	for i, it := range r.Items {
 		if i > 0 && (r.Halted() || r.Part.Token() != r.Token) {
 			// Also when it was halted and goes on meanwhile: what starts now has
 			// another token, and another context.
-			h.settled(r, i, retried)
 			return i, lane.ErrHalted
 		}
+		r.At = i + 1
 		m := it.Payload.(*Message)
 		m.Attempt = m.nextAttempt()
 		m.FencingToken = r.Token
@@ -67,19 +69,18 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 			err = h.one(r.Ctx, m)
 		}
 		if err != nil {
-			h.settled(r, i, retried)
 			if cancelled(r.Ctx) {
 				return i, lane.ErrHalted
 			}
 			return i, err
 		}
 		it.Slot.Done()
+		done = i + 1
 		if it.Attempts > 0 {
 			retried++
 		}
 	}
-	h.settled(r, len(r.Items), retried)
-	return len(r.Items), nil
+	return done, nil
 }
 
 // cancelled reports that the group ended the context: the attempt was cut short

@@ -189,6 +189,58 @@ func endGoroutine(t *testing.T, enqueue func(*Partition, []*Item)) {
 	})
 }
 
+// The records of the run that were done before it are not handed over again, when
+// the Apply says where it is.
+func TestHandlerEndsItsGoroutineInARun(t *testing.T) {
+	for name, c := range map[string]struct {
+		tells bool
+		want  []int64
+	}{"tells": {true, []int64{0, 1, 1, 2}}, "cannot tell": {false, []int64{0, 1, 0, 1, 2}}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var started, blamed log[int64]
+				ended := 0
+				pl := NewPool(Config{
+					Concurrency: 1,
+					Apply: func(r *Run) (int, error) {
+						for i, it := range r.Items {
+							if c.tells {
+								r.At = i + 1
+							}
+							started.add(it.Offset)
+							if it.Offset == 1 && ended == 0 {
+								ended = len(r.Items)
+								runtime.Goexit()
+							}
+						}
+						return len(r.Items), nil
+					},
+					OnFailure: func(_ *Run, it *Item, _ error) Verdict {
+						blamed.add(it.Offset)
+						return Verdict{}
+					},
+				})
+				p := pl.Add(PartitionConfig{ID: "t/0", Whole: true}, 1)
+				together(p, items(0, 7, 7, 7))
+				synctest.Wait()
+				if ended != 3 {
+					t.Errorf("the handler ended a run of %d records, want all three", ended)
+				}
+				if got := started.take(); !slices.Equal(got, c.want) {
+					t.Errorf("%v started, want %v", got, c.want)
+				}
+				if got := blamed.take(); c.tells != slices.Equal(got, []int64{1}) {
+					t.Errorf("%v blamed", got)
+				}
+				if st := p.Stat(); st.Done != 3 || st.Running != 0 {
+					t.Errorf("%+v, want all three done", st)
+				}
+				closePool(t, pl)
+			})
+		})
+	}
+}
+
 func TestRunningOutlivesTheRun(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		release := make(chan struct{})

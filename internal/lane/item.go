@@ -38,6 +38,10 @@ type Run struct {
 	Token int64           // fencing token of the ownership under which the run starts
 	Lane  int             // number of the lane; -1 when the unit is a key
 	Items []*Item
+	// At is set by an Apply that runs its items one after the other: the number,
+	// from 1, of the item that it is about to handle. Should the handler end its
+	// goroutine, those before are done. Zero: it cannot tell.
+	At int
 
 	unit    *unit
 	pass    uint32 // halt bits that do not concern it

@@ -60,7 +60,7 @@ func (w *worker) end() {
 		return
 	}
 	r := w.current.Load()
-	r.done, r.err = -1, errEnded
+	r.done, r.err = r.At-1, errEnded
 	w.judge(r)
 	go w.loop()
 }
