@@ -44,6 +44,9 @@ func (h handling) pool(clock lane.Clock) *lane.Pool {
 	if h.guard != nil {
 		cfg.Tick = h.guard.tick
 	}
+	if h.cfg.Events.Settled != nil {
+		cfg.Tally = h.tally
+	}
 	pool := lane.NewPool(cfg)
 	h.guard.start(pool, clock)
 	return pool
@@ -205,8 +208,18 @@ func (h handling) settled(r *lane.Run, n, retried int) {
 	if h.cfg.Events.Settled == nil {
 		return
 	}
-	m := r.Items[0].Payload.(*Message)
-	h.cfg.Events.Settled(SettledEvent{Topic: m.Topic, Partition: m.Partition, Records: n, Retried: retried})
+	t := r.Tally
+	if t.Done == 0 {
+		t.Of = r.Items[0].Payload
+	}
+	t.Done += n
+	t.Retried += retried
+}
+
+// tally tells what a worker has settled.
+func (h handling) tally(t lane.Tally) {
+	m := t.Of.(*Message)
+	h.cfg.Events.Settled(SettledEvent{Topic: m.Topic, Partition: m.Partition, Records: t.Done, Retried: t.Retried})
 }
 
 // jitter is a random time below the bound: "full jitter", so that keys that

@@ -212,8 +212,7 @@ func TestSelfCheckIsOn(t *testing.T) {
 // A handler that ends its goroutine leaves its key: the check makes no violation up,
 // and what the run had done counts.
 func TestSelfCheckOfAHandlerThatEndsItsGoroutine(t *testing.T) {
-	settled := 0
-	cfg := ConsumerConfig{Logger: slog.New(slog.DiscardHandler), Events: Events{Settled: func(e SettledEvent) { settled += e.Records }},
+	cfg := ConsumerConfig{Logger: slog.New(slog.DiscardHandler), Events: Events{Settled: func(SettledEvent) {}},
 		Handler: func(_ context.Context, m *Message) error {
 			if m.Offset == 6 {
 				runtime.Goexit()
@@ -234,14 +233,14 @@ func TestSelfCheckOfAHandlerThatEndsItsGoroutine(t *testing.T) {
 	for _, it := range items {
 		it.Slot, _ = ring.Append(it.Offset)
 	}
-	run := &lane.Run{Part: pool.Add(h.partition("orders", 0), 1), Ctx: t.Context(), Token: 1, Lane: -1, Items: items}
+	run := &lane.Run{Part: pool.Add(h.partition("orders", 0), 1), Ctx: t.Context(), Token: 1, Lane: -1, Items: items, Tally: new(lane.Tally)}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
 		_, _ = h.order.around(h.plain)(run)
 	}()
 	<-ended
-	if settled != 1 {
+	if settled := run.Tally.Done; settled != 1 {
 		t.Errorf("%d records settled, want the one before", settled)
 	}
 	seq := selfcheck.Sequence{Topic: "orders", Hash: items[0].Hash}

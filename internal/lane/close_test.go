@@ -189,6 +189,42 @@ func endGoroutine(t *testing.T, enqueue func(*Partition, []*Item)) {
 	})
 }
 
+// What Apply counts is told once for each bunch of a worker, before its results are
+// given back, also when a handler ended its goroutine on the way.
+func TestTally(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var told log[Tally]
+		ended := false
+		pl := NewPool(Config{
+			Concurrency: 1,
+			Apply: one(func(r *Run, it *Item) error {
+				if it.Offset == 2 && !ended {
+					ended = true
+					runtime.Goexit()
+				}
+				if r.Tally.Done == 0 {
+					r.Tally.Of = it.Offset
+				}
+				r.Tally.Done++
+				return nil
+			}),
+			Tally: told.add,
+		})
+		p := pl.Add(PartitionConfig{ID: "t/0"}, 1)
+		streamed(p, items(0, 1, 2, 3, 4))
+		synctest.Wait()
+		total := 0
+		all := told.take()
+		for _, one := range all {
+			total += one.Done
+		}
+		if total != 4 || len(all) == 4 || all[0] != (Tally{Done: 2, Of: int64(0)}) {
+			t.Errorf("told %+v, want the two before the one that failed, then the rest", all)
+		}
+		closePool(t, pl)
+	})
+}
+
 // The records of the run that were done before it are not handed over again, when
 // the Apply says where it is.
 func TestHandlerEndsItsGoroutineInARun(t *testing.T) {

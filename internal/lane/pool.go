@@ -26,6 +26,9 @@ type Config struct {
 	Clock Clock
 	// Tick is called with the time before a worker begins a bunch; nil: not.
 	Tick func(now time.Time)
+	// Tally takes what Apply has counted, when there is something: before the
+	// worker gives the results of its bunch back. Nil: nobody wants to know.
+	Tally func(t Tally)
 }
 
 const (

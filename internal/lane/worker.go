@@ -25,6 +25,7 @@ type worker struct {
 	begun     time.Time // when the bunch began
 	applying  bool      // current is with Apply
 	admitted  bool      // the bunch was let through the gate
+	tally     Tally     // of the bunch
 
 	part    atomic.Pointer[Partition] // whose bunch it has; nil between bunches
 	current atomic.Pointer[Run]       // the run of the bunch that was started last
@@ -112,6 +113,12 @@ func (w *worker) begin(p *Partition) bool {
 func (w *worker) work(p *Partition) {
 	w.execute(p)
 	w.pool.observe(time.Since(w.begun), w.attempted)
+	if w.tally.Done > 0 {
+		if f := w.pool.cfg.Tally; f != nil {
+			f(w.tally)
+		}
+		w.tally = Tally{}
+	}
 	if p.finish(w) {
 		w.pool.list(p)
 	}
@@ -141,7 +148,7 @@ func (w *worker) execute(p *Partition) {
 			continue
 		}
 		l := p.lease.Load()
-		r.Ctx, r.Token = l.ctx, l.token
+		r.Ctx, r.Token, r.Tally = l.ctx, l.token, &w.tally
 		w.current.Store(r)
 		w.applying = true
 		r.done, r.err = w.pool.cfg.Apply(r)

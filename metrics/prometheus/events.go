@@ -172,24 +172,29 @@ func (g *groupMetrics) left(topic string, partition int32) {
 type call struct {
 	ok, failed, age prom.Observer
 	mean            *atomic.Int64 // of the times, roughly
+	fast            *atomic.Bool  // mean is below fastCall
 }
 
 // A handler that takes less than fastCall is not timed at each call: reading the
 // clock and filling two histograms takes a fifth of a microsecond.
 const (
 	fastCall  = 100 * time.Microsecond
-	fastEvery = 16 // calls of a fast handler, of which one is timed
+	fastEvery = 64 // calls of a fast handler, of which one is timed
 )
 
 // timed says whether this call is timed. Which calls are has nothing to do with
 // how long they take, so the distribution is not bent.
 func (c *call) timed(m *orderly.Message) bool {
-	return m.Offset%fastEvery == 0 || c.mean.Load() >= int64(fastCall)
+	return m.Offset%fastEvery == 0 || !c.fast.Load()
 }
 
 func (c *call) took(d time.Duration) {
 	mean := c.mean.Load()
-	c.mean.Store(mean + (int64(d)-mean)/16) // another one may be lost: it is a rough mean
+	mean += (int64(d) - mean) / 8 // another one may be lost: it is a rough mean
+	c.mean.Store(mean)
+	if fast := mean < int64(fastCall); fast != c.fast.Load() { // written seldom: all workers read it
+		c.fast.Store(fast)
+	}
 }
 
 func (g *groupMetrics) calls() *cache[call] {
@@ -198,6 +203,7 @@ func (g *groupMetrics) calls() *cache[call] {
 		mean.Store(10 * int64(fastCall)) // until it is known
 		return call{
 			mean:   mean,
+			fast:   new(atomic.Bool),
 			ok:     g.histograms[handlerDuration].WithLabelValues(g.group, topic, "ok"),
 			failed: g.histograms[handlerDuration].WithLabelValues(g.group, topic, "error"),
 			age:    g.histograms[recordAge].WithLabelValues(g.group, topic),
@@ -212,25 +218,30 @@ func (g *groupMetrics) handler(h orderly.Handler) orderly.Handler {
 		if !c.timed(m) {
 			return h(ctx, m)
 		}
-		began := time.Now()
-		panicked := true
-		defer func() {
-			if panicked {
-				c.failed.Observe(time.Since(began).Seconds())
-			}
-		}()
-		err := h(ctx, m)
-		panicked = false
-		now := time.Now()
-		c.took(now.Sub(began))
-		if err != nil {
-			c.failed.Observe(now.Sub(began).Seconds())
-			return err
-		}
-		c.ok.Observe(now.Sub(began).Seconds())
-		c.age.Observe(max(0, now.Sub(m.Timestamp).Seconds()))
-		return nil
+		return c.time(ctx, h, m)
 	}
+}
+
+// time calls the handler and times it.
+func (c *call) time(ctx context.Context, h orderly.Handler, m *orderly.Message) error {
+	began := time.Now()
+	panicked := true
+	defer func() {
+		if panicked {
+			c.failed.Observe(time.Since(began).Seconds())
+		}
+	}()
+	err := h(ctx, m)
+	panicked = false
+	now := time.Now()
+	c.took(now.Sub(began))
+	if err != nil {
+		c.failed.Observe(now.Sub(began).Seconds())
+		return err
+	}
+	c.ok.Observe(now.Sub(began).Seconds())
+	c.age.Observe(max(0, now.Sub(m.Timestamp).Seconds()))
+	return nil
 }
 
 func (g *groupMetrics) batch(h orderly.BatchHandler) orderly.BatchHandler {
