@@ -26,6 +26,8 @@ func (g *groupMetrics) begin(topics []string) {
 			g.counters[name].WithLabelValues(append(labels, v)...)
 		}
 	}
+	each(breakerOpened, openedHow, g.group)
+	g.counters[attemptsBack].WithLabelValues(g.group)
 	each(orderViolations, violationKinds, g.group)
 	each(rebalances, causes, g.group)
 	each(warnings, append(warningCodes, other), g.group)
@@ -36,6 +38,10 @@ func (g *groupMetrics) begin(topics []string) {
 		each(recordsDone, outcomes, g.group, t)
 		each(attemptsFailed, classes, g.group, t)
 		each(recordsDropped, dropReasons, g.group, t)
+		each(deadLetters, givenUpReasons, g.group, t)
+		each(recordsSkipped, givenUpReasons, g.group, t)
+		each(holes, passingPolicies, g.group, t)
+		each(writeFailures, writeThen, g.group, t)
 		each(partitionsAssigned, assignedHow, g.group, t)
 		each(partitionsRevoked, drains, g.group, t)
 		each(commits, commitOutcomes, g.group, t)
@@ -85,6 +91,8 @@ func (g *groupMetrics) events(u orderly.Events) orderly.Events {
 			g.count(recordsRedelivered, float64(e.Records), e.Topic)
 		}
 	}, u.Dropped)
+	g.givenUp(&e, u)
+	e.Breaker = chain(g.breaker(), u.Breaker)
 	e.Stuck = chain(func(e orderly.StuckEvent) { g.count(handlersStuck, 1, e.Topic) }, u.Stuck)
 	e.OrderViolation = chain(func(e orderly.OrderViolationEvent) { g.count(orderViolations, 1, known(violationKinds, e.Kind)) }, u.OrderViolation)
 	e.Rebalanced = chain(func(e orderly.RebalancedEvent) { g.count(rebalances, 1, known(causes, e.Cause)) }, u.Rebalanced)
@@ -115,6 +123,44 @@ func (g *groupMetrics) events(u orderly.Events) orderly.Events {
 	return e
 }
 
+// givenUp adds what becomes of records that were given up.
+func (g *groupMetrics) givenUp(e *orderly.Events, u orderly.Events) {
+	count := func(name, outcome string, policy orderly.Policy, topic, reason string) {
+		g.count(name, 1, topic, known(givenUpReasons, reason))
+		g.count(holes, 1, topic, string(policy))
+		g.count(recordsDone, 1, topic, outcome)
+	}
+	e.DeadLettered = chain(func(e orderly.DeadLetteredEvent) {
+		count(deadLetters, deadLettered, orderly.PolicyDeadLetter, e.Topic, e.Reason)
+	}, u.DeadLettered)
+	e.Skipped = chain(func(e orderly.SkippedEvent) {
+		count(recordsSkipped, skipped, orderly.PolicySkip, e.Topic, e.Reason)
+	}, u.Skipped)
+	e.WriteFailed = chain(func(e orderly.WriteFailedEvent) {
+		then := "again"
+		if e.GaveUp {
+			then = "gave-up"
+		}
+		g.count(writeFailures, 1, e.Topic, then)
+	}, u.WriteFailed)
+}
+
+// breaker counts openings. The events come one after the other.
+func (g *groupMetrics) breaker() func(orderly.BreakerEvent) {
+	last := orderly.BreakerClosed
+	return func(e orderly.BreakerEvent) {
+		if e.State == orderly.BreakerOpen && last != orderly.BreakerOpen {
+			how := "new"
+			if last == orderly.BreakerHalfOpen {
+				how = "again"
+			}
+			g.count(breakerOpened, 1, how)
+		}
+		last = e.State
+		g.count(attemptsBack, float64(e.GivenBack))
+	}
+}
+
 // settled keeps the counters that records pass through at hand.
 func (g *groupMetrics) settled() func(orderly.SettledEvent) {
 	type pair struct{ done, retried prom.Counter }
@@ -135,10 +181,14 @@ func class(e orderly.AttemptEvent) string {
 	switch {
 	case e.Panic:
 		return "panic"
-	case errors.Is(e.Err, orderly.ErrAttemptTimeout), errors.Is(e.Err, context.DeadlineExceeded):
-		return "timeout"
 	case errors.As(e.Err, &decode):
 		return "undecodable"
+	case e.Class == orderly.ClassPermanent:
+		return "permanent"
+	case e.Class == orderly.ClassUnavailable:
+		return "unavailable"
+	case errors.Is(e.Err, orderly.ErrAttemptTimeout), errors.Is(e.Err, context.DeadlineExceeded):
+		return "timeout"
 	}
 	return "error"
 }
@@ -190,7 +240,7 @@ func (c *call) timed(m *orderly.Message) bool {
 
 func (c *call) took(d time.Duration) {
 	mean := c.mean.Load()
-	mean += (int64(d) - mean) / 8 // another one may be lost: it is a rough mean
+	mean += (int64(d) - mean) / 16 // another one may be lost: it is a rough mean
 	c.mean.Store(mean)
 	if fast := mean < int64(fastCall); fast != c.fast.Load() { // written seldom: all workers read it
 		c.fast.Store(fast)
