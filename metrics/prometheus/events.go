@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/orderly-go/orderly"
@@ -221,39 +220,13 @@ func (g *groupMetrics) left(topic string, partition int32) {
 // call are the histograms of one topic's handler calls.
 type call struct {
 	ok, failed, age prom.Observer
-	mean            *atomic.Int64 // of the times, roughly
-	fast            *atomic.Bool  // mean is below fastCall
-}
-
-// A handler that takes less than fastCall is not timed at each call: reading the
-// clock and filling two histograms takes a fifth of a microsecond.
-const (
-	fastCall  = 100 * time.Microsecond
-	fastEvery = 64 // calls of a fast handler, of which one is timed
-)
-
-// timed says whether this call is timed. Which calls are has nothing to do with
-// how long they take, so the distribution is not bent.
-func (c *call) timed(m *orderly.Message) bool {
-	return m.Offset%fastEvery == 0 || !c.fast.Load()
-}
-
-func (c *call) took(d time.Duration) {
-	mean := c.mean.Load()
-	mean += (int64(d) - mean) / 16 // another one may be lost: it is a rough mean
-	c.mean.Store(mean)
-	if fast := mean < int64(fastCall); fast != c.fast.Load() { // written seldom: all workers read it
-		c.fast.Store(fast)
-	}
+	sample          *sampler
 }
 
 func (g *groupMetrics) calls() *cache[call] {
 	return newCache(func(topic string) call {
-		mean := new(atomic.Int64)
-		mean.Store(10 * int64(fastCall)) // until it is known
 		return call{
-			mean:   mean,
-			fast:   new(atomic.Bool),
+			sample: newSampler(),
 			ok:     g.histograms[handlerDuration].WithLabelValues(g.group, topic, "ok"),
 			failed: g.histograms[handlerDuration].WithLabelValues(g.group, topic, "error"),
 			age:    g.histograms[recordAge].WithLabelValues(g.group, topic),
@@ -265,12 +238,18 @@ func (g *groupMetrics) handler(h orderly.Handler) orderly.Handler {
 	calls := g.calls()
 	return func(ctx context.Context, m *orderly.Message) error {
 		c := calls.get(m.Topic)
-		if !c.timed(m) {
+		if !c.sample.due(m.Offset) {
 			return h(ctx, m)
 		}
 		return c.time(ctx, h, m)
 	}
 }
+
+// started is what samplers count from.
+var started = time.Now()
+
+// agesOf: of a batch, the age of one record in so many is looked at.
+const agesOf = 16
 
 // time calls the handler and times it.
 func (c *call) time(ctx context.Context, h orderly.Handler, m *orderly.Message) error {
@@ -284,7 +263,7 @@ func (c *call) time(ctx context.Context, h orderly.Handler, m *orderly.Message) 
 	err := h(ctx, m)
 	panicked = false
 	now := time.Now()
-	c.took(now.Sub(began))
+	c.sample.timed(now.Sub(started).Nanoseconds())
 	if err != nil {
 		c.failed.Observe(now.Sub(began).Seconds())
 		return err
@@ -313,8 +292,8 @@ func (g *groupMetrics) batch(h orderly.BatchHandler) orderly.BatchHandler {
 		} else {
 			c.ok.Observe(now.Sub(began).Seconds())
 		}
-		for _, m := range ms[:min(max(done, 0), len(ms))] {
-			c.age.Observe(max(0, now.Sub(m.Timestamp).Seconds()))
+		for i := 0; i < min(done, len(ms)); i += agesOf {
+			c.age.Observe(max(0, now.Sub(ms[i].Timestamp).Seconds()))
 		}
 		return done, err
 	}

@@ -27,6 +27,9 @@ func (r *Result) Write(w io.Writer) error {
 	number("changes that the sink had to refuse", func(c *Column) int { return c.Refused })
 	number("commits past unfinished records", func(c *Column) int { return c.CommittedTooFar })
 	number("other rules broken", func(c *Column) int { return c.OtherViolations })
+	if o := r.Orderly.Outage; o.happened() {
+		row("attempts burnt by the outage", "-", thousands(o.Burnt))
+	}
 	row("end state equal to the known truth", yes(&r.Naive), yes(&r.Orderly))
 	tw.Flush()
 	fmt.Fprintf(&out, "\n%s\n\n", r.Reason)
@@ -52,6 +55,9 @@ the key. Each change of a file is valid only after the one before. Two consumer 
 applies them to a table of files and ignores a change that it has applied already.
   kill       process %d was killed (kill -9) while it worked on %d records, and replaced (naive: process %d)
 `, thousands(o.Records), thousands(o.Keys), r.Input, o.KilledPID, o.KilledRunning, n.KilledPID)
+	if o.Outage.happened() && o.Stalled == "" {
+		fmt.Fprint(w, o.Outage.text())
+	}
 	if o.JoinedPID != 0 && o.Stalled == "" {
 		fmt.Fprintf(w, "  rebalance  process %d then joined orderly's group, and partitions moved while records were processed\n", o.JoinedPID)
 	}
