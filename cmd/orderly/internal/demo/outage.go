@@ -198,9 +198,14 @@ func (o *Outage) faults() (fs []string) {
 
 // text says it for people.
 func (o *Outage) text() string {
-	return fmt.Sprintf(`  outage     for %.1f s the sink refused everything; %s attempts failed before the breakers opened, and none of them
-             counts against its record (%s given back); %d probes later %d records ran in steps, then all
-`, o.Seconds, thousands(o.Failed), thousands(o.GivenBack), o.Probes, o.InSteps)
+	count := "none of them counts against its record"
+	if o.Burnt > 0 {
+		count = fmt.Sprintf("%s count against their records", thousands(o.Burnt))
+	}
+	return fmt.Sprintf(`  outage     for %.1f s the sink refused every record: %s attempts failed until the breakers of both processes opened,
+             and %s. Then nothing was attempted; the sink was asked %s times
+             whether it is up, and when it was, %s records ran in steps (1, 2, 4 ... at a time) before all ran
+`, o.Seconds, thousands(o.Failed), count, thousands(o.Probes), thousands(o.InSteps))
 }
 
 // breaker tells the demo of a breaker's state.

@@ -53,11 +53,15 @@ func (r *Result) explain(w io.Writer) {
 	fmt.Fprintf(w, `What was done: %s changes of %s files, a real change history (%s), went through Kafka with the file's path as
 the key. Each change of a file is valid only after the one before. Two consumer processes handed them to a sink, which
 applies them to a table of files and ignores a change that it has applied already.
-  kill       process %d was killed (kill -9) while it worked on %d records, and replaced (naive: process %d)
-`, thousands(o.Records), thousands(o.Keys), r.Input, o.KilledPID, o.KilledRunning, n.KilledPID)
-	if o.Outage.happened() && o.Stalled == "" {
+`, thousands(o.Records), thousands(o.Keys), r.Input)
+	switch {
+	case o.Outage.happened() && o.Stalled == "":
 		fmt.Fprint(w, o.Outage.text())
+	case o.Outage != nil && o.Outage.Skipped != "":
+		fmt.Fprintf(w, "  outage     left out: %s\n", o.Outage.Skipped)
 	}
+	fmt.Fprintf(w, "  kill       process %d was killed (kill -9) while it worked on %d records, and replaced (naive: process %d)\n",
+		o.KilledPID, o.KilledRunning, n.KilledPID)
 	if o.JoinedPID != 0 && o.Stalled == "" {
 		fmt.Fprintf(w, "  rebalance  process %d then joined orderly's group, and partitions moved while records were processed\n", o.JoinedPID)
 	}
