@@ -225,6 +225,29 @@ func TestTally(t *testing.T) {
 	})
 }
 
+// Tick gets the time of the pool's clock, which a test may have stopped.
+func TestTickIsOfTheClock(t *testing.T) {
+	clock := newFakeClock()
+	for name, c := range map[string]struct {
+		clock Clock
+		now   func() time.Time
+	}{"system": {nil, time.Now}, "another": {clock, clock.Now}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var ticks log[time.Time]
+				pl := NewPool(Config{Concurrency: 1, Clock: c.clock, Tick: ticks.add, Apply: one(func(*Run, *Item) error { return nil })})
+				p := pl.Add(PartitionConfig{ID: "t/0"}, 1)
+				p.Enqueue(items(0, 1))
+				synctest.Wait()
+				if got := ticks.take(); len(got) != 1 || !got[0].Equal(c.now()) {
+					t.Errorf("%v, want one at %v", got, c.now())
+				}
+				closePool(t, pl)
+			})
+		})
+	}
+}
+
 // The records of the run that were done before it are not handed over again, when
 // the Apply says where it is.
 func TestHandlerEndsItsGoroutineInARun(t *testing.T) {

@@ -49,6 +49,7 @@ type Pool struct {
 	cfg     Config
 	epoch   time.Time // of cfg.Clock; units count from it
 	start   time.Time // of package time; workers count from it
+	system  bool      // the clock is package time
 	procs   int
 	records atomic.Int64 // queued and running, over all partitions
 	bytes   atomic.Int64
@@ -79,8 +80,10 @@ func NewPool(cfg Config) *Pool {
 		cfg.Clock = SystemClock{}
 	}
 	cfg.Concurrency = max(cfg.Concurrency, 1)
+	_, system := cfg.Clock.(SystemClock)
 	return &Pool{
 		cfg:    cfg,
+		system: system,
 		epoch:  cfg.Clock.Now().Add(-1), // no time of a unit is zero
 		start:  time.Now(),
 		procs:  runtime.GOMAXPROCS(0),

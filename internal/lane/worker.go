@@ -101,7 +101,11 @@ func (w *worker) begin(p *Partition) bool {
 		pl.list(p)
 	}
 	if pl.cfg.Tick != nil {
-		pl.cfg.Tick(pl.cfg.Clock.Now())
+		now := w.begun
+		if !pl.system {
+			now = pl.cfg.Clock.Now()
+		}
+		pl.cfg.Tick(now)
 	}
 	if length > 1 || pl.limit() < pl.cfg.Concurrency {
 		pl.beginWatch()

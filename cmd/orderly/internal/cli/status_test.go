@@ -104,6 +104,9 @@ func TestStatus(t *testing.T) {
 			t.Errorf("--state %s: exit %d, %v: %s", state, code, err, out)
 		}
 	}
+	if code, out, _ = call(t.Context(), "keys", "list", "--members", member, "--state", "permanent"); code != exitOK || out != "no key is blocked as permanent\n" {
+		t.Errorf("exit %d, %q", code, out)
+	}
 	code, out, errs = call(t.Context(), "keys", "list", "--members", member+",127.0.0.1:1")
 	if code != exitInconclusive || !strings.Contains(out, "not reached: 127.0.0.1:1") || !strings.Contains(errs, "1 of 2 members were not reached") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)

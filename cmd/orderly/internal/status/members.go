@@ -138,7 +138,8 @@ func (r *Report) AskMembers(ctx context.Context, addrs []string) {
 type Keys struct {
 	Version   int          `json:"version"`
 	Time      time.Time    `json:"time"`
-	Blocked   int          `json:"blocked"` // how many there are, listed or not
+	State     string       `json:"state,omitempty"` // of these alone; empty: all
+	Blocked   int          `json:"blocked"`         // how many there are, listed or not
 	Keys      []health.Key `json:"keys"`
 	Unreached []Unreached  `json:"unreached"`
 }
@@ -160,7 +161,7 @@ func ListKeys(ctx context.Context, addrs []string, topic, state, order string, l
 		q.Set("state", state)
 	}
 	docs, out := ask(ctx, addrs, "/keys?"+q.Encode(), func(d health.Keys) int { return d.Version })
-	k := Keys{Version: Version, Time: time.Now(), Keys: []health.Key{}, Unreached: out}
+	k := Keys{Version: Version, Time: time.Now(), State: state, Keys: []health.Key{}, Unreached: out}
 	for _, d := range docs {
 		k.Blocked += d.Blocked
 		k.Keys = append(k.Keys, d.Keys...)

@@ -99,10 +99,17 @@ func breakerText(b *Breaker, now time.Time) string {
 // Write prints the keys for people.
 func (k *Keys) Write(w io.Writer) error {
 	if k.Blocked == 0 {
+		if k.State != "" {
+			fmt.Fprintf(w, "no key is blocked as %s\n", k.State)
+			return unreached(w, k.Unreached)
+		}
 		fmt.Fprintln(w, "no key is blocked")
 		return unreached(w, k.Unreached)
 	}
 	fmt.Fprintf(w, "%d keys are blocked", k.Blocked)
+	if k.State != "" {
+		fmt.Fprintf(w, " as %s", k.State)
+	}
 	if len(k.Keys) < k.Blocked {
 		fmt.Fprintf(w, "; %d of them:", len(k.Keys))
 	}
