@@ -12,7 +12,7 @@ import (
 
 var (
 	testFunc  = regexp.MustCompile(`(?m)^func (Test[A-Z]\w*)\(`)
-	namedTest = regexp.MustCompile("\\bTest[A-Z]\\w*(?:\\.\\.\\.)?")
+	namedTest = regexp.MustCompile(`\bTest[A-Z]\w*(?:\.\.\.)?`)
 )
 
 // testNames are the tests of all modules, and where they are.
