@@ -107,7 +107,7 @@ func TestProcessEndsByItself(t *testing.T) {
 }
 
 func TestOptionsOutOfBounds(t *testing.T) {
-	for _, n := range []int{-1, 0, 1, MaxPartitions + 1} {
+	for _, n := range []int{-1, 0, 2, MaxPartitions + 1} {
 		_, err := Run(t.Context(), Options{Partitions: n})
 		var limit *LimitError
 		if !errors.As(err, &limit) || !strings.Contains(err.Error(), "--partitions") {
