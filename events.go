@@ -17,8 +17,8 @@ type Events struct {
 	// Blocked: a key's head failed and waits; called at each failed attempt,
 	// after Attempt.
 	Blocked func(BlockedEvent)
-	// Settled: records are done by their handler; one call for each run, not for
-	// each record.
+	// Settled: records are done by their handler. While handlers are fast one call
+	// is for all that a worker did at once, up to 128 records.
 	Settled func(SettledEvent)
 	// DeadLettered: a record was given up, and its dead letter acknowledged.
 	// Skipped: a record was given up. Each is a hole in the order of its key:

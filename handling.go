@@ -44,6 +44,9 @@ func (h handling) pool(clock lane.Clock) *lane.Pool {
 	if h.guard != nil {
 		cfg.Tick = h.guard.tick
 	}
+	if h.cfg.Events.Settled != nil {
+		cfg.Tally = h.tally
+	}
 	pool := lane.NewPool(cfg)
 	h.guard.start(pool, clock)
 	return pool
@@ -52,13 +55,15 @@ func (h handling) pool(clock lane.Clock) *lane.Pool {
 // plain calls the handler for one record after the other.
 func (h handling) plain(r *lane.Run) (done int, err error) {
 	retried := 0
+	// Deferred: the handler may end its goroutine.
+	defer func() { h.settled(r, done, retried) }()
 	for i, it := range r.Items {
 		if i > 0 && (r.Halted() || r.Part.Token() != r.Token) {
 			// Also when it was halted and goes on meanwhile: what starts now has
 			// another token, and another context.
-			h.settled(r, i, retried)
 			return i, lane.ErrHalted
 		}
+		r.At = i + 1
 		m := it.Payload.(*Message)
 		m.Attempt = m.nextAttempt()
 		m.FencingToken = r.Token
@@ -67,19 +72,18 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 			err = h.one(r.Ctx, m)
 		}
 		if err != nil {
-			h.settled(r, i, retried)
 			if cancelled(r.Ctx) {
 				return i, lane.ErrHalted
 			}
 			return i, err
 		}
 		it.Slot.Done()
+		done = i + 1
 		if it.Attempts > 0 {
 			retried++
 		}
 	}
-	h.settled(r, len(r.Items), retried)
-	return len(r.Items), nil
+	return done, nil
 }
 
 // cancelled reports that the group ended the context: the attempt was cut short
@@ -204,8 +208,18 @@ func (h handling) settled(r *lane.Run, n, retried int) {
 	if h.cfg.Events.Settled == nil {
 		return
 	}
-	m := r.Items[0].Payload.(*Message)
-	h.cfg.Events.Settled(SettledEvent{Topic: m.Topic, Partition: m.Partition, Records: n, Retried: retried})
+	t := r.Tally
+	if t.Done == 0 {
+		t.Of = r.Items[0].Payload
+	}
+	t.Done += n
+	t.Retried += retried
+}
+
+// tally tells what a worker has settled.
+func (h handling) tally(t lane.Tally) {
+	m := t.Of.(*Message)
+	h.cfg.Events.Settled(SettledEvent{Topic: m.Topic, Partition: m.Partition, Records: t.Done, Retried: t.Retried})
 }
 
 // jitter is a random time below the bound: "full jitter", so that keys that

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -205,5 +206,48 @@ func TestSelfCheckIsOn(t *testing.T) {
 		}
 	case <-time.After(10 * time.Second):
 		t.Error("not seen")
+	}
+}
+
+// A handler that ends its goroutine leaves its key: the check makes no violation up,
+// and what the run had done counts.
+func TestSelfCheckOfAHandlerThatEndsItsGoroutine(t *testing.T) {
+	cfg := ConsumerConfig{Logger: slog.New(slog.DiscardHandler), Events: Events{Settled: func(SettledEvent) {}},
+		Handler: func(_ context.Context, m *Message) error {
+			if m.Offset == 6 {
+				runtime.Goexit()
+			}
+			return nil
+		}}.withDefaults()
+	h := newHandling(&cfg, func(*StopError) {})
+	pool := h.pool(lane.SystemClock{})
+	defer pool.Close(ErrAborted)
+	rec := &kgo.Record{Topic: "orders", Offset: 5}
+	for i := 0; !selfcheck.Watches(lane.Hash(rec.Key)); i++ {
+		rec.Key = strconv.AppendInt(nil, int64(i), 10)
+	}
+	second := *rec
+	second.Offset = 6
+	items := h.items([]*kgo.Record{rec, &second}, nil)
+	ring := progress.NewRing(5)
+	for _, it := range items {
+		it.Slot, _ = ring.Append(it.Offset)
+	}
+	run := &lane.Run{Part: pool.Add(h.partition("orders", 0), 1), Ctx: t.Context(), Token: 1, Lane: -1, Items: items, Tally: new(lane.Tally)}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = h.order.around(h.plain)(run)
+	}()
+	<-ended
+	if settled := run.Tally.Done; settled != 1 {
+		t.Errorf("%d records settled, want the one before", settled)
+	}
+	seq := selfcheck.Sequence{Topic: "orders", Hash: items[0].Hash}
+	if v := h.order.check.Begin(seq, "the next attempt", 1, 6); v != nil {
+		t.Errorf("made up: %+v", v)
+	}
+	if v := h.order.check.Begin(seq, "the next attempt", 1, 5); v == nil || v.Kind != selfcheck.Overtaken {
+		t.Errorf("offset 5 was done: %+v", v)
 	}
 }

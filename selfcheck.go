@@ -22,12 +22,19 @@ func (k *orderCheck) around(apply lane.Apply) lane.Apply {
 			return apply(r) // a run of one key: nearly all of a plain handler's
 		}
 		eachGroup(r, r.Items, func(group []*lane.Item) { k.begin(r, group[0]) })
+		returned := false
+		defer func() {
+			if !returned { // the handler ended its goroutine
+				done = r.At - 1
+			}
+			eachGroup(r, r.Items[:max(min(done, len(r.Items)), 0)], func(group []*lane.Item) {
+				last := group[len(group)-1]
+				k.check.Done(sequence(last), r, last.Offset)
+			})
+			eachGroup(r, r.Items, func(group []*lane.Item) { k.check.End(sequence(group[0]), r) })
+		}()
 		done, err = apply(r)
-		eachGroup(r, r.Items[:max(min(done, len(r.Items)), 0)], func(group []*lane.Item) {
-			last := group[len(group)-1]
-			k.check.Done(sequence(last), r, last.Offset)
-		})
-		eachGroup(r, r.Items, func(group []*lane.Item) { k.check.End(sequence(group[0]), r) })
+		returned = true
 		return done, err
 	}
 }

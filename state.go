@@ -60,7 +60,9 @@ type PartitionState struct {
 	Keys    int          // keys (or lanes) that run or are about to, and those that wait for a retry
 	Blocked int          // keys whose oldest record failed and waits
 	Oldest  []BlockedKey // of these, those that have been blocked longest; 10 at the most
-	Done    uint64       // records done under this ownership
+	// BlockedStates counts all of these by BlockedKey.State; nil: there are none.
+	BlockedStates map[string]int
+	Done          uint64 // records done under this ownership
 
 	Behind    int   // records that wait behind the blocked ones
 	DoneAhead int64 // records above the oldest that is not done that are done
@@ -121,7 +123,7 @@ func (c *Consumer) state(oldest int) State {
 		return st
 	}
 	st.Loops = c.loops()
-	g := s.State(oldest)
+	g := s.State()
 	st.Member, st.Generation, st.Silent = g.Member, g.Generation, g.Silent
 	st.Records, st.Bytes = pool.Records(), pool.Bytes()
 	for _, p := range g.Partitions {
@@ -131,12 +133,25 @@ func (c *Consumer) state(oldest int) State {
 			Running: p.Stat.Running, Keys: p.Stat.Units, Blocked: p.Stat.Blocked, Done: p.Stat.Done,
 			Behind: p.Behind, DoneAhead: p.DoneAhead, LogStart: p.LogStart, LogEnd: p.LogEnd, LogRead: p.LogRead, Undone: p.Undone, OldestUndone: p.OldestUndone,
 		}
-		for _, b := range p.Blocked {
+		for _, b := range p.Blocked[:min(oldest, len(p.Blocked))] {
 			ps.Oldest = append(ps.Oldest, blockedKey(b))
 		}
+		ps.BlockedStates = blockedStates(p.Blocked)
 		st.Partitions = append(st.Partitions, ps)
 	}
 	return st
+}
+
+func blockedStates(all []lane.BlockedUnit) map[string]int {
+	if len(all) == 0 {
+		return nil
+	}
+	n := map[string]int{}
+	for _, b := range all {
+		state, _ := b.Head.Payload.(*Message).trouble.shown()
+		n[state]++
+	}
+	return n
 }
 
 func blockedKey(b lane.BlockedUnit) BlockedKey {

@@ -44,6 +44,11 @@ const (
 	stateStopped     = "stopped"
 )
 
+// BlockedStates lists the values of BlockedKey.State.
+func BlockedStates() []string {
+	return []string{stateBackoff, stateUnavailable, stateExhausted, statePermanent, stateWriting, stateFailing, stateFailed, stateTooLarge, stateStopped}
+}
+
 func (tr *trouble) is(state string, err error) {
 	tr.now.Store(&condition{state, brief(err)})
 }

@@ -45,6 +45,8 @@ type spec struct {
 	Steady      bool          // only the second half is measured: buffers and pools have grown
 	Idle        time.Duration // how long to sit there when all is handled
 
+	Machinery machinery // what of ours is on
+
 	Write    *load // what a producer writes
 	Numbered bool  // with sequence headers
 

@@ -81,8 +81,15 @@ func runOurs(ctx context.Context, s spec, m *meter) error {
 			return nil
 		}
 	}
+	cfg, watch, err := s.Machinery.apply(cfg)
+	if err != nil {
+		return err
+	}
 	c, err := orderly.NewConsumer(cfg)
 	if err != nil {
+		return err
+	}
+	if err := watch(c); err != nil {
 		return err
 	}
 	ctx, stop := context.WithCancel(ctx)

@@ -77,6 +77,8 @@ func workloads(o options) []workload {
 		}}
 	}
 	return append(ws,
+		workload{"failure machinery, empty, 1,000 keys", measureMachinery(thousand, 0, 0)},
+		workload{"failure machinery, sleep 1ms x 100", measureMachinery(load{Records: 600_000, Size: o.size}, ms, 100)},
 		workload{"some keys fail, rate", measureFailingRate},
 		workload{"some keys fail, latency", measureFailingLatency},
 		writing("producer, 1,000 keys", false, 0.85),

@@ -29,8 +29,33 @@ type Document struct {
 	WindowLimit     int         `json:"window_limit"`
 	Concurrency     int         `json:"concurrency"`
 	OrderViolations uint64      `json:"order_violations"`
+	Breaker         Breaker     `json:"breaker"`
 	Loops           []Loop      `json:"loops"`
 	Partitions      []Partition `json:"partitions"`
+}
+
+// A Breaker says whether attempts are made.
+type Breaker struct {
+	State       string     `json:"state"` // closed, open, half-open; disabled
+	Since       *time.Time `json:"since"` // null: it is disabled
+	Reason      string     `json:"reason"`
+	NextProbe   *time.Time `json:"next_probe"` // null: it is not open
+	ProbeError  string     `json:"probe_error"`
+	Share       int        `json:"share"` // keys that run at a time while it is half open
+	Successes   int        `json:"successes"`
+	FailingKeys int        `json:"failing_keys"`
+}
+
+// Disabled is the state of a breaker that was switched off.
+const Disabled = "disabled"
+
+func breaker(b orderly.BreakerState) Breaker {
+	out := Breaker{State: b.State, Since: moment(b.Since), Reason: b.Reason, NextProbe: moment(b.NextProbe), ProbeError: b.ProbeError,
+		Share: b.Share, Successes: b.Successes, FailingKeys: b.FailingKeys}
+	if out.State == "" {
+		out.State = Disabled
+	}
+	return out
 }
 
 // A Loop is one of the consumer's loops. Times are in seconds.
@@ -43,24 +68,25 @@ type Loop struct {
 
 // A Partition is a partition that the member owns.
 type Partition struct {
-	Topic        string     `json:"topic"`
-	Partition    int32      `json:"partition"`
-	FencingToken int64      `json:"fencing_token"` // 0: not granted yet
-	Committed    int64      `json:"committed"`
-	Next         int64      `json:"next"`
-	Log          *Log       `json:"log"`            // null: not known yet
-	Lag          *int64     `json:"lag"`            // null: not known yet
-	Undone       int64      `json:"undone"`         // without a log: of what was read
-	OldestUndone *time.Time `json:"oldest_undone"`  // null: none
-	DoneAhead    int64      `json:"done_ahead"`     //
-	Window       int        `json:"window"`         //
-	Reasons      []string   `json:"reasons"`        // why it waits; empty: it runs
-	Waiting      int        `json:"waiting"`        // records that wait or run
-	Running      int        `json:"running"`        // calls of the handler
-	Keys         int        `json:"keys"`           // with records that wait or run
-	BlockedKeys  int        `json:"blocked_keys"`   //
-	Behind       int        `json:"behind_blocked"` // records behind the heads of these
-	Blocked      []Key      `json:"blocked"`        // those that have been blocked longest, 10 at the most
+	Topic        string         `json:"topic"`
+	Partition    int32          `json:"partition"`
+	FencingToken int64          `json:"fencing_token"` // 0: not granted yet
+	Committed    int64          `json:"committed"`
+	Next         int64          `json:"next"`
+	Log          *Log           `json:"log"`              // null: not known yet
+	Lag          *int64         `json:"lag"`              // null: not known yet
+	Undone       int64          `json:"undone"`           // without a log: of what was read
+	OldestUndone *time.Time     `json:"oldest_undone"`    // null: none
+	DoneAhead    int64          `json:"done_ahead"`       //
+	Window       int            `json:"window"`           //
+	Reasons      []string       `json:"reasons"`          // why it waits; empty: it runs
+	Waiting      int            `json:"waiting"`          // records that wait or run
+	Running      int            `json:"running"`          // calls of the handler
+	Keys         int            `json:"keys"`             // with records that wait or run
+	BlockedKeys  int            `json:"blocked_keys"`     //
+	BlockedBy    map[string]int `json:"blocked_by_state"` // how many of these wait for what
+	Behind       int            `json:"behind_blocked"`   // records behind the heads of these
+	Blocked      []Key          `json:"blocked"`          // those that have been blocked longest, 10 at the most
 }
 
 // A Log is where a partition's log begins and ends.
@@ -77,7 +103,7 @@ type Key struct {
 	Key         *string    `json:"key,omitempty"`      // as text
 	KeyHex      string     `json:"key_hex,omitempty"`  // not as text
 	KeyHash     string     `json:"key_hash,omitempty"` // of either; always
-	State       string     `json:"state"`              // blocked
+	State       string     `json:"state"`              // what it waits for: one of orderly.BlockedStates
 	FirstOffset int64      `json:"first_offset"`
 	Records     int        `json:"records"` // that one included
 	Cause       string     `json:"cause"`   // empty: it failed at an earlier owner
@@ -103,7 +129,7 @@ func document(c *orderly.Consumer, show orderly.KeyDisplay, now time.Time) Docum
 		Alive: c.Alive() == nil, Ready: c.Ready() == nil, Silent: st.Silent,
 		Records: st.Records, Bytes: st.Bytes, RecordsLimit: st.Limits.Records, BytesLimit: st.Limits.Bytes,
 		WindowLimit: st.Limits.Window, Concurrency: st.Limits.Concurrency, OrderViolations: st.OrderViolations,
-		Loops: []Loop{}, Partitions: []Partition{},
+		Breaker: breaker(st.Breaker), Loops: []Loop{}, Partitions: []Partition{},
 	}
 	for _, l := range st.Loops {
 		d.Loops = append(d.Loops, Loop{l.Name, l.Turns, l.Busy.Seconds(), l.Limit.Seconds()})
@@ -113,7 +139,7 @@ func document(c *orderly.Consumer, show orderly.KeyDisplay, now time.Time) Docum
 			Topic: p.Topic, Partition: p.Partition, FencingToken: p.FencingToken, Committed: p.Committed, Next: p.Next,
 			Undone: p.Undone, OldestUndone: moment(p.OldestUndone), DoneAhead: p.DoneAhead, Window: p.Window,
 			Reasons: append([]string{}, p.Reasons...), Waiting: p.Waiting, Running: p.Running,
-			Keys: p.Keys, BlockedKeys: p.Blocked, Behind: p.Behind, Blocked: keys(p, show),
+			Keys: p.Keys, BlockedKeys: p.Blocked, BlockedBy: byState(p), Behind: p.Behind, Blocked: keys(p, show),
 		}
 		if !p.LogRead.IsZero() {
 			lag := p.Lag()
@@ -125,10 +151,17 @@ func document(c *orderly.Consumer, show orderly.KeyDisplay, now time.Time) Docum
 	return d
 }
 
+func byState(p orderly.PartitionState) map[string]int {
+	if p.BlockedStates == nil {
+		return map[string]int{}
+	}
+	return p.BlockedStates
+}
+
 func keys(p orderly.PartitionState, show orderly.KeyDisplay) []Key {
 	out := []Key{}
 	for _, b := range p.Oldest {
-		k := Key{Topic: p.Topic, Partition: p.Partition, State: "blocked", FirstOffset: b.Offset, Records: b.Waiting,
+		k := Key{Topic: p.Topic, Partition: p.Partition, State: b.State, FirstOffset: b.Offset, Records: b.Waiting,
 			Cause: b.Cause, Attempts: b.Attempts, Since: b.Since, Next: moment(b.Next)}
 		if show != orderly.KeysNone && b.Key != nil {
 			k.KeyHash = orderly.HashKey(b.Key)

@@ -3,9 +3,11 @@ package health
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/orderly-go/orderly"
@@ -44,7 +46,12 @@ func Handler(c *orderly.Consumer, o Options) http.Handler {
 			}
 			limit = n
 		}
-		answer(w, oldest(c, o.Keys, limit, r.URL.Query().Get("topic")))
+		state := r.URL.Query().Get("state")
+		if state != "" && !slices.Contains(orderly.BlockedStates(), state) {
+			http.Error(w, fmt.Sprintf("state=%q: it is one of %s", state, strings.Join(orderly.BlockedStates(), ", ")), http.StatusBadRequest)
+			return
+		}
+		answer(w, oldest(c, o.Keys, limit, r.URL.Query().Get("topic"), state))
 	})
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
@@ -63,15 +70,26 @@ func check(problem func() error) http.HandlerFunc {
 	}
 }
 
-// oldest are the keys that have been blocked longest, over all partitions.
-func oldest(c *orderly.Consumer, show orderly.KeyDisplay, limit int, topic string) Keys {
-	st := c.Blocked(limit)
+// oldest are the keys that have been blocked longest, over all partitions; with a
+// topic or a state those alone.
+func oldest(c *orderly.Consumer, show orderly.KeyDisplay, limit int, topic, state string) Keys {
+	look := limit
+	if state != "" {
+		look = math.MaxInt // the longest blocked ones may all be in another state
+	}
+	st := c.Blocked(look)
 	out := Keys{Version: Version, Time: time.Now(), Group: st.Group, Member: st.Member, Keys: []Key{}}
 	for _, p := range st.Partitions {
 		if topic != "" && p.Topic != topic {
 			continue
 		}
-		out.Blocked += p.Blocked
+		if state != "" {
+			out.Blocked += p.BlockedStates[state]
+			p.Oldest = slices.DeleteFunc(p.Oldest, func(b orderly.BlockedKey) bool { return b.State != state })
+			p.Oldest = p.Oldest[:min(limit, len(p.Oldest))]
+		} else {
+			out.Blocked += p.Blocked
+		}
 		out.Keys = append(out.Keys, keys(p, show)...)
 	}
 	slices.SortStableFunc(out.Keys, func(a, b Key) int { return a.Since.Compare(b.Since) })

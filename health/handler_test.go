@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -153,6 +154,16 @@ func TestBlockedHandler(t *testing.T) {
 	for _, bad := range []string{"0", "-1", "x", "10001"} {
 		s.want("/keys?limit="+bad, 400, "from 1 to 10000")
 	}
+	if d.Breaker.State != orderly.BreakerClosed || d.Breaker.Since == nil || d.Breaker.NextProbe != nil || p.BlockedBy["backoff"] != 2 {
+		t.Errorf("breaker %+v, blocked by state %v", d.Breaker, p.BlockedBy)
+	}
+	if _, body := s.get("/keys?state=backoff&limit=1"); strings.Count(body, "first_offset") != 1 || !strings.Contains(body, `"blocked":2`) || !strings.Contains(body, `"state":"backoff"`) {
+		t.Errorf("of a state: %s", body)
+	}
+	if _, body := s.get("/keys?state=permanent"); strings.Contains(body, "first_offset") || !strings.Contains(body, `"blocked":0`) {
+		t.Errorf("of another state: %s", body)
+	}
+	s.want("/keys?state=parked", 400, "it is one of backoff, ")
 	// By default keys are not to be read.
 	for _, path := range []string{"/keys", "/state"} {
 		w := httptest.NewRecorder()
@@ -232,4 +243,26 @@ func TestStuckLoop(t *testing.T) {
 			s.b.Eventually("it to go on", func() bool { code, _ := s.get("/livez"); return code == 200 })
 		})
 	}
+}
+
+// A breaker that is open says since when, why, and when it looks again.
+func TestOpenBreaker(t *testing.T) {
+	t.Parallel()
+	s := serve(t, orderly.ConsumerConfig{Handler: func(context.Context, *orderly.Message) error { return orderly.Unavailable(errors.New("down")) }}, health.Options{})
+	s.b.Produce(topic, orderlytest.Msg("a", "0"), orderlytest.Msg("b", "1"), orderlytest.Msg("c", "2"))
+	s.start()
+	var d health.Document
+	s.b.Eventually("the breaker to open", func() bool {
+		_, body := s.get("/state")
+		d = health.Document{}
+		if err := json.Unmarshal([]byte(body), &d); err != nil {
+			t.Fatal(err)
+		}
+		return d.Breaker.State == orderly.BreakerOpen && len(d.Partitions) == 1 && slices.Contains(d.Partitions[0].Reasons, "breaker-open")
+	})
+	if b := d.Breaker; b.Since == nil || b.Reason == "" || b.NextProbe == nil || b.FailingKeys < 2 || d.Partitions[0].BlockedBy["unavailable"] < 2 {
+		t.Errorf("%+v, %v", b, d.Partitions[0].BlockedBy)
+	}
+	off := serve(t, orderly.ConsumerConfig{Breaker: orderly.Breaker{Disabled: true}, Handler: func(context.Context, *orderly.Message) error { return nil }}, health.Options{})
+	off.want("/state", 200, `"state":"disabled","since":null`)
 }

@@ -38,7 +38,7 @@ type PartitionState struct {
 
 // State returns the session's state, with up to blocked blocked keys of each
 // partition.
-func (s *Session) State(blocked int) State {
+func (s *Session) State() State {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var st State
@@ -57,7 +57,6 @@ func (s *Session) State(blocked int) State {
 			for _, b := range ps.Blocked {
 				ps.Behind += b.Waiting - 1
 			}
-			ps.Blocked = ps.Blocked[:min(blocked, len(ps.Blocked))]
 			s.measure(p, &ps)
 		}
 		st.Partitions = append(st.Partitions, ps)

@@ -189,6 +189,117 @@ func endGoroutine(t *testing.T, enqueue func(*Partition, []*Item)) {
 	})
 }
 
+// What Apply counts is told once for each bunch of a worker, before its results are
+// given back, also when a handler ended its goroutine on the way.
+func TestTally(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		var told log[Tally]
+		ended := false
+		pl := NewPool(Config{
+			Concurrency: 1,
+			Apply: one(func(r *Run, it *Item) error {
+				if it.Offset == 2 && !ended {
+					ended = true
+					runtime.Goexit()
+				}
+				if r.Tally.Done == 0 {
+					r.Tally.Of = it.Offset
+				}
+				r.Tally.Done++
+				return nil
+			}),
+			Tally: told.add,
+		})
+		p := pl.Add(PartitionConfig{ID: "t/0"}, 1)
+		streamed(p, items(0, 1, 2, 3, 4))
+		synctest.Wait()
+		total := 0
+		all := told.take()
+		for _, one := range all {
+			total += one.Done
+		}
+		if total != 4 || len(all) == 4 || all[0] != (Tally{Done: 2, Of: int64(0)}) {
+			t.Errorf("told %+v, want the two before the one that failed, then the rest", all)
+		}
+		closePool(t, pl)
+	})
+}
+
+// Tick gets the time of the pool's clock, which a test may have stopped.
+func TestTickIsOfTheClock(t *testing.T) {
+	clock := newFakeClock()
+	for name, c := range map[string]struct {
+		clock Clock
+		now   func() time.Time
+	}{"system": {nil, time.Now}, "another": {clock, clock.Now}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var ticks log[time.Time]
+				pl := NewPool(Config{Concurrency: 1, Clock: c.clock, Tick: ticks.add, Apply: one(func(*Run, *Item) error { return nil })})
+				p := pl.Add(PartitionConfig{ID: "t/0"}, 1)
+				p.Enqueue(items(0, 1))
+				synctest.Wait()
+				if got := ticks.take(); len(got) != 1 || !got[0].Equal(c.now()) {
+					t.Errorf("%v, want one at %v", got, c.now())
+				}
+				closePool(t, pl)
+			})
+		})
+	}
+}
+
+// The records of the run that were done before it are not handed over again, when
+// the Apply says where it is.
+func TestHandlerEndsItsGoroutineInARun(t *testing.T) {
+	for name, c := range map[string]struct {
+		tells bool
+		want  []int64
+	}{"tells": {true, []int64{0, 1, 1, 2}}, "cannot tell": {false, []int64{0, 1, 0, 1, 2}}} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var started, blamed log[int64]
+				ended := 0
+				pl := NewPool(Config{
+					Concurrency: 1,
+					Apply: func(r *Run) (int, error) {
+						for i, it := range r.Items {
+							if c.tells {
+								r.At = i + 1
+							}
+							started.add(it.Offset)
+							if it.Offset == 1 && ended == 0 {
+								ended = len(r.Items)
+								runtime.Goexit()
+							}
+						}
+						return len(r.Items), nil
+					},
+					OnFailure: func(_ *Run, it *Item, _ error) Verdict {
+						blamed.add(it.Offset)
+						return Verdict{}
+					},
+				})
+				p := pl.Add(PartitionConfig{ID: "t/0", Whole: true}, 1)
+				together(p, items(0, 7, 7, 7))
+				synctest.Wait()
+				if ended != 3 {
+					t.Errorf("the handler ended a run of %d records, want all three", ended)
+				}
+				if got := started.take(); !slices.Equal(got, c.want) {
+					t.Errorf("%v started, want %v", got, c.want)
+				}
+				if got := blamed.take(); c.tells != slices.Equal(got, []int64{1}) {
+					t.Errorf("%v blamed", got)
+				}
+				if st := p.Stat(); st.Done != 3 || st.Running != 0 {
+					t.Errorf("%+v, want all three done", st)
+				}
+				closePool(t, pl)
+			})
+		})
+	}
+}
+
 func TestRunningOutlivesTheRun(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		release := make(chan struct{})

@@ -38,6 +38,12 @@ type Run struct {
 	Token int64           // fencing token of the ownership under which the run starts
 	Lane  int             // number of the lane; -1 when the unit is a key
 	Items []*Item
+	// At is set by an Apply that runs its items one after the other: the number,
+	// from 1, of the item that it is about to handle. Should the handler end its
+	// goroutine, those before are done. Zero: it cannot tell.
+	At int
+	// Tally is where Apply may count for Config.Tally.
+	Tally *Tally
 
 	unit    *unit
 	pass    uint32 // halt bits that do not concern it
@@ -45,6 +51,13 @@ type Run struct {
 	done    int
 	err     error
 	verdict Verdict
+}
+
+// A Tally is what Apply has counted in one bunch of a worker: fast handlers have many
+// runs in one, and counting each where others count too would cost more than they do.
+type Tally struct {
+	Done, Retried int
+	Of            any // names the partition to whoever counts
 }
 
 // Halted reports that no further item of the run may start: the partition is

@@ -26,6 +26,9 @@ type Config struct {
 	Clock Clock
 	// Tick is called with the time before a worker begins a bunch; nil: not.
 	Tick func(now time.Time)
+	// Tally takes what Apply has counted, when there is something: before the
+	// worker gives the results of its bunch back. Nil: nobody wants to know.
+	Tally func(t Tally)
 }
 
 const (
@@ -46,6 +49,7 @@ type Pool struct {
 	cfg     Config
 	epoch   time.Time // of cfg.Clock; units count from it
 	start   time.Time // of package time; workers count from it
+	system  bool      // the clock is package time
 	procs   int
 	records atomic.Int64 // queued and running, over all partitions
 	bytes   atomic.Int64
@@ -76,8 +80,10 @@ func NewPool(cfg Config) *Pool {
 		cfg.Clock = SystemClock{}
 	}
 	cfg.Concurrency = max(cfg.Concurrency, 1)
+	_, system := cfg.Clock.(SystemClock)
 	return &Pool{
 		cfg:    cfg,
+		system: system,
 		epoch:  cfg.Clock.Now().Add(-1), // no time of a unit is zero
 		start:  time.Now(),
 		procs:  runtime.GOMAXPROCS(0),

@@ -25,6 +25,7 @@ type worker struct {
 	begun     time.Time // when the bunch began
 	applying  bool      // current is with Apply
 	admitted  bool      // the bunch was let through the gate
+	tally     Tally     // of the bunch
 
 	part    atomic.Pointer[Partition] // whose bunch it has; nil between bunches
 	current atomic.Pointer[Run]       // the run of the bunch that was started last
@@ -60,7 +61,7 @@ func (w *worker) end() {
 		return
 	}
 	r := w.current.Load()
-	r.done, r.err = -1, errEnded
+	r.done, r.err = r.At-1, errEnded
 	w.judge(r)
 	go w.loop()
 }
@@ -100,7 +101,11 @@ func (w *worker) begin(p *Partition) bool {
 		pl.list(p)
 	}
 	if pl.cfg.Tick != nil {
-		pl.cfg.Tick(pl.cfg.Clock.Now())
+		now := w.begun
+		if !pl.system {
+			now = pl.cfg.Clock.Now()
+		}
+		pl.cfg.Tick(now)
 	}
 	if length > 1 || pl.limit() < pl.cfg.Concurrency {
 		pl.beginWatch()
@@ -112,6 +117,12 @@ func (w *worker) begin(p *Partition) bool {
 func (w *worker) work(p *Partition) {
 	w.execute(p)
 	w.pool.observe(time.Since(w.begun), w.attempted)
+	if w.tally.Done > 0 {
+		if f := w.pool.cfg.Tally; f != nil {
+			f(w.tally)
+		}
+		w.tally = Tally{}
+	}
 	if p.finish(w) {
 		w.pool.list(p)
 	}
@@ -141,7 +152,7 @@ func (w *worker) execute(p *Partition) {
 			continue
 		}
 		l := p.lease.Load()
-		r.Ctx, r.Token = l.ctx, l.token
+		r.Ctx, r.Token, r.Tally = l.ctx, l.token, &w.tally
 		w.current.Store(r)
 		w.applying = true
 		r.done, r.err = w.pool.cfg.Apply(r)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"slices"
 	"strconv"
-	"sync/atomic"
 	"time"
 
 	"github.com/orderly-go/orderly"
@@ -26,6 +25,8 @@ func (g *groupMetrics) begin(topics []string) {
 			g.counters[name].WithLabelValues(append(labels, v)...)
 		}
 	}
+	each(breakerOpened, openedHow, g.group)
+	g.counters[attemptsBack].WithLabelValues(g.group)
 	each(orderViolations, violationKinds, g.group)
 	each(rebalances, causes, g.group)
 	each(warnings, append(warningCodes, other), g.group)
@@ -36,6 +37,10 @@ func (g *groupMetrics) begin(topics []string) {
 		each(recordsDone, outcomes, g.group, t)
 		each(attemptsFailed, classes, g.group, t)
 		each(recordsDropped, dropReasons, g.group, t)
+		each(deadLetters, givenUpReasons, g.group, t)
+		each(recordsSkipped, givenUpReasons, g.group, t)
+		each(holes, passingPolicies, g.group, t)
+		each(writeFailures, writeThen, g.group, t)
 		each(partitionsAssigned, assignedHow, g.group, t)
 		each(partitionsRevoked, drains, g.group, t)
 		each(commits, commitOutcomes, g.group, t)
@@ -85,6 +90,8 @@ func (g *groupMetrics) events(u orderly.Events) orderly.Events {
 			g.count(recordsRedelivered, float64(e.Records), e.Topic)
 		}
 	}, u.Dropped)
+	g.givenUp(&e, u)
+	e.Breaker = chain(g.breaker(), u.Breaker)
 	e.Stuck = chain(func(e orderly.StuckEvent) { g.count(handlersStuck, 1, e.Topic) }, u.Stuck)
 	e.OrderViolation = chain(func(e orderly.OrderViolationEvent) { g.count(orderViolations, 1, known(violationKinds, e.Kind)) }, u.OrderViolation)
 	e.Rebalanced = chain(func(e orderly.RebalancedEvent) { g.count(rebalances, 1, known(causes, e.Cause)) }, u.Rebalanced)
@@ -115,6 +122,44 @@ func (g *groupMetrics) events(u orderly.Events) orderly.Events {
 	return e
 }
 
+// givenUp adds what becomes of records that were given up.
+func (g *groupMetrics) givenUp(e *orderly.Events, u orderly.Events) {
+	count := func(name, outcome string, policy orderly.Policy, topic, reason string) {
+		g.count(name, 1, topic, known(givenUpReasons, reason))
+		g.count(holes, 1, topic, string(policy))
+		g.count(recordsDone, 1, topic, outcome)
+	}
+	e.DeadLettered = chain(func(e orderly.DeadLetteredEvent) {
+		count(deadLetters, deadLettered, orderly.PolicyDeadLetter, e.Topic, e.Reason)
+	}, u.DeadLettered)
+	e.Skipped = chain(func(e orderly.SkippedEvent) {
+		count(recordsSkipped, skipped, orderly.PolicySkip, e.Topic, e.Reason)
+	}, u.Skipped)
+	e.WriteFailed = chain(func(e orderly.WriteFailedEvent) {
+		then := "again"
+		if e.GaveUp {
+			then = "gave-up"
+		}
+		g.count(writeFailures, 1, e.Topic, then)
+	}, u.WriteFailed)
+}
+
+// breaker counts openings. The events come one after the other.
+func (g *groupMetrics) breaker() func(orderly.BreakerEvent) {
+	last := orderly.BreakerClosed
+	return func(e orderly.BreakerEvent) {
+		if e.State == orderly.BreakerOpen && last != orderly.BreakerOpen {
+			how := "new"
+			if last == orderly.BreakerHalfOpen {
+				how = "again"
+			}
+			g.count(breakerOpened, 1, how)
+		}
+		last = e.State
+		g.count(attemptsBack, float64(e.GivenBack))
+	}
+}
+
 // settled keeps the counters that records pass through at hand.
 func (g *groupMetrics) settled() func(orderly.SettledEvent) {
 	type pair struct{ done, retried prom.Counter }
@@ -135,10 +180,14 @@ func class(e orderly.AttemptEvent) string {
 	switch {
 	case e.Panic:
 		return "panic"
-	case errors.Is(e.Err, orderly.ErrAttemptTimeout), errors.Is(e.Err, context.DeadlineExceeded):
-		return "timeout"
 	case errors.As(e.Err, &decode):
 		return "undecodable"
+	case e.Class == orderly.ClassPermanent:
+		return "permanent"
+	case e.Class == orderly.ClassUnavailable:
+		return "unavailable"
+	case errors.Is(e.Err, orderly.ErrAttemptTimeout), errors.Is(e.Err, context.DeadlineExceeded):
+		return "timeout"
 	}
 	return "error"
 }
@@ -171,33 +220,13 @@ func (g *groupMetrics) left(topic string, partition int32) {
 // call are the histograms of one topic's handler calls.
 type call struct {
 	ok, failed, age prom.Observer
-	mean            *atomic.Int64 // of the times, roughly
-}
-
-// A handler that takes less than fastCall is not timed at each call: reading the
-// clock and filling two histograms takes a fifth of a microsecond.
-const (
-	fastCall  = 100 * time.Microsecond
-	fastEvery = 16 // calls of a fast handler, of which one is timed
-)
-
-// timed says whether this call is timed. Which calls are has nothing to do with
-// how long they take, so the distribution is not bent.
-func (c *call) timed(m *orderly.Message) bool {
-	return m.Offset%fastEvery == 0 || c.mean.Load() >= int64(fastCall)
-}
-
-func (c *call) took(d time.Duration) {
-	mean := c.mean.Load()
-	c.mean.Store(mean + (int64(d)-mean)/16) // another one may be lost: it is a rough mean
+	sample          *sampler
 }
 
 func (g *groupMetrics) calls() *cache[call] {
 	return newCache(func(topic string) call {
-		mean := new(atomic.Int64)
-		mean.Store(10 * int64(fastCall)) // until it is known
 		return call{
-			mean:   mean,
+			sample: newSampler(),
 			ok:     g.histograms[handlerDuration].WithLabelValues(g.group, topic, "ok"),
 			failed: g.histograms[handlerDuration].WithLabelValues(g.group, topic, "error"),
 			age:    g.histograms[recordAge].WithLabelValues(g.group, topic),
@@ -209,28 +238,39 @@ func (g *groupMetrics) handler(h orderly.Handler) orderly.Handler {
 	calls := g.calls()
 	return func(ctx context.Context, m *orderly.Message) error {
 		c := calls.get(m.Topic)
-		if !c.timed(m) {
+		if !c.sample.due(m.Offset) {
 			return h(ctx, m)
 		}
-		began := time.Now()
-		panicked := true
-		defer func() {
-			if panicked {
-				c.failed.Observe(time.Since(began).Seconds())
-			}
-		}()
-		err := h(ctx, m)
-		panicked = false
-		now := time.Now()
-		c.took(now.Sub(began))
-		if err != nil {
-			c.failed.Observe(now.Sub(began).Seconds())
-			return err
-		}
-		c.ok.Observe(now.Sub(began).Seconds())
-		c.age.Observe(max(0, now.Sub(m.Timestamp).Seconds()))
-		return nil
+		return c.time(ctx, h, m)
 	}
+}
+
+// started is what samplers count from.
+var started = time.Now()
+
+// agesOf: of a batch, the age of one record in so many is looked at.
+const agesOf = 16
+
+// time calls the handler and times it.
+func (c *call) time(ctx context.Context, h orderly.Handler, m *orderly.Message) error {
+	began := time.Now()
+	panicked := true
+	defer func() {
+		if panicked {
+			c.failed.Observe(time.Since(began).Seconds())
+		}
+	}()
+	err := h(ctx, m)
+	panicked = false
+	now := time.Now()
+	c.sample.timed(now.Sub(started).Nanoseconds())
+	if err != nil {
+		c.failed.Observe(now.Sub(began).Seconds())
+		return err
+	}
+	c.ok.Observe(now.Sub(began).Seconds())
+	c.age.Observe(max(0, now.Sub(m.Timestamp).Seconds()))
+	return nil
 }
 
 func (g *groupMetrics) batch(h orderly.BatchHandler) orderly.BatchHandler {
@@ -252,8 +292,8 @@ func (g *groupMetrics) batch(h orderly.BatchHandler) orderly.BatchHandler {
 		} else {
 			c.ok.Observe(now.Sub(began).Seconds())
 		}
-		for _, m := range ms[:min(max(done, 0), len(ms))] {
-			c.age.Observe(max(0, now.Sub(m.Timestamp).Seconds()))
+		for i := 0; i < min(done, len(ms)); i += agesOf {
+			c.age.Observe(max(0, now.Sub(ms[i].Timestamp).Seconds()))
 		}
 		return done, err
 	}

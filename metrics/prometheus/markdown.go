@@ -21,7 +21,7 @@ func (m Metric) Unit() string {
 		return "offset"
 	case strings.Contains(name, "records"):
 		return "records"
-	case m.Name == state || m.Name == joined || m.Name == silent:
+	case m.Name == state || m.Name == breakerState || m.Name == joined || m.Name == silent:
 		return "0 or 1"
 	}
 	return "number"

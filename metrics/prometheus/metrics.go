@@ -34,6 +34,9 @@ type Metrics struct {
 // setByEvents are the gauges that are not read from State.
 var setByEvents = []string{lastCommit, notRecorded}
 
+// counted are the counters that are read from State.
+var counted = []string{loopTurns, received}
+
 // New registers the metrics.
 func New(o Options) (*Metrics, error) {
 	if o.Registerer == nil {
@@ -58,7 +61,7 @@ func New(o Options) (*Metrics, error) {
 			}
 			m.histograms[d.Name] = prom.NewHistogramVec(h, d.Labels)
 			all = append(all, m.histograms[d.Name])
-		case d.Type == "counter" && d.Name != loopTurns:
+		case d.Type == "counter" && !slices.Contains(counted, d.Name):
 			m.counters[d.Name] = prom.NewCounterVec(prom.CounterOpts{Name: d.Name, Help: d.Help}, d.Labels)
 			all = append(all, m.counters[d.Name])
 		case slices.Contains(setByEvents, d.Name):

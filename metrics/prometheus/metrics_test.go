@@ -162,6 +162,12 @@ func TestABlockedKey(t *testing.T) {
 		{1, "orderly_rebalances_total", []string{"cause=joined"}},
 		{1, "orderly_partition_keys_blocked", nil},
 		{29, "orderly_partition_records_behind_blocked", nil},
+		{1, "orderly_keys_blocked", []string{"state=backoff", "topic=orders"}},
+		{1, "orderly_keys_blocked", nil},
+		{1, "orderly_breaker_state", []string{"state=closed"}},
+		{1, "orderly_breaker_state", nil},
+		{0, "orderly_breaker_next_probe_timestamp_seconds", nil},
+		{60, "orderly_partition_records_received_total", nil},
 		{0, "orderly_order_violations_total", nil},
 		{0, "orderly_partition_state", []string{"state=window-full"}},
 		{30, "orderly_buffer_records", nil},
@@ -236,7 +242,7 @@ func TestRegisteredTwice(t *testing.T) {
 	}
 }
 
-// A fast handler is not slowed by being timed; a slow one is timed at each call.
+// A fast handler is not slowed by being timed, and is called each time.
 func TestFastHandlersAreSampled(t *testing.T) {
 	reg := prom.NewRegistry()
 	m, err := metrics.New(metrics.Options{Registerer: reg})
@@ -244,33 +250,18 @@ func TestFastHandlersAreSampled(t *testing.T) {
 		t.Fatal(err)
 	}
 	calls := 0
-	var slow bool
 	cfg := m.Instrument(orderly.ConsumerConfig{Group: "g", Topics: []string{"t"}, Handler: func(context.Context, *orderly.Message) error {
-		if calls++; slow {
-			for began := time.Now(); time.Since(began) < time.Millisecond; { // busy: a sleep may be shorter
-			}
-		}
+		calls++
 		return nil
 	}})
-	run := func(n int) (timed float64) {
-		before := value(gather(t, reg)["orderly_handler_duration_seconds"])
-		for i := range n {
-			if err := cfg.Handler(t.Context(), &orderly.Message{Record: &kgo.Record{Topic: "t", Offset: int64(i)}}); err != nil {
-				t.Fatal(err)
-			}
+	const n = 200_000
+	for i := range n {
+		if err := cfg.Handler(t.Context(), &orderly.Message{Record: &kgo.Record{Topic: "t", Offset: int64(i)}}); err != nil {
+			t.Fatal(err)
 		}
-		return value(gather(t, reg)["orderly_handler_duration_seconds"]) - before
 	}
-	run(5000) // it is found out
-	if timed := run(16_000); timed < 1000 || timed > 8000 {
-		t.Errorf("%v of 16,000 calls of a fast handler were timed", timed)
-	}
-	slow = true
-	run(320) // of 20 timed ones
-	if timed := run(100); timed != 100 {
-		t.Errorf("%v of 100 calls of a slow handler were timed", timed)
-	}
-	if calls != 5000+16_000+320+100 {
-		t.Errorf("%d calls", calls)
+	// How many depends on how fast this machine is; TestSampler knows the rest.
+	if timed := value(gather(t, reg)["orderly_handler_duration_seconds"]); timed < n/80 || timed > n/2 || calls != n {
+		t.Errorf("of %d calls %d were made, %v timed", n, calls, timed)
 	}
 }

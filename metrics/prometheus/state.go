@@ -50,7 +50,7 @@ func (c *collector) Collect(ch chan<- prom.Metric) {
 func (c *collector) collect(st orderly.State, ch chan<- prom.Metric) {
 	set := func(name string, v float64, labels ...string) {
 		kind := prom.GaugeValue
-		if name == loopTurns {
+		if slices.Contains(counted, name) {
 			kind = prom.CounterValue
 		}
 		ch <- prom.MustNewConstMetric(c.descs[name], kind, v, append([]string{st.Group}, labels...)...)
@@ -69,6 +69,19 @@ func (c *collector) collect(st orderly.State, ch chan<- prom.Metric) {
 		set(loopTurn, l.Busy.Seconds(), l.Name)
 		set(loopLimit, l.Limit.Seconds(), l.Name)
 	}
+	if b := st.Breaker; b.State != "" {
+		for _, s := range breakerStates {
+			set(breakerState, flag(b.State == s), s)
+		}
+		set(breakerNext, unix(b.NextProbe))
+		set(breakerShare, float64(b.Share))
+		set(breakerFailing, float64(b.FailingKeys))
+	}
+	for topic, n := range keysBlockedBy(st) {
+		for _, s := range append(keyStates[:len(keyStates):len(keyStates)], other) {
+			set(blockedByState, float64(n[s]), topic, s)
+		}
+	}
 	for _, p := range st.Partitions {
 		partition := func(name string, v float64, more ...string) {
 			set(name, v, append([]string{p.Topic, strconv.Itoa(int(p.Partition))}, more...)...)
@@ -76,6 +89,7 @@ func (c *collector) collect(st orderly.State, ch chan<- prom.Metric) {
 		for _, s := range states {
 			partition(state, flag(slices.Contains(p.Reasons, s)), s)
 		}
+		partition(received, float64(p.Done)+float64(p.Waiting))
 		partition(window, float64(p.Window))
 		partition(running, float64(p.Running))
 		partition(keysActive, float64(p.Keys))
@@ -102,6 +116,22 @@ func (c *collector) collect(st orderly.State, ch chan<- prom.Metric) {
 		partition(logEnd, float64(p.LogEnd))
 		partition(headroom, float64(p.Committed-p.LogStart))
 	}
+}
+
+// keysBlockedBy counts blocked keys by topic and state.
+func keysBlockedBy(st orderly.State) map[string]map[string]int {
+	all := map[string]map[string]int{}
+	for _, p := range st.Partitions {
+		n := all[p.Topic]
+		if n == nil {
+			n = map[string]int{}
+			all[p.Topic] = n
+		}
+		for s, keys := range p.BlockedStates {
+			n[known(keyStates, s)] += keys
+		}
+	}
+	return all
 }
 
 func flag(on bool) float64 {

@@ -1,5 +1,7 @@
 package prometheus
 
+import "github.com/orderly-go/orderly"
+
 // A Metric describes one metric. The table is all there is: what is registered,
 // docs/metrics.md, and the tests of alerts and dashboard are made from it.
 type Metric struct {
@@ -31,8 +33,19 @@ const (
 	recordAge          = "orderly_record_age_seconds"
 	recordsDropped     = "orderly_records_dropped_total"
 	recordsRedelivered = "orderly_records_redelivered_total"
+	deadLetters        = "orderly_dead_letters_total"
+	recordsSkipped     = "orderly_records_skipped_total"
+	holes              = "orderly_holes_total"
+	writeFailures      = "orderly_dead_letter_write_failures_total"
 	handlersStuck      = "orderly_handlers_stuck_total"
 	orderViolations    = "orderly_order_violations_total"
+
+	breakerState   = "orderly_breaker_state"
+	breakerNext    = "orderly_breaker_next_probe_timestamp_seconds"
+	breakerShare   = "orderly_breaker_share"
+	breakerFailing = "orderly_breaker_failing_keys"
+	breakerOpened  = "orderly_breaker_opened_total"
+	attemptsBack   = "orderly_attempts_given_back_total"
 
 	rebalances         = "orderly_rebalances_total"
 	partitionsAssigned = "orderly_partitions_assigned_total"
@@ -57,6 +70,9 @@ const (
 	loopTurn       = "orderly_loop_turn_seconds"
 	loopLimit      = "orderly_loop_turn_limit_seconds"
 
+	blockedByState = "orderly_keys_blocked"
+
+	received     = "orderly_partition_records_received_total"
 	commitLag    = "orderly_partition_commit_lag_records"
 	undone       = "orderly_partition_undone_records"
 	oldestUndone = "orderly_partition_oldest_undone_timestamp_seconds"
@@ -76,15 +92,26 @@ const (
 )
 
 var table = []Metric{
-	{recordsDone, "counter", with(byTopic, "outcome"), "Records that are done and are never handed over again. outcome: " + list(outcomes) + "."},
+	{recordsDone, "counter", with(byTopic, "outcome"), "Records that are done and are never handed over again; ok: by their handler. outcome: " + list(outcomes) + "."},
 	{recordsRetried, "counter", byTopic, "Records done that needed more than one attempt."},
-	{attemptsFailed, "counter", with(byTopic, "class"), "Attempts that failed. class: " + list(classes) + "."},
-	{handlerDuration, "histogram", with(byTopic, "outcome"), "Time of one call of the handler (of a batch handler: for all its records). Of a handler that takes less than 100 µs on average one call in 16 is timed: count records with orderly_records_done_total. outcome: " + list(callOutcomes) + "."},
-	{recordAge, "histogram", byTopic, "Age of a record, by its timestamp, when its handler has returned without an error; of the calls that are timed."},
-	{recordsDropped, "counter", with(byTopic, "reason"), "Records or results that no longer counted because their partition had left. late: handlers' results; unstarted and lost: waited here; not-owned: read here. reason: " + list(dropReasons) + "."},
+	{attemptsFailed, "counter", with(byTopic, "class"), "Attempts that failed; unavailable ones are not spent. class: " + list(classes) + "."},
+	{handlerDuration, "histogram", with(byTopic, "outcome"), "Time of one call of the handler (of a batch handler: for all its records). Of calls that come faster than 500 a second some are timed, one in 64 at the least: count records with orderly_records_done_total. outcome: " + list(callOutcomes) + "."},
+	{recordAge, "histogram", byTopic, "Age of a record, by its timestamp, when its handler has returned without an error; of the calls that are timed, and of a batch one record in 16."},
+	{recordsDropped, "counter", with(byTopic, "reason"), "Records or results that no longer counted because their partition had left. late: handlers' results; unstarted and lost: waited here; not-owned: read here; late-dead-letter: acknowledged too late, so that the next owner may write another. reason: " + list(dropReasons) + "."},
 	{recordsRedelivered, "counter", byTopic, "Records that the next owner gets again although their handler was called here, at the most: done and in no commit, or still running when the partition left."},
+	{deadLetters, "counter", with(byTopic, "reason"), "Records of the topic whose dead letter was acknowledged. reason: " + list(givenUpReasons) + "."},
+	{recordsSkipped, "counter", with(byTopic, "reason"), "Records given up under OnExhausted skip. reason: " + list(givenUpReasons) + "."},
+	{holes, "counter", with(byTopic, "policy"), "Holes in the order of keys: records that later ones of their key have passed unhandled. policy: " + list(passingPolicies) + "."},
+	{writeFailures, "counter", with(byTopic, "then"), "Dead letters that could not be written, each try; their keys wait. then: " + list(writeThen) + " (OnWriteFailure decides)."},
 	{handlersStuck, "counter", byTopic, "Reports of handlers that did not return although their context had ended; each is reported again when it is twice as old."},
 	{orderViolations, "counter", with(byGroup, "kind"), "Violations of order seen by the check on itself, which looks at one in 64 keys. Not zero: a fault of orderly. kind: " + list(violationKinds) + "."},
+
+	{breakerState, "gauge", with(byGroup, "state"), "1 for the breaker's state; none when it is disabled. state: " + list(breakerStates) + "."},
+	{breakerNext, "gauge", byGroup, "When the breaker asks its probe next, or tries a head; 0: it is not open."},
+	{breakerShare, "gauge", byGroup, "How many keys run at a time while the breaker is half open; else 0."},
+	{breakerFailing, "gauge", byGroup, "Keys that failed and have not succeeded since, as the breaker sees them; counted up to 8,192."},
+	{breakerOpened, "counter", with(byGroup, "how"), "Times that the breaker opened. how: " + list(openedHow) + " (after it had let something through)."},
+	{attemptsBack, "counter", byGroup, "Attempts that are not counted any more, as they were spent while the breaker opened."},
 
 	{rebalances, "counter", with(byGroup, "cause"), "Generations of the group that this member came to. cause: " + list(causes) + "."},
 	{partitionsAssigned, "counter", with(byTopic, "how"), "Partitions whose fencing token was granted. how: new, or regranted (it was ours before)."},
@@ -109,6 +136,9 @@ var table = []Metric{
 	{loopTurn, "gauge", with(byGroup, "loop"), "How long the present turn has taken; 0: it waits for the next."},
 	{loopLimit, "gauge", with(byGroup, "loop"), "A turn that takes longer is stuck: /livez fails."},
 
+	{blockedByState, "gauge", with(byTopic, "state"), "Blocked keys by what they wait for. docs/operating.md explains the states. state: " + list(keyStates) + "."},
+
+	{received, "counter", byPartition, "Records that this member has taken in since it got the partition, without control records and those that were done before."},
 	{commitLag, "gauge", byPartition, "Offsets from the last commit to the log's end (read committed: to the last stable offset). Looked up every 10 s, also while paused. A blocked key makes it grow though others are done."},
 	{undone, "gauge", byPartition, "Records that are not done, those not yet read included. The lag to scale on."},
 	{oldestUndone, "gauge", byPartition, "Timestamp of the oldest record that was read and is not done, up to a second early; 0: there is none."},
@@ -117,7 +147,7 @@ var table = []Metric{
 	{window, "gauge", byPartition, "Records from the oldest that is not done to the newest read."},
 	{running, "gauge", byPartition, "Calls of the handler under way."},
 	{keysActive, "gauge", byPartition, "Keys (or lanes) with records that wait or run."},
-	{keysBlocked, "gauge", byPartition, "Keys whose oldest record failed and waits for its next attempt."},
+	{keysBlocked, "gauge", byPartition, "Keys whose oldest record failed and waits."},
 	{oldestBlock, "gauge", byPartition, "Since when the key waits that has been blocked longest; 0: none is."},
 	{behind, "gauge", byPartition, "Records that wait behind blocked ones of their key."},
 	{state, "gauge", with(byPartition, "state"), "1 when the partition waits for this reason. docs/operating.md explains them. state: " + list(states) + "."},
@@ -127,21 +157,33 @@ var table = []Metric{
 	{headroom, "gauge", byPartition, "Offsets between the log's beginning and the committed offset: when retention takes them all, records that are not done are deleted next."},
 }
 
+// Outcomes of records that were given up.
+const (
+	deadLettered = "dead-lettered"
+	skipped      = "skipped"
+)
+
 // The values of labels, each fixed: series exist from the start, so that 0 and
-// "not there" differ.
+// "not there" differ. TestNoValueIsForgotten compares them with the consumer's code.
 var (
-	outcomes       = []string{"ok"}
-	classes        = []string{"error", "timeout", "panic", "undecodable"}
-	callOutcomes   = []string{"ok", "error"}
-	dropReasons    = []string{"late", "unstarted", "lost", "not-owned"}
-	violationKinds = []string{"overlap", "overtaken"}
-	causes         = []string{"joined", "dropped", "asked", "group"}
-	commitOutcomes = []string{"ok", "fenced", "failed", "unknown"}
-	assignedHow    = []string{"new", "regranted"}
-	drains         = []string{"clean", "late"}
-	states         = []string{"awaiting-grant", "coordinator-silent", "draining", "window-full", "buffer-full"}
-	warningCodes   = []string{"no-topic-ids", "foreign-commit", "foreign-member", "metadata-ignored", "topic-recreated",
-		"offset-reset", "partitions-grew", "coordinator-silent", "eager-member"}
+	outcomes        = []string{"ok", deadLettered, skipped}
+	classes         = []string{"error", "timeout", "panic", "undecodable", "permanent", "unavailable"}
+	givenUpReasons  = []string{"permanent", "exhausted"}
+	passingPolicies = []string{string(orderly.PolicyDeadLetter), string(orderly.PolicySkip)}
+	writeThen       = []string{"again", "gave-up"}
+	breakerStates   = []string{orderly.BreakerClosed, orderly.BreakerOpen, orderly.BreakerHalfOpen}
+	openedHow       = []string{"new", "again"}
+	keyStates       = orderly.BlockedStates()
+	callOutcomes    = []string{"ok", "error"}
+	dropReasons     = []string{"late", "unstarted", "lost", "not-owned", "late-dead-letter"}
+	violationKinds  = []string{"overlap", "overtaken"}
+	causes          = []string{"joined", "dropped", "asked", "group"}
+	commitOutcomes  = []string{"ok", "fenced", "failed", "unknown"}
+	assignedHow     = []string{"new", "regranted"}
+	drains          = []string{"clean", "late"}
+	states          = []string{"awaiting-grant", "coordinator-silent", "draining", "window-full", "buffer-full", "breaker-open"}
+	warningCodes    = []string{"no-topic-ids", "foreign-commit", "foreign-member", "metadata-ignored", "topic-recreated",
+		"offset-reset", "partitions-grew", "coordinator-silent", "eager-member", "order-breaking-policy", "classify", "one-at-a-time"}
 )
 
 func list(values []string) string {

@@ -34,7 +34,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"demo", "extra"}, `"orderly demo" takes no arguments, but got "extra"`},
 		{[]string{"demo", "--seed", "x"}, "invalid argument \"x\" for \"--seed\""},
 		{[]string{"demo", "--input"}, "flag needs an argument: --input"},
-		{[]string{"demo", "--partitions", "1"}, "--partitions is 1: it must be from 2"},
+		{[]string{"demo", "--partitions", "2"}, "--partitions is 2: it must be from 3"},
 		{[]string{"demo", "--input", bad}, "bad.jsonl line 1: not a change"},
 		{[]string{"demo", "--input", "absent.jsonl"}, "input absent.jsonl: cannot be opened"},
 		{[]string{"version", "extra"}, "takes no arguments"},

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
+	"net/url"
+	"strings"
 	"time"
 
 	"github.com/orderly-go/orderly"
@@ -14,7 +17,7 @@ import (
 
 func newConsume(s Streams) *cobra.Command {
 	o := consume.Options{Out: s.Out, Err: s.Err}
-	var scope, from, onExhausted, onWriteFailure, logKeys string
+	var scope, from, onExhausted, onWriteFailure, logKeys, probe string
 	cmd := &cobra.Command{
 		Use:   "consume -t TOPIC -g GROUP [flags] [-- CMD ARGS...]",
 		Short: "Process a topic in order per key: print its records, or pipe them to workers",
@@ -34,11 +37,17 @@ When its attempts are used up, or a worker calls it permanent, --on-exhausted sa
 with 1 and names the record; block goes on trying; dead-letter copies it to --dead-letter-topic ("orderly setup" makes
 that) and goes on with its key, and skip goes on without: both leave a hole in the order of the key, which is logged.
 
+When records of many keys begin to fail together, or workers answer {"unavailable":"why"}, a breaker opens: nothing is
+attempted, attempts that were spent on the way are given back, and every key keeps its place. --probe is asked whether the
+dependency is up again; without one the oldest record of one key after the other is tried. Then a few keys run, then more,
+then all. --no-breaker switches that off.
+
 With --until-end it ends when every record that was there at the start is done and committed. Ctrl-C, or SIGTERM, lets
 what runs finish, commits and ends with 0; a second one ends it at once with 130.`,
 		Example: `  orderly consume -t orders -g billing -- python3 worker.py
   orderly consume -t orders -g audit --until-end > orders.jsonl
   orderly consume -t orders -g billing --concurrency 16 --on-exhausted block -- ./worker
+  orderly consume -t orders -g billing --probe http://ledger:8080/health -- ./worker
   orderly consume -t orders -g late --from 2026-01-31T00:00:00Z --local ./kafka`,
 	}
 	f := cmd.Flags()
@@ -54,6 +63,9 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 	f.IntVar(&o.Retry.MaxAttempts, "max-attempts", 10, "attempts of a record")
 	f.DurationVar(&o.Retry.Backoff, "backoff", time.Second, "longest wait before the second attempt; it doubles")
 	f.DurationVar(&o.Retry.MaxBackoff, "max-backoff", time.Minute, "longest wait between attempts")
+	f.StringVar(&probe, "probe", "", "says whether the dependency of the workers is up: http://... or https://... (an answer 2xx), or tcp:HOST:PORT")
+	f.DurationVar(&o.Breaker.ProbeInterval, "probe-interval", 30*time.Second, "longest time between two probes while the breaker is open; a third of it is the shortest")
+	f.BoolVar(&o.Breaker.Disabled, "no-breaker", false, "go on attempting records, and spending their attempts, while a dependency is down")
 	f.StringVar(&o.Metrics, "metrics", "", "serve /metrics, /livez, /readyz, /state and /keys at `address`, without authentication; :9464 is 127.0.0.1:9464")
 	f.StringVar(&logKeys, "log-keys", "hash", "how keys appear in log lines, /state and /keys: hash, plain or none")
 	f.BoolVarP(&o.Verbose, "verbose", "v", false, "also log what is normal, as partitions that come and go")
@@ -77,6 +89,7 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 			{"max-attempts", o.Retry.MaxAttempts < 1, "from 1 up"},
 			{"backoff", o.Retry.Backoff <= 0, "above zero"},
 			{"max-backoff", o.Retry.MaxBackoff < o.Retry.Backoff, "not below --backoff"},
+			{"probe-interval", o.Breaker.ProbeInterval < 10*time.Millisecond || o.Breaker.ProbeInterval > time.Hour, "from 10ms to 1h"},
 			{"session-timeout", o.SessionTimeout <= 0, "above zero"},
 		} {
 			if c.bad {
@@ -94,6 +107,12 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 		}
 		if o.LogKeys, err = parseLogKeys(logKeys); err != nil {
 			return err
+		}
+		if err = parseProbe(probe, &o.Breaker); err != nil {
+			return err
+		}
+		if o.Breaker.Disabled && (probe != "" || f.Changed("probe-interval")) {
+			return usagef("--probe and --probe-interval are of no use with --no-breaker: nobody would ask")
 		}
 		o.OnWriteFailure = orderly.Policy(onWriteFailure)
 		for _, name := range []string{"dead-letter-topic", "on-write-failure"} {
@@ -165,6 +184,23 @@ func parsePolicy(s string) (orderly.Policy, error) {
 		return p, nil
 	}
 	return "", usagef("--on-exhausted is %q: it must be stop, block, dead-letter or skip", s)
+}
+
+// parseProbe reads an address of the form http://HOST:PORT/PATH or tcp:HOST:PORT.
+func parseProbe(s string, b *orderly.Breaker) error {
+	if s == "" {
+		return nil
+	}
+	if address, ok := strings.CutPrefix(s, "tcp:"); ok {
+		if host, port, err := net.SplitHostPort(address); err == nil && host != "" && port != "" {
+			b.ProbeTCP = address
+			return nil
+		}
+	} else if u, err := url.Parse(s); err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" {
+		b.ProbeURL = s
+		return nil
+	}
+	return usagef("--probe is %q: it must be an address like http://host:port/health or tcp:host:port", s)
 }
 
 func parseLogKeys(s string) (orderly.KeyDisplay, error) {

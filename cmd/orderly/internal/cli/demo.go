@@ -14,10 +14,10 @@ func newDemo(version string, s Streams) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show the order kept through a kill -9 and a rebalance",
+		Short: "Show the order kept through an outage, a kill -9 and a rebalance",
 		Long: `demo sends a real change history through Kafka, keyed by file: each change of a file is valid only after the one before.
-Two consumer processes apply the changes; one is killed (kill -9) and replaced, one more joins and forces a rebalance, and
-some records fail twice before they succeed. The same records go through a naive consumer (a goroutine per record,
+Two consumer processes apply the changes. For some seconds what they write to is down; later one process is killed (kill -9)
+and replaced, one more joins and forces a rebalance, and some records fail twice before they succeed. The same records go through a naive consumer (a goroutine per record,
 offsets committed automatically), which must break: it is the control. A table compares both.
 
 It needs nothing: the broker runs in this process, in memory, on the loopback interface. It takes about 20 seconds.
@@ -29,7 +29,8 @@ With --json the result is one JSON object on standard output: format (1), versio
 reason, input, seed, partitions, seconds, saved (folder), and naive and orderly, each with records, keys,
 order_violations, overlaps, lost, repeated_effects, repeats_allowed, retries, refused, committed_too_far,
 other_violations, end_state_equal, end_state_differences, killed_pid, killed_running, joined_pid, seconds, stalled,
-examples.`,
+examples; orderly has outage, too, with skipped, seconds, breakers_opened, processes, attempts_failed, attempts_given_back,
+attempts_burnt, attempts_while_open, attempts_on_their_way, probes, resumed_in_steps.`,
 		Example: `  orderly demo
   orderly demo --seed 7 --partitions 12
   orderly demo --json > result.json

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/status"
 	"github.com/orderly-go/orderly/health"
@@ -29,7 +30,7 @@ func newStatus(s Streams) *cobra.Command {
 		Long: `status asks the cluster for the group's members and commits. The commits' metadata says which records are done ahead of
 the committed offset, and the fencing token; so UNDONE is the work that is left, where LAG is what other tools show.
 
-Windows, reasons and blocked keys are known to the members alone: name those that serve them ("orderly consume
+Windows, reasons, breakers and blocked keys are known to the members alone: name those that serve them ("orderly consume
 --metrics", or health.Handler) with --members. They are asked without a password, and show keys as they are told to.`,
 		Example: `  orderly status -g billing
   orderly status -g billing --members 10.0.0.7:9464,10.0.0.8:9464 --watch
@@ -120,6 +121,9 @@ func newKeys(s Streams) *cobra.Command {
 	return cmd
 }
 
+// allBlocked is every state of a blocked key.
+const allBlocked = "blocked"
+
 func newKeysList(s Streams) *cobra.Command {
 	var (
 		members             []string
@@ -131,19 +135,21 @@ func newKeysList(s Streams) *cobra.Command {
 		Use:   "list --members HOST:PORT,... [flags]",
 		Short: "List blocked keys with offset, records, cause, attempts and since when",
 		Long: `list asks the members that serve their state ("orderly consume --metrics", or health.Handler) for the keys whose oldest
-record failed and waits for its next attempt. Only the members know them; --members names all of the group's.
+record failed and waits: for its next attempt, a dependency, its dead letter, or somebody (the state says which; they are
+explained in docs/operating.md). Only the members know them; --members names all of the group's.
 
 With --json: {"version": 1, "blocked": how many there are, "keys": [{"topic", "partition", "key" or "key_hex", "key_hash",
 "state", "first_offset", "records", "cause", "attempts", "since", "next"}, ...], "unreached": [{"address", "error"}, ...]}.
 Members show keys as hashes unless they are told otherwise (consume --log-keys plain). The command ends with 4 when a
 member was not reached: the list is not complete then.`,
 		Example: `  orderly keys list --members 127.0.0.1:9464
-  orderly keys list --members 10.0.0.7:9464,10.0.0.8:9464 --sort records --json`,
+  orderly keys list --members 10.0.0.7:9464,10.0.0.8:9464 --sort records --json
+  orderly keys list --members 127.0.0.1:9464 --state permanent`,
 		Args: noArgs,
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&members, "members", nil, "`addresses` (HOST:PORT,...) of the group's members")
-	f.StringVar(&state, "state", "blocked", "which keys: blocked")
+	f.StringVar(&state, "state", allBlocked, "which keys: blocked (all that are), or those in one state: "+strings.Join(orderly.BlockedStates(), ", "))
 	f.StringVar(&order, "sort", "age", "first is the one with the most of: "+strings.Join(status.Orders[:3], ", ")+"; or by partition")
 	f.StringVarP(&topic, "topic", "t", "", "only of this topic")
 	f.IntVar(&limit, "limit", health.DefaultKeys, fmt.Sprintf("how many at the most, to %d", health.KeysMost))
@@ -152,8 +158,8 @@ member was not reached: the list is not complete then.`,
 		switch {
 		case len(members) == 0:
 			return usagef("%q needs --members HOST:PORT,...: blocked keys are known to the members alone", cmd.CommandPath())
-		case state != "blocked":
-			return usagef("--state is %q: it must be blocked", state)
+		case state != allBlocked && !slices.Contains(orderly.BlockedStates(), state):
+			return usagef("--state is %q: it must be blocked or one of %s", state, strings.Join(orderly.BlockedStates(), ", "))
 		case !slices.Contains(status.Orders, order):
 			return usagef("--sort is %q: it must be one of %s", order, strings.Join(status.Orders, ", "))
 		case limit < 1 || limit > health.KeysMost:
@@ -162,7 +168,10 @@ member was not reached: the list is not complete then.`,
 		if err := checkMembers(members); err != nil {
 			return err
 		}
-		k := status.ListKeys(cmd.Context(), members, topic, order, limit)
+		if state == allBlocked {
+			state = ""
+		}
+		k := status.ListKeys(cmd.Context(), members, topic, state, order, limit)
 		if cmd.Context().Err() != nil {
 			return errInterrupted
 		}

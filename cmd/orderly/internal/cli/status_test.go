@@ -73,7 +73,7 @@ func TestStatus(t *testing.T) {
 		t.Errorf("%+v, live %+v, members %+v", p, p.Live, r.Members)
 	}
 	code, out, errs := call(t.Context(), "status", "-b", brokers, "-g", "billing", "--members", member+",127.0.0.1:1")
-	for _, want := range []string{"group billing: stable, 1 members, 1 partitions; lag 6, undone 3", "orders/0", `"bad1"`, "no such account", "not reached: 127.0.0.1:1"} {
+	for _, want := range []string{"group billing: stable, 1 members, 1 partitions; lag 6, undone 3", "orders/0", " closed", `"bad1"`, "  backoff  ", "no such account", "not reached: 127.0.0.1:1"} {
 		if code != exitOK || !strings.Contains(out, want) {
 			t.Errorf("exit %d, no %q in:\n%s%s", code, want, out, errs)
 		}
@@ -91,12 +91,21 @@ func TestStatus(t *testing.T) {
 		t.Fatalf("exit %d, %v: %s", code, err, out)
 	}
 	if len(k.Keys) != 2 || k.Blocked != 2 || *k.Keys[0].Key != "bad2" || k.Keys[0].Records != 2 || k.Keys[0].FirstOffset != 2 ||
-		k.Keys[0].Attempts != 1 || k.Keys[0].Cause != "no such\naccount" || k.Keys[0].Since.IsZero() || k.Keys[0].Next == nil || k.Keys[0].State != "blocked" {
+		k.Keys[0].Attempts != 1 || k.Keys[0].Cause != "no such\naccount" || k.Keys[0].Since.IsZero() || k.Keys[0].Next == nil || k.Keys[0].State != "backoff" {
 		t.Errorf("%s", out)
 	}
 	code, out, _ = call(t.Context(), "keys", "list", "--members", member, "--limit", "1")
 	if code != exitOK || !strings.Contains(out, "2 keys are blocked; 1 of them:") || !strings.Contains(out, `"bad1"`) || strings.Contains(out, `"bad2"`) {
 		t.Errorf("exit %d\n%s", code, out)
+	}
+	for state, n := range map[string]int{"backoff": 2, "permanent": 0} {
+		code, out, _ = call(t.Context(), "keys", "list", "--members", member, "--state", state, "--json")
+		if err := json.Unmarshal([]byte(out), &k); err != nil || code != exitOK || len(k.Keys) != n || k.Blocked != n {
+			t.Errorf("--state %s: exit %d, %v: %s", state, code, err, out)
+		}
+	}
+	if code, out, _ = call(t.Context(), "keys", "list", "--members", member, "--state", "permanent"); code != exitOK || out != "no key is blocked as permanent\n" {
+		t.Errorf("exit %d, %q", code, out)
 	}
 	code, out, errs = call(t.Context(), "keys", "list", "--members", member+",127.0.0.1:1")
 	if code != exitInconclusive || !strings.Contains(out, "not reached: 127.0.0.1:1") || !strings.Contains(errs, "1 of 2 members were not reached") {
@@ -130,13 +139,34 @@ func TestStatusUsage(t *testing.T) {
 		{[]string{"status", "-g", "g", "--every", "1ms"}, "at least 100ms"},
 		{[]string{"keys", "list"}, "needs --members"},
 		{[]string{"keys", "lst"}, "did you mean list"},
-		{[]string{"keys", "list", "--members", "a:1", "--state", "parked"}, "it must be blocked"},
+		{[]string{"keys", "list", "--members", "a:1", "--state", "parked"}, "it must be blocked or one of backoff, "},
 		{[]string{"keys", "list", "--members", "a:1", "--sort", "size"}, "it must be one of age"},
 		{[]string{"keys", "list", "--members", "a:1", "--limit", "0"}, "from 1 to 10000"},
 		{[]string{"consume", "-t", "t", "-g", "g", "--log-keys", "some"}, "hash, plain or none"},
+		{[]string{"consume", "-t", "t", "-g", "g", "--probe", "ledger:80"}, `--probe is "ledger:80": it must be an address like http://host:port/health or tcp:host:port`},
+		{[]string{"consume", "-t", "t", "-g", "g", "--probe", "http://"}, "it must be an address like"},
+		{[]string{"consume", "-t", "t", "-g", "g", "--probe", "tcp:ledger"}, "it must be an address like"},
+		{[]string{"consume", "-t", "t", "-g", "g", "--probe-interval", "1ms"}, "--probe-interval is 1ms: it must be from 10ms to 1h"},
+		{[]string{"consume", "-t", "t", "-g", "g", "--probe", "tcp:a:1", "--no-breaker"}, "of no use with --no-breaker"},
+		{[]string{"consume", "-t", "t", "-g", "g", "--probe-interval", "1s", "--no-breaker"}, "of no use with --no-breaker"},
 	} {
 		if code, _, errs := call(t.Context(), c.args...); code != exitUsage || !strings.Contains(errs, c.want) {
 			t.Errorf("%q: exit %d, %s; want %q", c.args, code, errs, c.want)
+		}
+	}
+}
+
+func TestParseProbe(t *testing.T) {
+	for text, want := range map[string]orderly.Breaker{
+		"":                          {},
+		"http://ledger:8080/health": {ProbeURL: "http://ledger:8080/health"},
+		"https://ledger":            {ProbeURL: "https://ledger"},
+		"tcp:ledger:5432":           {ProbeTCP: "ledger:5432"},
+		"tcp:[::1]:5432":            {ProbeTCP: "[::1]:5432"},
+	} {
+		var got orderly.Breaker
+		if err := parseProbe(text, &got); err != nil || got.ProbeURL != want.ProbeURL || got.ProbeTCP != want.ProbeTCP {
+			t.Errorf("%q: %+v, %v", text, got, err)
 		}
 	}
 }

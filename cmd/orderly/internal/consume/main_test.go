@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -22,6 +23,18 @@ import (
 // asWorker makes the test program a worker; its value is a file in which it
 // writes when it begins and ends with each record.
 const asWorker = "ORDERLY_TEST_CONSUME_WORKER"
+
+// asWorkerNeeds is the address of what the worker's records "needs" need.
+const asWorkerNeeds = "ORDERLY_TEST_CONSUME_WORKER_NEEDS"
+
+func reachable(address string) bool {
+	resp, err := http.Get(address)
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
 
 func TestMain(m *testing.M) {
 	if path := os.Getenv(asWorker); path != "" {
@@ -48,6 +61,8 @@ func work(path string) {
 		fmt.Fprintf(log, "begin %s %d %d\n", r.Key, r.Partition, r.Offset)
 		fmt.Fprintf(log, "end %s %d %d\n", r.Key, r.Partition, r.Offset)
 		switch {
+		case r.Value == "needs" && os.Getenv(asWorkerNeeds) != "" && !reachable(os.Getenv(asWorkerNeeds)):
+			fmt.Println(`{"unavailable":"it is down"}`)
 		case r.Value == "poison":
 			fmt.Println(`{"error":"it is poisoned"}`)
 		case r.Value == "once" && r.Attempt == 1:

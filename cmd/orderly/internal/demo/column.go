@@ -25,6 +25,7 @@ type column struct {
 	killed   int // pid
 	running  int // handlers of the killed process
 	joined   int // pid of the process that joined for the rebalance
+	out      Outage
 	stalled  error
 	began    time.Time
 	finished time.Time
@@ -94,6 +95,13 @@ func (c *column) disturb(ctx context.Context, w *writer) error {
 	c.phase("two processes at work")
 	if err := w.write(ctx, 0, part); err != nil {
 		return err
+	}
+	// The control knows no breaker; it would only take longer.
+	if c.kind == Orderly {
+		if err := c.outage(ctx); err != nil {
+			return err
+		}
+		c.phase("two processes at work again")
 	}
 	if err := c.await(ctx, "a quarter of the records to be done", c.ledger.strike(first, n/4)); err != nil {
 		return err
@@ -213,6 +221,9 @@ func (c *column) result() Column {
 		if len(r.Examples) < 3 && !slices.Contains(r.Examples, v.String()) {
 			r.Examples = append(r.Examples, v.String())
 		}
+	}
+	if c.kind == Orderly {
+		r.Outage = lg.outcome(c.out)
 	}
 	if c.stalled != nil {
 		r.Stalled = c.stalled.Error()

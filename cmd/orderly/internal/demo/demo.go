@@ -64,8 +64,8 @@ func (e *LimitError) Error() string { return e.Text }
 const MaxPartitions = 1000
 
 func (o *Options) withDefaults() error {
-	if o.Partitions < 2 || o.Partitions > MaxPartitions {
-		return &LimitError{fmt.Sprintf("--partitions is %d: it must be from 2 (each of two processes needs one) to %d", o.Partitions, MaxPartitions)}
+	if o.Partitions < 3 || o.Partitions > MaxPartitions {
+		return &LimitError{fmt.Sprintf("--partitions is %d: it must be from 3 (each of three processes needs one) to %d", o.Partitions, MaxPartitions)}
 	}
 	if o.command == nil {
 		exe, err := os.Executable()

@@ -36,6 +36,9 @@ func TestExchangedColumnsAreNoticed(t *testing.T) {
 	if clean.KilledPID == 0 || clean.KilledRunning == 0 || clean.JoinedPID == 0 || clean.Retries == 0 {
 		t.Errorf("the disturbances did not happen: %+v", clean)
 	}
+	if o := clean.Outage; !o.happened() || o.Opened != 2 || o.Failed == 0 || o.GivenBack == 0 || o.Burnt != 0 || o.Probes < 2*outageProbes || o.InSteps == 0 || o.Seconds < 2 {
+		t.Errorf("the outage: %+v", o)
+	}
 
 	broken := res.Orderly
 	if broken.OrderViolations == 0 || broken.Overlaps == 0 || broken.Lost == 0 || broken.EndStateEqual || len(broken.Examples) == 0 {
@@ -104,7 +107,7 @@ func TestProcessEndsByItself(t *testing.T) {
 }
 
 func TestOptionsOutOfBounds(t *testing.T) {
-	for _, n := range []int{-1, 0, 1, MaxPartitions + 1} {
+	for _, n := range []int{-1, 0, 2, MaxPartitions + 1} {
 		_, err := Run(t.Context(), Options{Partitions: n})
 		var limit *LimitError
 		if !errors.As(err, &limit) || !strings.Contains(err.Error(), "--partitions") {

@@ -32,6 +32,9 @@ type ledger struct {
 	killAt int    // once so many records are done
 	struck bool   // one of its handlers has begun since, and waits for its end
 
+	outage outage
+	trying int // records that the plan made to fail and that are not done
+
 	total   int // records in the log
 	done    int // of these, handed to the sink
 	repeats int // changes that came again, and were ignored
@@ -54,6 +57,7 @@ type entry struct {
 	change Change
 	done   bool
 	failed int
+	trying bool // it was made to fail
 }
 
 // memberView is what the ledger knows of one process.
@@ -64,7 +68,8 @@ type memberView struct {
 }
 
 func newLedger(p plan, rec *history.Recorder, partitions int) *ledger {
-	lg := &ledger{plan: p, rec: rec, files: NewFiles(), members: map[string]*memberView{}, progress: time.Now()}
+	lg := &ledger{plan: p, rec: rec, files: NewFiles(), members: map[string]*memberView{}, progress: time.Now(),
+		outage: outage{states: map[string]string{}, spent: map[string]int{}, probes: map[string]int{}}}
 	for range partitions {
 		lg.parts = append(lg.parts, &logPart{})
 	}
@@ -136,7 +141,14 @@ func (lg *ledger) handle(member string, m message) (reply, error) {
 		lg.add(member, history.Event{Kind: history.Start, Offset: m.Offset, Key: history.StringKey(m.Key), Token: m.Token, Attempt: m.Attempt}, m.Partition)
 		v.running[m.Partition]++
 		r.Work = lg.plan.work(m.Partition, m.Offset, m.Attempt)
-		r.Fail = p.entries[m.Offset].failed < lg.plan.failures && lg.plan.fails(m.Partition, m.Offset)
+		failed := p.entries[m.Offset].failed
+		r.Fail = failed < lg.plan.failures && lg.plan.fails(m.Partition, m.Offset) && (failed > 0 || !lg.outage.calm)
+		r.Down = lg.outage.down
+		lg.outage.started(member)
+		if r.Fail && failed == 0 && !p.entries[m.Offset].trying {
+			p.entries[m.Offset].trying = true
+			lg.trying++
+		}
 		if member == lg.victim && lg.done >= lg.killAt && !lg.struck {
 			lg.struck = true
 			return r, errNoAnswer
@@ -146,6 +158,9 @@ func (lg *ledger) handle(member string, m message) (reply, error) {
 			return r, err
 		}
 		v.running[m.Partition]--
+	case broke, probed:
+		lg.outage.take(member, m)
+		r.Down = lg.outage.down
 	default:
 		return r, fmt.Errorf("%s says %q, which is not known", member, m.Kind)
 	}
@@ -184,6 +199,8 @@ func (lg *ledger) end(member string, p *logPart, m message) error {
 				member, m.Partition, m.Offset, c.Seq, m.Key, e.change.Seq, e.change.Path)
 		}
 		lg.apply(member, p, e, m)
+	} else if m.Down {
+		lg.outage.seen.Failed++
 	} else if !m.Cancelled {
 		e.failed++
 		lg.retries++
@@ -201,6 +218,9 @@ func (lg *ledger) apply(member string, p *logPart, e *entry, m message) {
 		return
 	}
 	e.done = true
+	if e.trying {
+		lg.trying--
+	}
 	p.done++
 	lg.done++
 	lg.progress = time.Now()

@@ -103,10 +103,12 @@ func (m Member) Run(in io.Reader, out, log io.Writer) error {
 // runOrderly is what a user of the library writes, with the reports to the demo
 // around it.
 func (m Member) runOrderly(ctx context.Context, l *link, logger *slog.Logger) error {
+	var c *orderly.Consumer
 	c, err := orderly.NewConsumer(orderly.ConsumerConfig{
 		Brokers: []string{m.Broker}, Group: m.Group, Topics: []string{m.Topic},
 		Handler:     func(ctx context.Context, msg *orderly.Message) error { return handle(ctx, l, msg) },
 		Retry:       orderly.Retry{Backoff: firstPause, MaxBackoff: longestPause},
+		Breaker:     orderly.Breaker{Probe: func(context.Context) error { return askSink(l, c) }, ProbeInterval: probeEvery},
 		Concurrency: m.Concurrency,
 		// Short, so that the demo is: a dead process is noticed after the
 		// session timeout.
@@ -132,6 +134,7 @@ func handle(ctx context.Context, l *link, msg *orderly.Message) error {
 	}
 	err = work(ctx, job)
 	m.Kind, m.OK, m.Cancelled = ended, err == nil, err != nil && ctx.Err() != nil
+	m.Down = errors.Is(err, errDown)
 	if m.OK {
 		m.Value = string(msg.Value)
 	}
@@ -151,7 +154,10 @@ func work(ctx context.Context, job reply) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if job.Fail {
+	switch {
+	case job.Down:
+		return errDown
+	case job.Fail:
 		return errPlanned
 	}
 	return nil
@@ -161,6 +167,7 @@ func work(ctx context.Context, job reply) error {
 // noticed elsewhere: errors are of no use here.
 func reports(l *link) orderly.Events {
 	return orderly.Events{
+		Breaker: breaker(l),
 		Assigned: func(e orderly.AssignedEvent) {
 			l.tell(message{Kind: owned, Partition: e.Partition, Token: e.FencingToken})
 		},

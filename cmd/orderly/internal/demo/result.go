@@ -49,6 +49,8 @@ type Column struct {
 	EndStateEqual       bool `json:"end_state_equal"`
 	EndStateDifferences int  `json:"end_state_differences"` // files that end in another way than they must
 
+	Outage *Outage `json:"outage,omitempty"` // none: the column had no outage
+
 	KilledPID     int      `json:"killed_pid"`
 	KilledRunning int      `json:"killed_running"` // handlers that ran in it
 	JoinedPID     int      `json:"joined_pid"`     // the process whose joining forced the rebalance; 0 without one
@@ -76,8 +78,9 @@ func (c *Column) faults() []string {
 		fs = append(fs, "the end state is wrong")
 	}
 	if c.Stalled != "" {
-		fs = append(fs, c.Stalled)
+		return append(fs, c.Stalled)
 	}
+	fs = append(fs, c.Outage.faults()...)
 	return fs
 }
 
@@ -96,7 +99,11 @@ func (r *Result) judge() {
 	case !r.Naive.broke():
 		r.Verdict, r.Reason = Inconclusive, "orderly's column is clean, but the naive consumer did not break either: this run shows nothing; run it again, or with another --seed"
 	default:
-		r.Verdict, r.Reason = Kept, "orderly kept the order of every key through a kill -9 and a rebalance; the naive consumer did not keep it."
+		through := "a kill -9 and a rebalance"
+		if r.Orderly.Outage.happened() {
+			through = "an outage, a kill -9 and a rebalance"
+		}
+		r.Verdict, r.Reason = Kept, "orderly kept the order of every key through "+through+"; the naive consumer did not keep it."
 	}
 }
 

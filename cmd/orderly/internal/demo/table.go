@@ -27,6 +27,9 @@ func (r *Result) Write(w io.Writer) error {
 	number("changes that the sink had to refuse", func(c *Column) int { return c.Refused })
 	number("commits past unfinished records", func(c *Column) int { return c.CommittedTooFar })
 	number("other rules broken", func(c *Column) int { return c.OtherViolations })
+	if o := r.Orderly.Outage; o.happened() {
+		row("attempts burnt by the outage", "-", thousands(o.Burnt))
+	}
 	row("end state equal to the known truth", yes(&r.Naive), yes(&r.Orderly))
 	tw.Flush()
 	fmt.Fprintf(&out, "\n%s\n\n", r.Reason)
@@ -50,8 +53,15 @@ func (r *Result) explain(w io.Writer) {
 	fmt.Fprintf(w, `What was done: %s changes of %s files, a real change history (%s), went through Kafka with the file's path as
 the key. Each change of a file is valid only after the one before. Two consumer processes handed them to a sink, which
 applies them to a table of files and ignores a change that it has applied already.
-  kill       process %d was killed (kill -9) while it worked on %d records, and replaced (naive: process %d)
-`, thousands(o.Records), thousands(o.Keys), r.Input, o.KilledPID, o.KilledRunning, n.KilledPID)
+`, thousands(o.Records), thousands(o.Keys), r.Input)
+	switch {
+	case o.Outage.happened() && o.Stalled == "":
+		fmt.Fprint(w, o.Outage.text())
+	case o.Outage != nil && o.Outage.Skipped != "":
+		fmt.Fprintf(w, "  outage     left out: %s\n", o.Outage.Skipped)
+	}
+	fmt.Fprintf(w, "  kill       process %d was killed (kill -9) while it worked on %d records, and replaced (naive: process %d)\n",
+		o.KilledPID, o.KilledRunning, n.KilledPID)
 	if o.JoinedPID != 0 && o.Stalled == "" {
 		fmt.Fprintf(w, "  rebalance  process %d then joined orderly's group, and partitions moved while records were processed\n", o.JoinedPID)
 	}

@@ -18,6 +18,7 @@ func kept() *Result {
 		Naive: Column{Records: 5000, Keys: 403, OrderViolations: 1030, Overlaps: 1174, Lost: 1094, Retries: 66, Refused: 368,
 			CommittedTooFar: 12, EndStateDifferences: 190, KilledPID: 1001, KilledRunning: 6, Examples: []string{"overlap: ..."}},
 		Orderly: Column{Records: 5000, Keys: 403, RepeatedEffects: 59, RepeatsAllowed: 61, Retries: 92, EndStateEqual: true,
+			Outage:    &Outage{Seconds: 2.13, Opened: 2, Processes: 2, Failed: 58, GivenBack: 46, WhileOpen: 3, Allowed: 12, Probes: 24, InSteps: 20},
 			KilledPID: 1002, KilledRunning: 6, JoinedPID: 1003},
 	}
 	r.judge()
@@ -30,7 +31,10 @@ func TestTableGolden(t *testing.T) {
 	bad.Orderly.Examples = []string{`order: changes/0 offset 7 key "a" began although offset 3 before it is not done`}
 	bad.Saved = "SAVED"
 	bad.judge()
-	for name, r := range map[string]*Result{"kept": kept(), "violated": bad} {
+	without := kept()
+	without.Orderly.Outage = &Outage{Skipped: "partition 3 has 2 files, and each would have to have 20"}
+	without.judge()
+	for name, r := range map[string]*Result{"kept": kept(), "violated": bad, "without-outage": without} {
 		var b strings.Builder
 		if err := r.Write(&b); err != nil {
 			t.Fatal(err)
@@ -68,6 +72,12 @@ func TestVerdict(t *testing.T) {
 		{"other rules", func(r *Result) { r.Orderly.OtherViolations = 1 }, Violated},
 		{"wrong end", func(r *Result) { r.Orderly.EndStateEqual = false }, Violated},
 		{"stalled", func(r *Result) { r.Orderly.Stalled = "no progress" }, Violated},
+		{"attempts burnt", func(r *Result) { r.Orderly.Outage.Burnt = 1 }, Violated},
+		{"a breaker stayed closed", func(r *Result) { r.Orderly.Outage.Opened = 1 }, Violated},
+		{"attempts while it was open", func(r *Result) { r.Orderly.Outage.WhileOpen = 13 }, Violated},
+		{"no steps", func(r *Result) { r.Orderly.Outage.InSteps = 0 }, Violated},
+		{"no outage", func(r *Result) { r.Orderly.Outage = &Outage{Skipped: "few files"} }, Kept},
+		{"stalled in the outage", func(r *Result) { r.Orderly.Stalled, r.Orderly.Outage = "no progress", &Outage{Processes: 2} }, Violated},
 		{"control is clean", func(r *Result) { r.Naive = Column{EndStateEqual: true} }, Inconclusive},
 		{"control only stalled", func(r *Result) { r.Naive = Column{Lost: 1, Stalled: "no progress"} }, Inconclusive},
 		{"control ends wrong", func(r *Result) { r.Naive = Column{} }, Kept},

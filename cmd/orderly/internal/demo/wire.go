@@ -26,6 +26,8 @@ const (
 	released  kind = "release" // it gave the partition up in order
 	lost      kind = "lost"    // the partition was taken from it
 	committed kind = "commit"  // the broker has acknowledged an offset
+	broke     kind = "breaker" // the breaker's state has changed
+	probed    kind = "probe"   // the breaker asks whether the sink is up
 )
 
 // message is what a process says.
@@ -42,6 +44,10 @@ type message struct {
 	Value     string `json:"v,omitempty"`       // ended well: the change that the sink is to apply
 	Ahead     int64  `json:"ahead,omitempty"`   // committed: so many above the offset are recorded as done
 	Running   int    `json:"running,omitempty"` // lost, released: handlers that had not returned
+	Down      bool   `json:"d,omitempty"`       // ended badly: because the sink was down
+	Breaker   string `json:"b,omitempty"`       // breaker: its state
+	GivenBack int    `json:"g,omitempty"`       // breaker: attempts that do not count
+	Spent     int    `json:"spent,omitempty"`   // probe: attempts of the blocked keys
 }
 
 // reply is the answer to a message, or without an id the word to stop.
@@ -49,6 +55,7 @@ type reply struct {
 	ID   int64         `json:"id,omitempty"`
 	Work time.Duration `json:"work,omitempty"` // started: how long to work
 	Fail bool          `json:"fail,omitempty"` // and then to fail
+	Down bool          `json:"down,omitempty"` // and then to find the sink down. probe: it is down
 	Stop bool          `json:"stop,omitempty"`
 }
 

@@ -30,12 +30,13 @@ type Report struct {
 
 // A Member is a member as the coordinator knows it.
 type Member struct {
-	ID         string `json:"id"`
-	InstanceID string `json:"instance_id,omitempty"`
-	ClientID   string `json:"client_id"`
-	Host       string `json:"host"`
-	Partitions int    `json:"partitions"`
-	Address    string `json:"address,omitempty"` // where it serves its state
+	ID         string   `json:"id"`
+	InstanceID string   `json:"instance_id,omitempty"`
+	ClientID   string   `json:"client_id"`
+	Host       string   `json:"host"`
+	Partitions int      `json:"partitions"`
+	Address    string   `json:"address,omitempty"` // where it serves its state
+	Breaker    *Breaker `json:"breaker"`           // null: it was not reached
 }
 
 // A Partition is one that the group has committed or that a member owns.

@@ -20,6 +20,9 @@ import (
 // Live is what the owner of a partition says of it.
 type Live = health.Partition
 
+// Breaker is what a member says of its breaker.
+type Breaker = health.Breaker
+
 // An Unreached is a member that did not answer.
 type Unreached struct {
 	Address string `json:"address"`
@@ -113,7 +116,7 @@ func (r *Report) AskMembers(ctx context.Context, addrs []string) {
 		}
 		for i := range r.Members {
 			if r.Members[i].ID == d.Member {
-				r.Members[i].Address = addr
+				r.Members[i].Address, r.Members[i].Breaker = addr, &d.Breaker
 			}
 		}
 		for _, live := range d.Partitions {
@@ -135,7 +138,8 @@ func (r *Report) AskMembers(ctx context.Context, addrs []string) {
 type Keys struct {
 	Version   int          `json:"version"`
 	Time      time.Time    `json:"time"`
-	Blocked   int          `json:"blocked"` // how many there are, listed or not
+	State     string       `json:"state,omitempty"` // of these alone; empty: all
+	Blocked   int          `json:"blocked"`         // how many there are, listed or not
 	Keys      []health.Key `json:"keys"`
 	Unreached []Unreached  `json:"unreached"`
 }
@@ -144,7 +148,8 @@ type Keys struct {
 var Orders = []string{"age", "records", "attempts", "partition"}
 
 // ListKeys asks the members for their blocked keys.
-func ListKeys(ctx context.Context, addrs []string, topic, order string, limit int) Keys {
+// state is one of orderly.BlockedStates, or empty for all.
+func ListKeys(ctx context.Context, addrs []string, topic, state, order string, limit int) Keys {
 	q := url.Values{"limit": {strconv.Itoa(limit)}}
 	if order != "age" {
 		q.Set("limit", strconv.Itoa(health.KeysMost)) // each knows only the oldest order
@@ -152,8 +157,11 @@ func ListKeys(ctx context.Context, addrs []string, topic, order string, limit in
 	if topic != "" {
 		q.Set("topic", topic)
 	}
+	if state != "" {
+		q.Set("state", state)
+	}
 	docs, out := ask(ctx, addrs, "/keys?"+q.Encode(), func(d health.Keys) int { return d.Version })
-	k := Keys{Version: Version, Time: time.Now(), Keys: []health.Key{}, Unreached: out}
+	k := Keys{Version: Version, Time: time.Now(), State: state, Keys: []health.Key{}, Unreached: out}
 	for _, d := range docs {
 		k.Blocked += d.Blocked
 		k.Keys = append(k.Keys, d.Keys...)

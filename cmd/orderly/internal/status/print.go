@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/health"
 )
 
@@ -30,13 +31,13 @@ func (r *Report) Write(w io.Writer) error {
 		fmt.Fprintf(w, "of %d partitions the log is not known\n", unknown)
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprint(t, "\nMEMBER\tHOST\tPARTITIONS\tADDRESS\n")
+	fmt.Fprint(t, "\nMEMBER\tHOST\tPARTITIONS\tADDRESS\tBREAKER\n")
 	for _, m := range r.Members {
 		name := m.ID
 		if m.InstanceID != "" {
 			name = m.InstanceID
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\n", name, m.Host, m.Partitions, dash(m.Address))
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", name, m.Host, m.Partitions, dash(m.Address), breakerText(m.Breaker, r.Time))
 	}
 	fmt.Fprint(t, "\nPARTITION\tCOMMITTED\tEND\tLAG\tUNDONE\tAHEAD\tFAILED\tTOKEN\tWINDOW\tBLOCKED\tSTATE\n")
 	for _, p := range r.Partitions {
@@ -74,13 +75,41 @@ func (r *Report) Write(w io.Writer) error {
 	return unreached(w, r.Unreached)
 }
 
+// breakerText is a breaker in one line.
+func breakerText(b *Breaker, now time.Time) string {
+	if b == nil {
+		return "-"
+	}
+	text := b.State
+	if b.Since != nil && b.State != orderly.BreakerClosed {
+		text += " for " + max(0, now.Sub(*b.Since)).Round(time.Second).String()
+	}
+	if b.NextProbe != nil {
+		text += ", next probe in " + max(0, b.NextProbe.Sub(now)).Round(time.Second).String()
+	}
+	if b.Share > 0 {
+		text += fmt.Sprintf(", %d keys at a time", b.Share)
+	}
+	if b.State == orderly.BreakerOpen && b.Reason != "" {
+		text += ": " + line(b.Reason)
+	}
+	return text
+}
+
 // Write prints the keys for people.
 func (k *Keys) Write(w io.Writer) error {
 	if k.Blocked == 0 {
+		if k.State != "" {
+			fmt.Fprintf(w, "no key is blocked as %s\n", k.State)
+			return unreached(w, k.Unreached)
+		}
 		fmt.Fprintln(w, "no key is blocked")
 		return unreached(w, k.Unreached)
 	}
 	fmt.Fprintf(w, "%d keys are blocked", k.Blocked)
+	if k.State != "" {
+		fmt.Fprintf(w, " as %s", k.State)
+	}
 	if len(k.Keys) < k.Blocked {
 		fmt.Fprintf(w, "; %d of them:", len(k.Keys))
 	}
@@ -93,13 +122,13 @@ func (k *Keys) Write(w io.Writer) error {
 
 func writeKeys(w io.Writer, keys []health.Key, now time.Time) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprint(t, "KEY\tPARTITION\tOFFSET\tRECORDS\tFOR\tATTEMPTS\tNEXT\tCAUSE\n")
+	fmt.Fprint(t, "KEY\tPARTITION\tOFFSET\tRECORDS\tSTATE\tFOR\tATTEMPTS\tNEXT\tCAUSE\n")
 	for _, k := range keys {
 		next := "-"
 		if k.Next != nil {
 			next = "in " + max(0, k.Next.Sub(now)).Round(time.Second).String()
 		}
-		fmt.Fprintf(t, "%s\t%s/%d\t%d\t%d\t%s\t%d\t%s\t%s\n", keyText(k), k.Topic, k.Partition, k.FirstOffset, k.Records,
+		fmt.Fprintf(t, "%s\t%s/%d\t%d\t%d\t%s\t%s\t%d\t%s\t%s\n", keyText(k), k.Topic, k.Partition, k.FirstOffset, k.Records, line(k.State),
 			max(0, now.Sub(k.Since)).Round(time.Second), k.Attempts, next, line(k.Cause))
 	}
 	return t.Flush()
