@@ -23,7 +23,7 @@ func TestProduceAndConsumeUsage(t *testing.T) {
 		{[]string{"produce", "--key", ".id", "--value", ".["}, "--value: path"},
 		{[]string{"produce", "--key", ".id"}, `"orderly produce" needs a topic: set -t, --topic or ORDERLY_TOPIC`},
 		{[]string{"produce", "--key", ".id", "-t", "t", "--create"}, "--create needs --partitions"},
-		{[]string{"produce", "--key", ".id", "-t", "t", "--partitions", "2"}, "--partitions is for a topic that --create makes"},
+		{[]string{"produce", "--key", ".id", "-t", "t", "--delivery-timeout", "1ms"}, "--delivery-timeout is 1ms: it must be from 100ms to 24h"},
 		{[]string{"produce", "--key", ".id", "-t", "t", "--create", "--partitions", "0"}, "--partitions is 0"},
 		{[]string{"produce", "--key", ".id", "-t", "t", "--max-record-bytes", "1"}, "--max-record-bytes is 1"},
 		{[]string{"produce", "--key", ".id", "-t", "t", "absent.jsonl"}, "input absent.jsonl: no such file"},

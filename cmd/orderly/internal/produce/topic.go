@@ -51,11 +51,8 @@ func (o *Options) prepare(ctx context.Context) error {
 	}
 	t := md.Topics[o.Topic]
 	switch {
-	case t.Err == nil && o.Create && len(t.Partitions) != o.Partitions:
-		return &TopicError{o.Topic, fmt.Sprintf("is there with %d partitions, not %d: another number would move its keys; leave --create out, or choose another name",
-			len(t.Partitions), o.Partitions), nil}
 	case t.Err == nil:
-		return nil
+		return o.compare(len(t.Partitions))
 	case errors.Is(t.Err, kerr.UnknownTopicOrPartition) && !o.Create:
 		return &TopicError{o.Topic, "is not there: check the name, or make it with --create --partitions N", nil}
 	case !errors.Is(t.Err, kerr.UnknownTopicOrPartition):
@@ -65,8 +62,47 @@ func (o *Options) prepare(ctx context.Context) error {
 	if err == nil {
 		err = resp.Err
 	}
-	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+	if errors.Is(err, kerr.TopicAlreadyExists) {
+		return o.meanwhile(limit, adm)
+	}
+	if err != nil {
 		return &TopicError{o.Topic, "cannot be made", err}
 	}
 	return nil
+}
+
+// compare says whether keys are where --partitions says.
+func (o *Options) compare(found int) error {
+	switch {
+	case o.Create && found != o.Partitions:
+		return &TopicError{o.Topic, fmt.Sprintf("is there with %d partitions, not %d, and the number decides where keys go: leave --create out and give the number "+
+			"over which its keys were spread until now (--partitions %d when it was never changed); or choose another name", found, o.Partitions, found), nil}
+	case o.Partitions > found:
+		return &TopicError{o.Topic, fmt.Sprintf("has %d partitions, which is fewer than --partitions %d: give the number over which its keys were spread until now",
+			found, o.Partitions), nil}
+	}
+	return nil
+}
+
+// meanwhile looks at a topic that another made when we were about to. It may take a
+// moment until every broker knows it.
+func (o *Options) meanwhile(ctx context.Context, adm *kadm.Client) error {
+	for {
+		md, err := adm.Metadata(ctx, o.Topic)
+		if err != nil {
+			return &TopicError{o.Topic, "was made by another meanwhile, and cannot be looked at", err}
+		}
+		t := md.Topics[o.Topic]
+		switch {
+		case t.Err == nil && len(t.Partitions) > 0:
+			return o.compare(len(t.Partitions))
+		case t.Err != nil && !kerr.IsRetriable(t.Err):
+			return &orderly.AccessError{Resource: "topic", Name: o.Topic, Operation: "Describe", Err: t.Err}
+		}
+		select {
+		case <-ctx.Done():
+			return &TopicError{o.Topic, "was made by another meanwhile, and cannot be looked at", ctx.Err()}
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
 }
