@@ -116,9 +116,11 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 			return err
 		}
 		defer func() { err = errors.Join(err, o.Cluster.Close()) }()
-		res, err := consume.Run(cmd.Context(), o)
-		report(cmd.Context(), s, o.UntilEnd, res)
-		return err
+		ctx, stop := o.Cluster.While(cmd.Context())
+		defer stop()
+		res, err := consume.Run(ctx, o)
+		report(ctx, s, o.UntilEnd, res)
+		return connect.Ended(ctx, err)
 	})
 	return cmd
 }

@@ -92,7 +92,10 @@ error when there was one.`,
 			return err
 		}
 		defer func() { err = errors.Join(err, o.Cluster.Close()) }()
-		res, err := produce.Run(cmd.Context(), o)
+		ctx, stop := o.Cluster.While(cmd.Context())
+		defer stop()
+		res, err := produce.Run(ctx, o)
+		err = connect.Ended(ctx, err)
 		return errors.Join(err, sum(s, res, asJSON, err))
 	})
 	return cmd
