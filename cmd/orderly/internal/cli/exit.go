@@ -93,5 +93,5 @@ func is[T error](err error) bool {
 
 // errorText is the error as it is printed: with our name in front, once.
 func errorText(err error) string {
-	return "orderly: " + strings.TrimPrefix(err.Error(), "orderly: ")
+	return "orderly: " + strings.TrimPrefix(words(err), "orderly: ")
 }

@@ -105,7 +105,7 @@ error when there was one.`,
 func sum(s Streams, r produce.Result, asJSON bool, err error) error {
 	if asJSON {
 		if err != nil {
-			r.Error = err.Error()
+			r.Error = words(err)
 		}
 		return printJSON(s.Out, r)
 	}
