@@ -122,7 +122,7 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 		defer func() { err = errors.Join(err, o.Cluster.Close()) }()
 		ctx, stop := o.Cluster.While(cmd.Context())
 		defer stop()
-		res, err := consume.Run(ctx, o)
+		res, err := runConsume(ctx, o)
 		report(ctx, s, o.UntilEnd, res)
 		return connect.Ended(ctx, err)
 	})

@@ -6,9 +6,16 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/consume"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/produce"
 	"github.com/orderly-go/orderly/internal/fieldpath"
 	"github.com/spf13/cobra"
+)
+
+// What the commands run; tests see what the flags have made of it.
+var (
+	runProduce = produce.Run
+	runConsume = consume.Run
 )
 
 func newProduce(s Streams) *cobra.Command {
@@ -94,7 +101,7 @@ error when there was one.`,
 		defer func() { err = errors.Join(err, o.Cluster.Close()) }()
 		ctx, stop := o.Cluster.While(cmd.Context())
 		defer stop()
-		res, err := produce.Run(ctx, o)
+		res, err := runProduce(ctx, o)
 		err = connect.Ended(ctx, err)
 		return errors.Join(err, sum(s, res, asJSON, err))
 	})

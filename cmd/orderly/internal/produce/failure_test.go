@@ -239,3 +239,26 @@ func TestCreatedMeanwhile(t *testing.T) {
 		}
 	}
 }
+
+// A record that is larger than the client's requests are by default.
+func TestRecordOfManyMegabytes(t *testing.T) {
+	b := orderlytest.NewBroker(t)
+	b.CreateTopic(topic, 1, "max.message.bytes", "120000000")
+	const size = largestRequest + 1<<20
+	o := options(t, b, "")
+	o.Value, o.MaxRecord = path(t, ".v"), 110<<20
+	o.In = io.MultiReader(strings.NewReader("{\"k\":1,\"v\":\""), io.LimitReader(letters{}, size), strings.NewReader("\"}\n"))
+	if res, err := Run(limit(t), o); err != nil || res.Sent != 1 || res.Bytes != size+1 || b.End(topic, 0) != 1 {
+		t.Errorf("%+v, %v", res, err)
+	}
+}
+
+// letters has no end.
+type letters struct{}
+
+func (letters) Read(b []byte) (int, error) {
+	for i := range b {
+		b[i] = 'x'
+	}
+	return len(b), nil
+}
