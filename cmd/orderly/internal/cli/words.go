@@ -9,7 +9,7 @@ import (
 
 // The library's errors name its own settings and calls. These are the phrases in
 // which it does so, in the words of the command line.
-var phrases = strings.NewReplacer(
+var phrases = []string{
 	"the smaller of MaxBatchBytes and the topic's max.message.bytes", "the smaller of --max-record-bytes and the topic's max.message.bytes",
 	"within DeliveryTimeout (", "within --delivery-timeout (",
 	"; send again from there on after Clear", "",
@@ -21,7 +21,9 @@ var phrases = strings.NewReplacer(
 	"start a new producer to write", "start again to write",
 	"take the group over with Balancer: MigrateFrom(...)", otherGroup,
 	"give all members the same balancer, or take the group over with MigrateFrom", otherGroup,
-)
+}
+
+var rephrase = strings.NewReplacer(phrases...)
 
 const otherGroup = "end its other members, or use another group (-g)"
 
@@ -35,7 +37,7 @@ var settings = strings.NewReplacer(
 
 // words is the text of an error for who uses the command line.
 func words(err error) string {
-	text := setPartitions.ReplaceAllString(phrases.Replace(err.Error()), "Set --partitions $1")
+	text := setPartitions.ReplaceAllString(rephrase.Replace(err.Error()), "Set --partitions $1")
 	if is[*orderly.ConfigError](err) {
 		text = settings.Replace(text)
 	}

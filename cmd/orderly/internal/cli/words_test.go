@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -77,5 +78,31 @@ func TestErrorsInTheWordsOfTheCommand(t *testing.T) {
 		if !strings.Contains(got, c.want) || name != "anything's text" && name != "grown" && names.MatchString(got) {
 			t.Errorf("%s: %s", name, got)
 		}
+	}
+}
+
+// Each phrase is one of the library: none has changed there alone.
+func TestPhrasesAreTheLibrarys(t *testing.T) {
+	const root = "../../../../"
+	var source strings.Builder
+	for _, pattern := range []string{"*.go", "internal/group/*.go"} {
+		files, err := filepath.Glob(root + pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			if !strings.HasSuffix(f, "_test.go") {
+				source.Write(read(t, f))
+			}
+		}
+	}
+	text := regexp.MustCompile(`"\s*\+\s*"`).ReplaceAllString(source.String(), "")
+	for i := 0; i < len(phrases); i += 2 {
+		if !strings.Contains(text, phrases[i]) {
+			t.Errorf("%q is not in the library", phrases[i])
+		}
+	}
+	if !strings.Contains(text, "Set ProducerConfig.Partitions[%q] = %d") {
+		t.Error("the way out of a grown topic has changed")
 	}
 }
