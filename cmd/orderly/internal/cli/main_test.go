@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"sync"
 	"testing"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/demo"
@@ -21,7 +22,26 @@ func TestMain(m *testing.M) {
 
 // call runs a command line.
 func call(ctx context.Context, args ...string) (code int, stdout, stderr string) {
-	var out, err bytes.Buffer
+	var out, err shared
 	code = Run(ctx, "v1.2.3", args, Streams{In: &bytes.Buffer{}, Out: &out, Err: &err})
 	return code, out.String(), err.String()
+}
+
+// A shared writer is one that the log and several workers write to, as to standard
+// error.
+type shared struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (s *shared) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.Write(b)
+}
+
+func (s *shared) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.buf.String()
 }
