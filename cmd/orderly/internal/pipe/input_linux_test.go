@@ -50,7 +50,7 @@ func TestEndedWithTheNextRecordUnread(t *testing.T) {
 func TestOneShotWorkers(t *testing.T) {
 	p := newPool(t, 2, new(words), "work")
 	defer p.Close()
-	for range 50 {
+	for range 10 {
 		if err := p.Handle(t.Context(), message("once")); err != nil {
 			t.Fatal(err)
 		}

@@ -91,18 +91,7 @@ func Run(ctx context.Context, o Options) (res Result, err error) {
 	s := &sending{o: &o}
 	bar := startProgress(o.Err, s, size)
 	o.Err = bar
-	cfg := orderly.ProducerConfig{
-		Brokers: o.Cluster.Brokers, KafkaOpts: o.Cluster.Opts, MaxBatchBytes: o.MaxRecord, StartTimeout: startTimeout,
-		DeliveryTimeout: o.DeliveryTimeout,
-		Logger:          slog.New(slog.NewTextHandler(o.Err, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	}
-	if o.Partitions > 0 {
-		cfg.Partitions = map[string]int{o.Topic: o.Partitions}
-	}
-	if o.MaxRecord > largestRequest-1<<20 {
-		cfg.KafkaOpts = append(cfg.KafkaOpts[:len(cfg.KafkaOpts):len(cfg.KafkaOpts)], kgo.BrokerMaxWriteBytes(int32(min(o.MaxRecord+1<<20, 1<<30))))
-	}
-	p, err := orderly.NewProducer(cfg)
+	p, err := orderly.NewProducer(o.producer())
 	if err != nil {
 		bar.end()
 		return res, err
@@ -137,6 +126,22 @@ func Run(ctx context.Context, o Options) (res Result, err error) {
 	res.Seconds = time.Since(began).Seconds()
 	res.Rate = float64(res.Sent) / max(res.Seconds, 1e-9)
 	return res, err
+}
+
+// producer is how the library's producer is configured.
+func (o *Options) producer() orderly.ProducerConfig {
+	cfg := orderly.ProducerConfig{
+		Brokers: o.Cluster.Brokers, KafkaOpts: o.Cluster.Opts, MaxBatchBytes: o.MaxRecord, StartTimeout: startTimeout,
+		DeliveryTimeout: o.DeliveryTimeout,
+		Logger:          slog.New(slog.NewTextHandler(o.Err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if o.Partitions > 0 {
+		cfg.Partitions = map[string]int{o.Topic: o.Partitions}
+	}
+	if o.MaxRecord > largestRequest-1<<20 {
+		cfg.KafkaOpts = append(cfg.KafkaOpts[:len(cfg.KafkaOpts):len(cfg.KafkaOpts)], kgo.BrokerMaxWriteBytes(int32(min(o.MaxRecord+1<<20, 1<<30))))
+	}
+	return cfg
 }
 
 // sending is one run.
