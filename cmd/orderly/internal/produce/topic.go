@@ -10,6 +10,8 @@ import (
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // startTimeout is how long the first broker may take to answer.
@@ -63,7 +65,7 @@ func (o *Options) prepare(ctx context.Context) error {
 		err = resp.Err
 	}
 	if errors.Is(err, kerr.TopicAlreadyExists) {
-		return o.meanwhile(limit, adm)
+		return o.meanwhile(limit, cl)
 	}
 	if err != nil {
 		return &TopicError{o.Topic, "cannot be made", err}
@@ -86,18 +88,26 @@ func (o *Options) compare(found int) error {
 
 // meanwhile looks at a topic that another made when we were about to. It may take a
 // moment until every broker knows it.
-func (o *Options) meanwhile(ctx context.Context, adm *kadm.Client) error {
+func (o *Options) meanwhile(ctx context.Context, cl *kgo.Client) error {
+	req := kmsg.NewPtrMetadataRequest() // kadm would give the answer that it had before
+	rt := kmsg.NewMetadataRequestTopic()
+	rt.Topic = kmsg.StringPtr(o.Topic)
+	req.Topics = append(req.Topics, rt)
 	for {
-		md, err := adm.Metadata(ctx, o.Topic)
+		resp, err := req.RequestWith(ctx, cl)
+		if err == nil && len(resp.Topics) != 1 {
+			err = errors.New("the broker's answer has no such topic")
+		}
 		if err != nil {
 			return &TopicError{o.Topic, "was made by another meanwhile, and cannot be looked at", err}
 		}
-		t := md.Topics[o.Topic]
+		t := resp.Topics[0]
+		err = kerr.ErrorForCode(t.ErrorCode)
 		switch {
-		case t.Err == nil && len(t.Partitions) > 0:
+		case err == nil && len(t.Partitions) > 0:
 			return o.compare(len(t.Partitions))
-		case t.Err != nil && !kerr.IsRetriable(t.Err):
-			return &orderly.AccessError{Resource: "topic", Name: o.Topic, Operation: "Describe", Err: t.Err}
+		case err != nil && !kerr.IsRetriable(err):
+			return &orderly.AccessError{Resource: "topic", Name: o.Topic, Operation: "Describe", Err: err}
 		}
 		select {
 		case <-ctx.Done():
