@@ -123,7 +123,7 @@ func TestStopDuringAJoinCommits(t *testing.T) {
 	b.Produce(topic, keyed(10, "a", "b")...)
 	hold := &holdSync{held: make(chan struct{}), goOn: make(chan struct{})}
 	revoked := make(chan orderly.RevokedEvent, 1)
-	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic},
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, SessionTimeout: 45 * time.Second, RebalanceTimeout: 45 * time.Second,
 		CommitInterval: time.Hour, KafkaOpts: []kgo.Opt{kgo.WithHooks(hold)},
 		Events:  orderly.Events{Revoked: func(e orderly.RevokedEvent) { revoked <- e }},
 		Handler: func(context.Context, *orderly.Message) error { return nil }})
@@ -146,11 +146,41 @@ func TestStopDuringAJoinCommits(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
+	if e := <-revoked; !e.Committed || e.Offset != 20 {
+		t.Errorf("%+v, want offset 20 committed", e)
+	}
+}
+
+// A join that hangs does not hold up a member that is told to stop for as long as
+// handlers may run: here nothing runs.
+func TestStopDuringAJoinThatHangs(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	b.Produce(topic, keyed(10, "a", "b")...)
+	hold := &holdSync{held: make(chan struct{}), goOn: make(chan struct{})}
+	revoked := make(chan orderly.RevokedEvent, 1)
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, SessionTimeout: 30 * time.Second, RebalanceTimeout: 30 * time.Second, DrainTimeout: 20 * time.Second,
+		CommitInterval: time.Hour, KafkaOpts: []kgo.Opt{kgo.WithHooks(hold), kgo.RequestTimeoutOverhead(2 * time.Minute)},
+		Events:  orderly.Events{Revoked: func(e orderly.RevokedEvent) { revoked <- e }},
+		Handler: func(context.Context, *orderly.Message) error { return nil }})
+	m := g.Start()
+	b.Eventually("all to be done", func() bool {
+		p, ok := stateOf(m, topic, 0)
+		return ok && p.Done == 20
+	})
+	hold.armed.Store(true)
+	m.Consumer().Rebalance()
+	<-hold.held
+	stopped := make(chan error, 1)
+	go func() { stopped <- m.Stop() }()
 	select {
-	case e := <-revoked:
-		if !e.Committed || e.Offset != 20 {
-			t.Errorf("%+v, want offset 20 committed", e)
-		}
-	default:
+	case <-revoked: // after a quarter of what the drain leaves of the session: 2.5 s
+	case <-time.After(15 * time.Second): // it would be 22.5 s
+		t.Error("not released while the join hangs")
+	}
+	close(hold.goOn)
+	if err := <-stopped; err != nil {
+		t.Error(err)
 	}
 }

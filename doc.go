@@ -9,6 +9,11 @@
 // repeats no more than what was running or done since the last commit, also
 // when later records were done before earlier ones.
 //
+// A [Producer] writes records so that those of a key are in the log in the order in
+// which they were given. When one of them is not written, or may not be, its key is
+// closed: later ones are refused with a [KeyClosedError] until the caller has
+// decided what becomes of it and calls [Producer.Clear].
+//
 // What is promised, and what is not, stands in docs/guarantees.md, each promise
 // with the test that shows it.
 //

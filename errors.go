@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // A ConfigError holds all problems of a configuration at once.
@@ -108,9 +110,18 @@ type AccessError struct {
 	Err       error
 }
 
-// Error names the resource, the operation and the cause.
+// Error names the resource, the operation, the cause and the way out.
 func (e *AccessError) Error() string {
-	return fmt.Sprintf("orderly: %s %q: %s refused: %v", e.Resource, e.Name, e.Operation, e.Err)
+	way := ""
+	switch {
+	case errors.Is(e.Err, kerr.UnknownTopicOrPartition):
+		way = "; the topic is not there, or hidden from this user: check the name, create it, or grant Describe"
+	case errors.Is(e.Err, kerr.ClusterAuthorizationFailed) && e.Operation == "IdempotentWrite":
+		way = "; grant the user Write on the topic it produces to (Kafka before 2.8: IdempotentWrite on the cluster)"
+	case errors.Is(e.Err, kerr.TopicAuthorizationFailed), errors.Is(e.Err, kerr.GroupAuthorizationFailed), errors.Is(e.Err, kerr.ClusterAuthorizationFailed):
+		way = fmt.Sprintf("; grant the user %s on this %s (kafka-acls.sh --add --operation %s)", e.Operation, e.Resource, e.Operation)
+	}
+	return fmt.Sprintf("orderly: %s %q: %s refused: %v%s", e.Resource, e.Name, e.Operation, e.Err, way)
 }
 
 // Unwrap returns the cluster's error.

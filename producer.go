@@ -348,6 +348,9 @@ func (p *Producer) ProduceSync(ctx context.Context, recs ...*kgo.Record) kgo.Pro
 		left = true
 		for i := range recs {
 			if results[i].Record == nil {
+				for _, s := range p.senders(under[i].Topic) {
+					s.abandon(&under[i])
+				}
 				results[i] = kgo.ProduceResult{Record: &under[i], Err: &failure{ErrMaybeWritten, fmt.Errorf("orderly: the record is still under way: %w", ctx.Err())}}
 			}
 		}

@@ -34,7 +34,7 @@ type ProducerConfig struct {
 	MaxInFlight int
 	// Linger waits for more records before an idle partition sends. Default 0:
 	// not at all; while a batch is under way the next one gathers. At most 1
-	// min.
+	// min, and less than DeliveryTimeout, of which it takes no more than half.
 	Linger time.Duration
 	// MaxBatchBytes bounds a batch before compression, and so a record. A
 	// smaller max.message.bytes of the topic counts instead, where it may be
@@ -80,17 +80,21 @@ type SequenceHeaders struct {
 	// Epoch is the writer epoch under which Number gives its numbers. Default 1.
 	Epoch int64
 	// Number gives the number of a record: 1 and up, one higher for each record
-	// of a key. Default: counted by the producer.
+	// of a key. It is called by Produce under the lock of the record's partition:
+	// what it waits for, the partition waits for, and it must not call the
+	// producer. Default: counted by the producer.
 	Number func(*kgo.Record) (int64, error)
 	// NextEpoch returns an epoch that is higher than all that it returned
 	// before, also before a restart: it has to be stored. It is called for the
 	// first record of each partition, and when Keys is reached, by Produce, one
-	// call at a time. It may block: so does Produce then. Default: 1, 2, 3 ..., with a random Writer
-	// only.
+	// call at a time, under the lock of the partition. It may block: Produce does
+	// so then for this partition, as well as the sending of what it has; and it
+	// must not call the producer. Default: 1, 2, 3 ..., with a random Writer only.
 	NextEpoch func() (int64, error)
 	// Keys is how many keys of one partition are counted; one more raises the
 	// epoch, and all counts of the partition begin anew under it. About 100
-	// bytes each. Default 1,000,000.
+	// bytes each. As many failed records of it may be sent again with the number
+	// that they have. Default 1,000,000.
 	Keys int
 }
 
@@ -129,6 +133,10 @@ func (c *ProducerConfig) validate() error {
 		bad("MaxInFlight is %d: the client knows 5 and 1", c.MaxInFlight)
 	}
 	within(bad, true, "Linger", c.Linger, 0, time.Minute)
+	if c.Linger > 0 && c.Linger <= time.Minute && c.Linger >= c.DeliveryTimeout {
+		bad("Linger is %s and DeliveryTimeout %s: records would be given up before they are sent; set a smaller Linger, or a larger DeliveryTimeout",
+			c.Linger, c.DeliveryTimeout)
+	}
 	within(bad, true, "MaxBatchBytes", c.MaxBatchBytes, 1<<10, 1<<30)
 	within(bad, true, "DeliveryTimeout", c.DeliveryTimeout, 100*time.Millisecond, 24*time.Hour)
 	within(bad, true, "StartTimeout", c.StartTimeout, time.Millisecond, 24*time.Hour)

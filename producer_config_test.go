@@ -86,6 +86,8 @@ func TestProducerConfigProblemsAllAtOnce(t *testing.T) {
 		"Brokers is empty; MaxInFlight is 6: with more than 5 the broker can no longer put repeated batches in order; Linger; MaxBatchBytes; DeliveryTimeout; StartTimeout; Buffer.Records; Partitions[\"t\"]": {
 			MaxInFlight: 6, Linger: time.Hour, MaxBatchBytes: 5, DeliveryTimeout: 1, StartTimeout: -1,
 			Buffer: orderly.ProducerBuffer{Records: -1}, Partitions: map[string]int{"t": 0}},
+		"Linger is 1s and DeliveryTimeout 1s: records would be given up before they are sent": {
+			Brokers: []string{"b:1"}, Linger: time.Second, DeliveryTimeout: time.Second},
 		"knows 5 and 1": {Brokers: []string{"b:1"}, MaxInFlight: 3},
 		"without Sequence.Enabled": {
 			Brokers: []string{"b:1"}, Sequence: orderly.SequenceHeaders{Writer: "w"}},

@@ -11,6 +11,10 @@ import (
 // Flush waits until every record that was taken in has its outcome, and nothing
 // lingers meanwhile. It returns the error of ctx when that ends first. Outcomes
 // are told by the functions given to Produce.
+//
+// It returns at a moment when nothing at all is under way: while others go on
+// producing that may never come. To wait for some records, use ProduceSync or
+// count their functions.
 func (p *Producer) Flush(ctx context.Context) error {
 	p.hurry.Add(1)
 	defer p.hurry.Add(-1)
@@ -142,7 +146,9 @@ func (p *Producer) failQueued(why error) {
 // ends. When ctx ends first the rest fails: what the client surely has not sent
 // with ErrNotWritten, the other with ErrMaybeWritten; Close then returns an
 // UnsentError that counts them by key. All functions given to Produce have
-// returned when Close returns; it must not be called from one of them.
+// returned when Close returns; it must not be called from one of them. A record
+// that is given to Produce at the same time as Close is called, or later, may be
+// refused, and its function be called after Close has returned.
 func (p *Producer) Close(ctx context.Context) error {
 	first := false
 	p.once.Do(func() { first = true; close(p.closing) })
@@ -151,6 +157,7 @@ func (p *Producer) Close(ctx context.Context) error {
 		return p.closeErr
 	}
 	defer close(p.closed)
+	p.budget.Close()
 	p.pokeAll()
 	var late error
 	select {

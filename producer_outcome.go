@@ -20,7 +20,6 @@ import (
 // answered, has written it.
 type wire struct {
 	begin   time.Time
-	cut     atomic.Int64 // since begin, when a produce request was last left without an answer
 	retries atomic.Int64 // what comes before something is tried again: waits, and looks at the metadata
 	backoff func(int) time.Duration
 	answers sync.Map              // node → *atomic.Int64: since begin, when it last answered a produce request
@@ -38,15 +37,12 @@ func (w *wire) mark(leader int32) wireMark {
 	return wireMark{time.Since(w.begin), w.retries.Load(), leader}
 }
 
-// OnBrokerE2E sees produce requests that were answered, and that were sent and not
-// answered.
+// OnBrokerE2E sees produce requests that were answered.
 func (w *wire) OnBrokerE2E(b kgo.BrokerMetadata, key int16, e kgo.BrokerE2E) {
 	switch {
 	case key == int16(kmsg.Metadata):
 		w.retries.Add(1)
-	case key != int16(kmsg.Produce) || e.BytesWritten == 0:
-	case e.WriteErr != nil || e.ReadErr != nil:
-		w.cut.Store(int64(time.Since(w.begin)))
+	case key != int16(kmsg.Produce) || e.BytesWritten == 0 || e.WriteErr != nil || e.ReadErr != nil:
 	default:
 		at, ok := w.answers.Load(b.NodeID)
 		if !ok {
@@ -69,14 +65,6 @@ func (w *wire) wasTried(since wireMark, leader int32) bool {
 		return !tried
 	})
 	return tried
-}
-
-// wasCut reports that a produce request was left without an answer since mark. Of
-// several that are under way on one connection only the first is told to
-// OnBrokerE2E, and it can be told just before the next is written: hence the second.
-func (w *wire) wasCut(since wireMark) bool {
-	cut := time.Duration(w.cut.Load())
-	return cut > 0 && cut > since.at-time.Second
 }
 
 // OnBrokerConnect keeps why no broker can be reached, to name it.
@@ -110,12 +98,11 @@ var rejections = []error{
 // Not written is said of two kinds only. Records that the client failed for a
 // reason of its own, as when we gave the run up: it does so with what was never
 // sent, or whose last answer was that it is not written, and keeps all else until
-// it knows. And batches that the broker rejected. Both only when no request was left
-// without an answer since, and a rejection only when nothing had to be tried again:
-// an earlier try may have been written. Anything else, an unknown server error above
-// all, may have been written.
+// it knows, above all what was sent and not answered. And batches that the broker
+// rejected, when nothing had to be tried again since: an earlier try may have been
+// written. Anything else, an unknown server error above all, may have been written.
 func (w *wire) outcome(err error, since wireMark, leader int32, gaveUp bool) produce.Outcome {
-	if w.wasCut(since) || errors.Is(err, kgo.ErrClientClosed) {
+	if errors.Is(err, kgo.ErrClientClosed) {
 		return produce.MaybeWritten
 	}
 	if !answered(err) || gaveUp && kerr.IsRetriable(err) {

@@ -16,6 +16,9 @@ type outgoing struct {
 	done   func(*kgo.Record, error)
 	ms     int64 // its timestamp, which the client writes at a time of its own
 	traced bool  // it has a context; else the client puts the run's in
+	// numbered: it has a number of its partition, which is its own when it is sent
+	// again.
+	numbered bool
 }
 
 // restore takes the context of a run out of the record.

@@ -50,6 +50,7 @@ func (s *sender) add(rec *kgo.Record, done func(*kgo.Record, error), size, wire 
 	}
 	if cause == nil && s.numbers != nil && s.part.Why(rec.Key) == nil {
 		cause = s.numbers.stamp(rec)
+		o.numbered = cause == nil
 	}
 	o.src, o.done, o.ms, o.traced = rec, done, rec.Timestamp.UnixMilli(), rec.Context != nil
 	o.Key, o.Due, o.Payload = rec.Key, due, o
@@ -158,7 +159,7 @@ func (s *sender) linger() {
 	if s.p.cfg.Linger == 0 || s.p.hurry.Load() > 0 {
 		return
 	}
-	timer := time.NewTimer(s.p.cfg.Linger)
+	timer := time.NewTimer(s.lingers())
 	defer timer.Stop()
 	for {
 		select {
@@ -177,6 +178,17 @@ func (s *sender) linger() {
 			}
 		}
 	}
+}
+
+// lingers is how long: not so long that there is no time left for sending.
+func (s *sender) lingers() time.Duration {
+	wait := s.p.cfg.Linger
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if due, ok := s.part.Due(); ok {
+		wait = min(wait, (due-s.p.now())/2)
+	}
+	return wait
 }
 
 // await returns when the client has answered all of a run. A run that is not
@@ -395,6 +407,9 @@ func (s *sender) failure(it *produce.Item) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if o := it.Payload.(*outgoing); o.numbered {
+		s.numbers.failed(o.src)
+	}
 	closed := s.keyClosed(c, outcome, it.Fate.Refused, it.Fate.Err)
 	closed.behind = c.First != it
 	return closed

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -136,6 +137,69 @@ type numbering struct {
 	w       *writer
 	epochs  []int64 // of this partition; the last one counts
 	numbers *produce.Numbers
+	again   map[given]struct{} // to records that failed and were not sent again since
+}
+
+// A given is a number that a record has.
+type given struct {
+	epoch  int64
+	number uint64
+	record uint64 // hash of its key and value
+}
+
+var recordSeed = maphash.MakeSeed()
+
+// hashOf tells a record that is sent again from another one with its headers, as
+// when a program fills one record with new values.
+func hashOf(r *kgo.Record) uint64 {
+	var h maphash.Hash
+	h.SetSeed(recordSeed)
+	var sizes [18]byte
+	binary.BigEndian.PutUint64(sizes[:], uint64(len(r.Key)))
+	binary.BigEndian.PutUint64(sizes[8:], uint64(len(r.Value)))
+	if r.Key == nil {
+		sizes[16] = 1
+	}
+	if r.Value == nil {
+		sizes[17] = 1
+	}
+	_, _ = h.Write(sizes[:]) // these never fail
+	_, _ = h.Write(r.Key)
+	_, _ = h.Write(r.Value)
+	return h.Sum64()
+}
+
+// failed notes that a record which has a number of this partition failed: it may be
+// sent again with it. When more records have failed than keys are counted, one of
+// them is forgotten, and would get a new number: never does one get another's.
+func (n *numbering) failed(r *kgo.Record) {
+	epoch, number, ok := n.w.read(r)
+	if !ok {
+		return
+	}
+	if n.again == nil {
+		n.again = make(map[given]struct{})
+	}
+	if len(n.again) >= n.w.cfg.Keys {
+		for forgotten := range n.again {
+			delete(n.again, forgotten)
+			break
+		}
+	}
+	n.again[given{epoch, number, hashOf(r)}] = struct{}{}
+}
+
+// abandon is failed for a record that the caller waits for no longer: it may send
+// it again while this one is still under way.
+func (s *sender) abandon(r *kgo.Record) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.numbers == nil || s.part.Why(r.Key) != nil {
+		return // it is refused, perhaps without a number; failed is called when it has one
+	}
+	if epoch, _, ok := s.numbers.w.read(r); ok && slices.Contains(s.numbers.epochs, epoch) {
+		s.numbers.failed(r)
+	}
 }
 
 func (w *writer) forPartition() *numbering {
@@ -162,8 +226,12 @@ func (n *numbering) stamp(r *kgo.Record) error {
 		n.set(r, n.w.cfg.Epoch, uint64(number))
 		return nil
 	}
-	if epoch, ok := n.w.read(r); ok && slices.Contains(n.epochs, epoch) {
-		return nil // given by this partition: no other record has it
+	if epoch, number, ok := n.w.read(r); ok && len(n.again) > 0 {
+		id := given{epoch, number, hashOf(r)}
+		if _, failed := n.again[id]; failed {
+			delete(n.again, id) // until it fails again: one record has it
+			return nil
+		}
 	}
 	if len(n.epochs) == 0 {
 		if err := n.raise(); err != nil {
@@ -193,12 +261,12 @@ func (n *numbering) raise() error {
 	return nil
 }
 
-// read returns the epoch under which this writer numbered the record.
-func (w *writer) read(r *kgo.Record) (epoch int64, ok bool) {
+// read returns the epoch and the number that this writer gave to the record.
+func (w *writer) read(r *kgo.Record) (epoch int64, number uint64, ok bool) {
 	if len(r.Headers) < 3 {
-		return 0, false
+		return 0, 0, false
 	}
-	var ours, numbered bool
+	var ours bool
 	for _, h := range r.Headers {
 		switch h.Key {
 		case HeaderWriter:
@@ -208,10 +276,12 @@ func (w *writer) read(r *kgo.Record) (epoch int64, ok bool) {
 				epoch = int64(binary.BigEndian.Uint64(h.Value))
 			}
 		case HeaderSeq:
-			numbered = len(h.Value) == 8
+			if len(h.Value) == 8 {
+				number = binary.BigEndian.Uint64(h.Value)
+			}
 		}
 	}
-	return epoch, ours && numbered && epoch > 0
+	return epoch, number, ours && number > 0 && epoch > 0
 }
 
 // set replaces the sequence headers, also those of another writer whose record

@@ -251,3 +251,39 @@ func TestProducerSequenceSurvivesARestart(t *testing.T) {
 		}
 	}
 }
+
+// One record that a program fills again and again, and one that carries the headers
+// of another: each gets a number of its own. So does what was acknowledged and is
+// produced again.
+func TestProducerSequenceOfReusedRecords(t *testing.T) {
+	c := prodSite(t, 1)
+	p := producer(t, c, numbering)
+	ctx := within30(t)
+	reused := c.rec("a", "0")
+	for i := range 3 {
+		reused.Value = []byte(strconv.Itoa(i))
+		if err := p.ProduceSync(ctx, reused).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	copied := c.rec("a", "3")
+	copied.Headers = slices.Clone(reused.Headers)
+	copied.Headers = append(copied.Headers, kgo.RecordHeader{Key: "mine"})
+	other := c.rec("b", "4")
+	other.Headers = slices.Clone(reused.Headers)
+	for _, r := range []*kgo.Record{copied, other, copied} {
+		if err := p.ProduceSync(ctx, r).FirstErr(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := map[string]uint64{}
+	for _, r := range readLog(t, c, c.topic)[0] {
+		next[string(r.Key)]++
+		if n := headers(t, r); n.number != next[string(r.Key)] {
+			t.Errorf("key %s value %s: %+v, want number %d", r.Key, r.Value, n, next[string(r.Key)])
+		}
+	}
+	if next["a"] != 5 || next["b"] != 1 {
+		t.Errorf("%v", next)
+	}
+}

@@ -2,6 +2,7 @@ package orderly_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -17,6 +18,7 @@ import (
 	"github.com/orderly-go/orderly/orderlytest"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // A site is the suite's Kafka with a topic of the test's own.
@@ -211,10 +213,29 @@ func TestProducerSyncReturnsResultsInOrder(t *testing.T) {
 
 // cutter is a dialer whose connections a test can cut.
 type cutter struct {
-	mu      sync.Mutex
-	down    bool
-	conns   map[net.Conn]bool
-	refused chan struct{} // closed by a dial while it is down
+	mu     sync.Mutex
+	down   bool
+	conns  map[net.Conn]bool
+	failed chan struct{} // closed by a produce request that could not be written
+}
+
+// cutConn tells of such requests.
+type cutConn struct {
+	net.Conn
+	d *cutter
+}
+
+func (c *cutConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if err != nil && len(b) > 6 && binary.BigEndian.Uint16(b[4:]) == uint16(kmsg.Produce) {
+		c.d.mu.Lock()
+		defer c.d.mu.Unlock()
+		if c.d.failed != nil {
+			close(c.d.failed)
+			c.d.failed = nil
+		}
+	}
+	return n, err
 }
 
 var errCut = errors.New("cut by the test")
@@ -223,10 +244,6 @@ func (d *cutter) dial(ctx context.Context, network, addr string) (net.Conn, erro
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.down {
-		if d.refused != nil {
-			close(d.refused)
-			d.refused = nil
-		}
 		return nil, &net.OpError{Op: "dial", Net: network, Err: errCut}
 	}
 	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
@@ -237,7 +254,7 @@ func (d *cutter) dial(ctx context.Context, network, addr string) (net.Conn, erro
 		d.conns = map[net.Conn]bool{}
 	}
 	d.conns[conn] = true
-	return conn, nil
+	return &cutConn{conn, d}, nil
 }
 
 func (d *cutter) cut() {
@@ -257,7 +274,7 @@ func (d *cutter) cutAndNoticed(p *orderly.Producer, r *kgo.Record) {
 	d.cut()
 	d.mu.Lock()
 	noticed := make(chan struct{})
-	d.refused = noticed
+	d.failed = noticed
 	d.mu.Unlock()
 	p.Produce(context.Background(), r, nil)
 	<-noticed

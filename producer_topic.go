@@ -164,7 +164,9 @@ func (t *topic) ask(ctx context.Context, p *Producer) error {
 	if f.err != nil {
 		return f.err
 	}
-	if id, _, err := p.cl.ProducerID(ctx); err != nil {
+	if id, _, err := p.cl.ProducerID(ctx); errors.Is(err, kerr.ClusterAuthorizationFailed) {
+		return &AccessError{Resource: "cluster", Name: "kafka-cluster", Operation: "IdempotentWrite", Err: err}
+	} else if err != nil {
 		return err
 	} else if id < 0 {
 		return &AccessError{Resource: "cluster", Name: "InitProducerId", Operation: "IdempotentWrite",
@@ -198,6 +200,21 @@ func (t *topic) ask(ctx context.Context, p *Producer) error {
 	}
 	t.limbo.part.ClearAll()
 	t.loaded.Store(true)
+	// Who stops the producer sees these partitions from now on; who did before has
+	// left them out.
+	why := p.stopped()
+	select {
+	case <-p.abort:
+		why = ErrProducerClosed
+	default:
+	}
+	if why != nil {
+		for _, s := range senders {
+			s.mu.Lock()
+			s.part.Stop(why)
+			s.mu.Unlock()
+		}
+	}
 	return nil
 }
 

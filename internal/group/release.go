@@ -192,13 +192,17 @@ func (s *Session) lastCommit(parts []*Partition, until time.Time) {
 			}
 		}
 	}()
+	joined := time.Now().Add(s.grace())
 	for wait := 10 * time.Millisecond; ; wait *= 2 {
 		s.commit(ctx, parts)
 		s.mu.Lock()
 		member, gen, ok := s.membership()
-		// A join that is under way ends with a generation in which all of them are
-		// still ours: it is waited for.
-		ok = ok || s.joining.Load() && !s.silent && !s.distrust.Load()
+		// A join that is under way may end with a generation in which they are still
+		// ours; barred says when not, as for a member with a new id. Nothing runs
+		// meanwhile, and one that hangs is not waited for as long as handlers are.
+		if left := time.Until(joined); !ok && left > 0 && s.joining.Load() && !s.silent && !s.distrust.Load() {
+			ok, wait = true, min(wait, left)
+		}
 		open := false
 		for _, p := range parts {
 			if p.state == draining && p.sealed != nil && (p.committed != p.sealed.offset || p.text != p.sealed.text) && !p.barred(member, gen) {

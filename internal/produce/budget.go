@@ -15,7 +15,8 @@ type Budget struct {
 	records int
 	bytes   int64
 	waiters []*waiter
-	empty   []chan struct{}
+	closed  bool
+	empty   chan struct{} // of all who wait for it; nil when nobody does
 }
 
 type waiter struct {
@@ -28,9 +29,22 @@ func NewBudget(records int, bytes int64) *Budget {
 	return &Budget{maxRecords: records, maxBytes: bytes}
 }
 
-// Acquire waits for room for one record, until ctx or stop ends.
+// Close lets no record in any more that does not wait already: once it is empty it
+// stays so.
+func (b *Budget) Close() {
+	b.mu.Lock()
+	b.closed = true
+	b.mu.Unlock()
+}
+
+// Acquire waits for room for one record, until ctx or stop ends. Of a closed budget
+// there is none.
 func (b *Budget) Acquire(ctx context.Context, stop <-chan struct{}, bytes int64) bool {
 	b.mu.Lock()
+	if b.closed {
+		b.mu.Unlock()
+		return false
+	}
 	if len(b.waiters) == 0 && b.fits(bytes) {
 		b.records++
 		b.bytes += bytes
@@ -74,10 +88,8 @@ func (b *Budget) Release(records int, bytes int64) {
 	b.records -= records
 	b.bytes -= bytes
 	b.serve()
-	if b.records == 0 && len(b.waiters) == 0 {
-		for _, c := range b.empty {
-			close(c)
-		}
+	if b.records == 0 && len(b.waiters) == 0 && b.empty != nil {
+		close(b.empty)
 		b.empty = nil
 	}
 }
@@ -85,15 +97,17 @@ func (b *Budget) Release(records int, bytes int64) {
 // Empty returns a channel that is closed once nothing is accepted and nobody
 // waits.
 func (b *Budget) Empty() <-chan struct{} {
-	c := make(chan struct{})
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.records == 0 && len(b.waiters) == 0 {
+		c := make(chan struct{})
 		close(c)
 		return c
 	}
-	b.empty = append(b.empty, c)
-	return c
+	if b.empty == nil {
+		b.empty = make(chan struct{})
+	}
+	return b.empty
 }
 
 // InUse returns what is accepted.

@@ -63,3 +63,28 @@ func TestBudgetEndsWithItsContext(t *testing.T) {
 		t.Fatal("no room after the release")
 	}
 }
+
+// What comes after Close is not let in, so that empty stays empty; who waits for
+// that, in vain too, costs nothing.
+func TestBudgetCloses(t *testing.T) {
+	b := NewBudget(2, 100)
+	if !b.Acquire(t.Context(), nil, 1) {
+		t.Fatal("no room")
+	}
+	empty := b.Empty()
+	for range 10 {
+		if b.Empty() != empty {
+			t.Fatal("a channel for each who asks")
+		}
+	}
+	b.Close()
+	if b.Acquire(t.Context(), nil, 1) {
+		t.Error("let in after Close")
+	}
+	b.Release(1, 1)
+	<-empty
+	<-b.Empty()
+	if b.Acquire(t.Context(), nil, 1) {
+		t.Error("let in after Close")
+	}
+}

@@ -17,7 +17,7 @@ import (
 
 func newConsume(s Streams) *cobra.Command {
 	o := consume.Options{Out: s.Out, Err: s.Err}
-	var scope, from, onExhausted, onWriteFailure, logKeys, probe string
+	var scope, from, reset, onExhausted, onWriteFailure, logKeys, probe string
 	cmd := &cobra.Command{
 		Use:   "consume -t TOPIC -g GROUP [flags] [-- CMD ARGS...]",
 		Short: "Process a topic in order per key: print its records, or pipe them to workers",
@@ -57,6 +57,7 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 	f.DurationVar(&o.SessionTimeout, "session-timeout", 45*time.Second, "after this time without a sign of life another member takes over")
 	f.StringVar(&scope, "scope", "key", "what is one sequence: key or partition")
 	f.StringVar(&from, "from", "earliest", "where a group begins that has no progress: earliest, latest, or a time like 2026-01-31T00:00:00Z")
+	f.StringVar(&reset, "reset", "stop", "when the records to go on from were deleted, or the log was cut: stop, earliest or latest")
 	f.StringVar(&onExhausted, "on-exhausted", string(orderly.PolicyStop), "when a record's attempts are used up: stop, block (its key alone waits, it is tried for ever), dead-letter or skip")
 	f.StringVar(&o.DeadLetter.Topic, "dead-letter-topic", "", "where --on-exhausted dead-letter writes (default: TOPIC-dlt)")
 	f.StringVar(&onWriteFailure, "on-write-failure", "", "when a dead letter cannot be written: block (the default) or stop")
@@ -102,6 +103,9 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 		if o.Start, err = parseFrom(from); err != nil {
 			return err
 		}
+		if o.Reset, err = parseReset(reset); err != nil {
+			return err
+		}
 		if o.OnExhausted, err = parsePolicy(onExhausted); err != nil {
 			return err
 		}
@@ -135,9 +139,11 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 			return err
 		}
 		defer func() { err = errors.Join(err, o.Cluster.Close()) }()
-		res, err := consume.Run(cmd.Context(), o)
-		report(cmd.Context(), s, o.UntilEnd, res)
-		return err
+		ctx, stop := o.Cluster.While(cmd.Context())
+		defer stop()
+		res, err := runConsume(ctx, o)
+		report(ctx, s, o.UntilEnd, res)
+		return connect.Ended(ctx, err)
 	})
 	return cmd
 }
@@ -176,6 +182,18 @@ func parseFrom(s string) (orderly.Start, error) {
 		return orderly.Start{}, usagef("--from is %q: it must be earliest, latest or a time like 2026-01-31T00:00:00Z", s)
 	}
 	return orderly.StartAt(at), nil
+}
+
+func parseReset(s string) (orderly.Reset, error) {
+	switch s {
+	case "stop":
+		return orderly.ResetStop, nil
+	case "earliest":
+		return orderly.ResetEarliest, nil
+	case "latest":
+		return orderly.ResetLatest, nil
+	}
+	return 0, usagef("--reset is %q: it must be stop, earliest or latest", s)
 }
 
 func parsePolicy(s string) (orderly.Policy, error) {

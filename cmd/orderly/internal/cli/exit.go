@@ -75,7 +75,7 @@ func exitCode(err error) int {
 	}
 	// A broker that does not answer is like any other; a directory that is in
 	// use, a port that is taken, or data that cannot be read has failed here.
-	if is[*orderly.ConnectError](err) || is[*orderly.AccessError](err) || is[*localbroker.NotServedError](err) ||
+	if is[*orderly.ConnectError](err) || is[*orderly.AccessError](err) || is[*localbroker.NotServedError](err) || is[*localbroker.EndedError](err) ||
 		is[*connect.UnreachableError](err) || is[*status.NotThereError](err) || is[*produce.TopicError](err) ||
 		is[*orderly.DeadLetterTopicError](err) {
 		return exitRefused
@@ -93,5 +93,5 @@ func is[T error](err error) bool {
 
 // errorText is the error as it is printed: with our name in front, once.
 func errorText(err error) string {
-	return "orderly: " + strings.TrimPrefix(err.Error(), "orderly: ")
+	return "orderly: " + strings.TrimPrefix(words(err), "orderly: ")
 }

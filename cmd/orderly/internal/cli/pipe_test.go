@@ -23,7 +23,7 @@ func TestProduceAndConsumeUsage(t *testing.T) {
 		{[]string{"produce", "--key", ".id", "--value", ".["}, "--value: path"},
 		{[]string{"produce", "--key", ".id"}, `"orderly produce" needs a topic: set -t, --topic or ORDERLY_TOPIC`},
 		{[]string{"produce", "--key", ".id", "-t", "t", "--create"}, "--create needs --partitions"},
-		{[]string{"produce", "--key", ".id", "-t", "t", "--partitions", "2"}, "--partitions is for a topic that --create makes"},
+		{[]string{"produce", "--key", ".id", "-t", "t", "--delivery-timeout", "1ms"}, "--delivery-timeout is 1ms: it must be from 100ms to 24h"},
 		{[]string{"produce", "--key", ".id", "-t", "t", "--create", "--partitions", "0"}, "--partitions is 0"},
 		{[]string{"produce", "--key", ".id", "-t", "t", "--max-record-bytes", "1"}, "--max-record-bytes is 1"},
 		{[]string{"produce", "--key", ".id", "-t", "t", "absent.jsonl"}, "input absent.jsonl: no such file"},
@@ -35,11 +35,12 @@ func TestProduceAndConsumeUsage(t *testing.T) {
 		{[]string{"consume", "--"}, "there is no command after --"},
 		{[]string{"consume", "--scope", "all"}, `--scope is "all"`},
 		{[]string{"consume", "--from", "yesterday"}, `--from is "yesterday"`},
+		{[]string{"consume", "--reset", "begin"}, `--reset is "begin": it must be stop, earliest or latest`},
 		{[]string{"consume", "--on-exhausted", "drop"}, `--on-exhausted is "drop"`},
 		{[]string{"consume", "--concurrency", "0"}, "--concurrency is 0"},
 		{[]string{"consume", "--max-attempts", "0"}, "--max-attempts is 0"},
 		{[]string{"consume", "--backoff", "2m"}, "--max-backoff is 1m0s: it must be not below --backoff"},
-		{[]string{"consume", "-t", "t", "-g", "g", "--session-timeout", "1ms"}, "SessionTimeout is 1ms"},
+		{[]string{"consume", "-t", "t", "-g", "g", "--session-timeout", "1ms"}, "--session-timeout is 1ms"},
 		{[]string{"consume", "-t", "t", "-g", "g", "--", "no-such-program-here"}, `the worker program "no-such-program-here" cannot be run`},
 	} {
 		if code, out, errs := call(t.Context(), c.args...); code != exitUsage || out != "" || !strings.Contains(errs, c.want) {

@@ -3,11 +3,19 @@ package cli
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/consume"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/produce"
 	"github.com/orderly-go/orderly/internal/fieldpath"
 	"github.com/spf13/cobra"
+)
+
+// What the commands run; tests see what the flags have made of it.
+var (
+	runProduce = produce.Run
+	runConsume = consume.Run
 )
 
 func newProduce(s Streams) *cobra.Command {
@@ -25,10 +33,18 @@ A path looks like .order.lines[0].id; ."name with spaces" for other names. A key
 (1, 1.0 and 10e-1 are the key 1). A line whose key is missing, null, empty, an object or a list is refused.
 
 The value is the line, or with --value a field of it: the text of a string, no value for null, else its JSON. What
-"orderly consume" prints goes back in with --key .key --value .value.
+"orderly consume" prints goes back in with --key .key --value .value: keys and values do, headers and timestamps do not,
+and a line with key_base64 or value_base64 (what is not UTF-8) is refused, as it has no field .key or .value.
+
+A topic's number of partitions decides where keys go. --partitions keeps them where they are when the topic has grown:
+give the number over which they were spread until then, each time.
 
 A line that cannot be sent ends the command with 2 and is named with file, line and reason. The lines before it are sent,
 nothing behind it is. With --skip-bad such lines are counted instead. Blank lines are no lines.
+
+When a record is not acknowledged the command ends with 1 and names the first such line of the input: all lines before it
+are written. Lines behind it may be written too, those of other keys: who sends the input again from that line on writes
+these twice. Ctrl-C, or SIGTERM, ends the reading at once and waits 10 s for what is under way.
 
 With --json the result is one JSON object: topic, lines, sent, skipped, failed, bytes, seconds, records_per_second, and
 error when there was one.`,
@@ -41,9 +57,10 @@ error when there was one.`,
 	f.StringVar(&key, "key", "", "`path` of the key in a line (required)")
 	f.StringVar(&value, "value", "", "`path` of the value in a line (default: the line)")
 	f.BoolVar(&o.Create, "create", false, "make the topic when it is not there; needs --partitions")
-	f.IntVar(&o.Partitions, "partitions", 0, "number of partitions of a topic that --create makes; it decides where keys go, for good")
+	f.IntVar(&o.Partitions, "partitions", 0, "over how many partitions keys are spread, for good; --create makes the topic with so many (default: all that it has)")
 	f.BoolVar(&o.SkipBad, "skip-bad", false, "count lines that cannot be sent, and go on")
 	f.IntVar(&o.MaxRecord, "max-record-bytes", 1_000_012, "largest record (and batch) before compression; the topic's max.message.bytes counts when it is smaller")
+	f.DurationVar(&o.DeliveryTimeout, "delivery-timeout", 2*time.Minute, "how long a record may take to be acknowledged, from 100ms to 24h")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object at the end")
 	cmd.RunE = run(func(cmd *cobra.Command, args []string) (err error) {
 		o.Files = args
@@ -63,10 +80,10 @@ error when there was one.`,
 		switch n := f.Changed("partitions"); {
 		case o.Create && !n:
 			return usagef("--create needs --partitions: the number decides where keys go, and cannot be changed later without moving them")
-		case n && !o.Create:
-			return usagef("--partitions is for a topic that --create makes; without it the topic's own number counts")
 		case n && o.Partitions < 1:
 			return usagef("--partitions is %d: it must be from 1 up", o.Partitions)
+		case o.DeliveryTimeout < 100*time.Millisecond || o.DeliveryTimeout > 24*time.Hour:
+			return usagef("--delivery-timeout is %s: it must be from 100ms to 24h", o.DeliveryTimeout)
 		case o.MaxRecord < 1<<10 || o.MaxRecord > 1<<30-1<<20:
 			return usagef("--max-record-bytes is %d: it must be from %d to %d", o.MaxRecord, 1<<10, 1<<30-1<<20)
 		}
@@ -82,7 +99,10 @@ error when there was one.`,
 			return err
 		}
 		defer func() { err = errors.Join(err, o.Cluster.Close()) }()
-		res, err := produce.Run(cmd.Context(), o)
+		ctx, stop := o.Cluster.While(cmd.Context())
+		defer stop()
+		res, err := runProduce(ctx, o)
+		err = connect.Ended(ctx, err)
 		return errors.Join(err, sum(s, res, asJSON, err))
 	})
 	return cmd
@@ -92,7 +112,7 @@ error when there was one.`,
 func sum(s Streams, r produce.Result, asJSON bool, err error) error {
 	if asJSON {
 		if err != nil {
-			r.Error = err.Error()
+			r.Error = words(err)
 		}
 		return printJSON(s.Out, r)
 	}

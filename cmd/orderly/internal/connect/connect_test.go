@@ -97,6 +97,23 @@ func TestFiles(t *testing.T) {
 	}
 }
 
+// A password is taken as it is, blanks around it too; and a JAAS text may be on
+// several lines.
+func TestPasswordsAreNotTrimmed(t *testing.T) {
+	const user = "sasl.mechanism: PLAIN\nsasl.username: u\n"
+	for name, text := range map[string]string{
+		"c.properties":    "sasl.mechanism=PLAIN\nsasl.username=  u \nsasl.password=\\ " + secret + " \n",
+		"c.yaml":          user + "sasl.password: ' " + secret + " '\n",
+		"jaas.properties": "sasl.mechanism=PLAIN\nsasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule \\\n  required\\tusername=u\\n password=\" " + secret + " \";\n",
+		"jaas.yaml":       "sasl.mechanism: PLAIN\nsasl.jaas.config: |\n  org.apache.kafka.common.security.plain.PlainLoginModule\n  required\n  username=u\n  password=\" " + secret + " \";\n",
+	} {
+		s, err := settle(t, []string{"--config", file(t, name, text)})
+		if err != nil || s.Get(SASLPassword) != " "+secret+" " || s.Get(SASLUsername) != "u" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestRefused(t *testing.T) {
 	absent := filepath.Join(t.TempDir(), "absent.yaml")
 	const user = "sasl.mechanism=PLAIN\nsasl.username=u\n"
@@ -121,9 +138,18 @@ func TestRefused(t *testing.T) {
 		{name: "c.properties", text: "ssl.ca.location=ca\nsecurity.protocol=PLAINTEXT\n", want: "which has no TLS"},
 		{name: "c.properties", text: "ssl.key.location=k\n", want: "are set together or not at all"},
 		{name: "c.properties", text: "ssl.key.password=" + secret + "\n", want: "encrypted private keys are not supported"},
+		// Names that may be a password: a line that was broken in the wrong place, or the password file itself.
+		{name: "c.properties", text: "client.id=x\nsasl.jaas.config=org.apache.kafka.common.security.plain.PlainLoginModule required username=\"u\" password=\n\"" + secret + "\";\n", want: "unknown property in line 3"},
+		{name: "c.properties", text: secret + "\n", want: "unknown property in line 1"},
+		{name: "c.properties", text: "s3cr3t\n", want: "unknown property in line 1"},
+		{name: "c.properties", text: "\n  s3cr3t=abc\n", want: "unknown property in line 2"},
+		{name: "c.properties", text: "s3cr3t\\:x\n", want: "unknown property in line 1"},
+		{name: "c.yaml", text: "sasl.mechanism: PLAIN\ns3cr3t: x\n", want: "unknown property in line 2"},
+		{name: "c.yaml", text: "sasl:\n  s3cr3t: 1\n", want: "in line 2 has a value that is not text"},
+		{name: "c.yaml", text: "{s3cr3t: [[]]}\n", want: "in line 1 is a list of something else"},
 		{name: "c.yaml", text: "sasl.password: *" + secret + "\n", want: "not valid YAML"},
 		{name: "c.yaml", text: "a: \"" + secret + "\n", want: "not valid YAML"},
-		{name: "c.yaml", text: "sasl.password: 0123\n", want: "sasl.password has a value that is not text"},
+		{name: "c.yaml", text: "sasl.password: 0123\n", want: `"sasl.password" has a value that is not text`},
 		{name: "c.yaml", text: "- a\n", want: "a list or a single value"},
 		{name: "c.yaml", text: "sasl.mechanism: PLAIN\nsasl: {mechanism: PLAIN}\n", want: "is there twice"},
 		{name: "c.txt", text: "", want: `it ends with ".txt"`},

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -34,7 +36,7 @@ func readFile(path string) (map[string]Value, []string) {
 	if err != nil {
 		return nil, []string{fmt.Sprintf("config file %s: %v", path, err)}
 	}
-	return translate(path, raw)
+	return translate(path, text, raw)
 }
 
 func parseProperties(text []byte) (map[string]string, error) {
@@ -66,20 +68,20 @@ func parseYAML(text []byte) (map[string]string, error) {
 	if !ok {
 		return nil, errors.New("a list or a single value; lines \"name: value\" are asked for")
 	}
-	return out, flatten("", top, out)
+	return out, flatten(text, "", top, out)
 }
 
 // flatten makes one name of nested ones, so that "sasl: {mechanism: PLAIN}" is
 // "sasl.mechanism: PLAIN".
-func flatten(prefix string, m map[string]any, out map[string]string) error {
+func flatten(text []byte, prefix string, m map[string]any, out map[string]string) error {
 	for _, k := range slices.Sorted(maps.Keys(m)) {
 		name := prefix + k
 		if _, twice := out[name]; twice {
-			return fmt.Errorf("%s is there twice, nested and with dots", name)
+			return fmt.Errorf("%s is there twice, nested and with dots", naming(text, name))
 		}
 		switch v := m[k].(type) {
 		case map[string]any:
-			if err := flatten(name+".", v, out); err != nil {
+			if err := flatten(text, name+".", v, out); err != nil {
 				return err
 			}
 		case []any:
@@ -87,7 +89,7 @@ func flatten(prefix string, m map[string]any, out map[string]string) error {
 			for _, e := range v {
 				s, ok := scalar(e)
 				if !ok {
-					return fmt.Errorf("%s is a list of something else than text", name)
+					return fmt.Errorf("%s is a list of something else than text", naming(text, name))
 				}
 				list = append(list, s)
 			}
@@ -95,7 +97,7 @@ func flatten(prefix string, m map[string]any, out map[string]string) error {
 		default:
 			s, ok := scalar(v)
 			if !ok {
-				return fmt.Errorf("%s has a value that is not text; put it in 'single quotes'", name)
+				return fmt.Errorf("%s has a value that is not text; put it in 'single quotes'", naming(text, name))
 			}
 			out[name] = s
 		}
@@ -138,7 +140,7 @@ var unsupported = map[string]string{
 }
 
 // translate gives settings their own names, and names what is not one.
-func translate(path string, raw map[string]string) (map[string]Value, []string) {
+func translate(path string, file []byte, raw map[string]string) (map[string]Value, []string) {
 	out := map[string]Value{}
 	var problems []string
 	bad := func(format string, args ...any) {
@@ -153,7 +155,10 @@ func translate(path string, raw map[string]string) (map[string]Value, []string) 
 		if from != name {
 			origin += " (" + from + ")"
 		}
-		out[name] = Value{strings.TrimSpace(text), origin}
+		if !find(name).secret { // what is around a password is a part of it
+			text = strings.TrimSpace(text)
+		}
+		out[name] = Value{text, origin}
 	}
 	pem := func(store, kind string) bool {
 		if strings.EqualFold(raw[kind], "PEM") {
@@ -199,9 +204,45 @@ func translate(path string, raw map[string]string) (map[string]Value, []string) 
 			} else if why, ok := unsupported[name]; ok {
 				bad("property %q is not supported: %s", name, why)
 			} else {
-				bad("unknown property %q: orderly has no such connection setting; remove it, or keep it in another file (\"orderly config --help\" lists those that there are)", name)
+				bad("unknown property %s: orderly has no such connection setting; remove it, or keep it in another file (\"orderly config --help\" lists those that there are)", naming(file, name))
 			}
 		}
 	}
 	return out, problems
+}
+
+// plainName is what names of properties look like. Nothing else is quoted: a line
+// that was broken in the wrong place, or a file that is not one of settings, makes
+// a name of a password.
+var plainName = regexp.MustCompile(`^[a-z]+([._-][a-z]+)+$`)
+
+// naming names a setting of a file, by its line where the name itself is not to be
+// told.
+func naming(file []byte, name string) string {
+	if find(name) != nil || plainName.MatchString(name) {
+		return strconv.Quote(name)
+	}
+	const around = " \t\f\r{-'\"?"
+	name = strings.TrimLeft(name, around)
+	for i, line := range bytes.Split(file, []byte("\n")) {
+		if name != "" && begins(bytes.TrimLeft(line, around), name) {
+			return fmt.Sprintf("in line %d", i+1)
+		}
+	}
+	return "in the file"
+}
+
+// begins reports that a line begins with the name of a setting, or with the last
+// part of it. In a name of a .properties file backslashes are written twice.
+func begins(line []byte, name string) bool {
+	for {
+		if bytes.HasPrefix(line, []byte(name)) || bytes.HasPrefix(bytes.ReplaceAll(line, []byte(`\`), nil), []byte(name)) {
+			return true
+		}
+		_, rest, ok := strings.Cut(name, ".")
+		if !ok || rest == "" {
+			return false
+		}
+		name = rest
+	}
 }

@@ -29,7 +29,7 @@ func AddFlags(set *pflag.FlagSet, uses ...string) *Flags {
 	}
 	set.String(passwordFlag, "", "`file` with the password alone; or use ORDERLY_SASL_PASSWORD. A password is never a flag: process lists show those")
 	set.String(configFlag, "", "`file` of settings: .properties of the Java client, or .yaml")
-	set.String(localFlag, "", "use the embedded broker of this `folder`: serve it for this call, or connect to the process that does")
+	set.String(localFlag, "", "use the embedded broker of this `folder`: serve it for this call, or connect to the process that does. For several commands at a time run orderly broker")
 	return f
 }
 

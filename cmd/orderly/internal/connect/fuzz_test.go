@@ -9,9 +9,9 @@ import (
 
 // Whatever is in a file: each of its settings is taken or named, and problems do
 // not tell values.
-func requireAccountedFor(t *testing.T, raw map[string]string) {
+func requireAccountedFor(t *testing.T, file []byte, raw map[string]string) {
 	t.Helper()
-	out, problems := translate("f", raw)
+	out, problems := translate("f", file, raw)
 	all := strings.Join(problems, "\n")
 	for name, text := range raw {
 		taken := slices.ContainsFunc(slices.Collect(maps.Values(out)), func(v Value) bool {
@@ -25,6 +25,9 @@ func requireAccountedFor(t *testing.T, raw map[string]string) {
 		if !taken && !kind && !strings.Contains(all, "config file f: ") {
 			t.Errorf("%q is neither taken nor named: %v", name, problems)
 		}
+		if _, known := unsupported[name]; !known && !taken && !kind && !plainName.MatchString(name) && len(name) > 12 && strings.Contains(all, name) {
+			t.Errorf("the name %q, which may be a password, is in %q", name, all)
+		}
 		if name == SASLPassword && len(text) > 20 && strings.Contains(all, text) {
 			t.Errorf("the password %q is in %q", text, all)
 		}
@@ -33,12 +36,13 @@ func requireAccountedFor(t *testing.T, raw map[string]string) {
 
 func FuzzProperties(f *testing.F) {
 	for _, s := range []string{"", "bootstrap.servers=a:1,b:2\n", "sasl.password = a\\=b\\\n c\n", "a=\\u00e4\n", "a=\\u00\n", "!x\n#y\nz", "a=${a}\n", "\\",
-		"ssl.truststore.location=x\nssl.truststore.type=PEM\n", "=x\n", "sasl.jaas.config=x y z\n"} {
+		"ssl.truststore.location=x\nssl.truststore.type=PEM\n", "=x\n", "sasl.jaas.config=x y z\n",
+		"sasl.jaas.config=x required password=\\\n\"correct horse battery\";\n", "correct-horse-battery-staple\n", "correcthorsebattery=staple\n"} {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if raw, err := parseProperties(text); err == nil {
-			requireAccountedFor(t, raw)
+			requireAccountedFor(t, text, raw)
 		}
 	})
 }
@@ -50,7 +54,7 @@ func FuzzYAML(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {
 		if raw, err := parseYAML(text); err == nil {
-			requireAccountedFor(t, raw)
+			requireAccountedFor(t, text, raw)
 		}
 	})
 }

@@ -1,6 +1,9 @@
 package connect
 
-import "strings"
+import (
+	"strings"
+	"unicode"
+)
 
 var jaasModules = []string{
 	"org.apache.kafka.common.security.plain.PlainLoginModule",
@@ -11,7 +14,7 @@ var jaasModules = []string{
 // never quotes it.
 func parseJAAS(text string) (user, password, problem string) {
 	text = strings.TrimSpace(text)
-	module, rest, _ := strings.Cut(text, " ")
+	module, rest := cutSpace(text)
 	known := false
 	for _, m := range jaasModules {
 		known = known || m == module
@@ -19,7 +22,7 @@ func parseJAAS(text string) (user, password, problem string) {
 	if !known {
 		return "", "", "only the PlainLoginModule and the ScramLoginModule of org.apache.kafka.common.security are supported"
 	}
-	flag, rest, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	flag, rest := cutSpace(strings.TrimSpace(rest))
 	if flag != "required" {
 		return "", "", "the module's name is followed by: required username=\"...\" password=\"...\";"
 	}
@@ -46,6 +49,14 @@ func parseJAAS(text string) (user, password, problem string) {
 	return options["username"], options["password"], ""
 }
 
+// cutSpace cuts at the first white space: the text may be on several lines.
+func cutSpace(s string) (word, rest string) {
+	if i := strings.IndexFunc(s, unicode.IsSpace); i >= 0 {
+		return s[:i], s[i:]
+	}
+	return s, ""
+}
+
 // jaasValue reads a value, in quotes or up to the next blank.
 func jaasValue(s string) (value, rest string, ok bool) {
 	if s == "" {
@@ -53,7 +64,7 @@ func jaasValue(s string) (value, rest string, ok bool) {
 	}
 	quote := s[0]
 	if quote != '"' && quote != '\'' {
-		end := strings.IndexAny(s, " \t;")
+		end := strings.IndexFunc(s, func(r rune) bool { return r == ';' || unicode.IsSpace(r) })
 		if end < 0 {
 			end = len(s)
 		}

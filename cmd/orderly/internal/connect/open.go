@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 
@@ -13,7 +14,7 @@ import (
 type Cluster struct {
 	Brokers []string
 	Opts    []kgo.Opt
-	release func() error
+	local   *localbroker.Usage // nil: not an embedded broker
 }
 
 // Open reads the files that the settings name and, with --local, serves the
@@ -23,11 +24,11 @@ func (s *Settings) Open(ctx context.Context, notes io.Writer) (*Cluster, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{Brokers: s.BrokerList(), Opts: opts, release: func() error { return nil }}
+	c := &Cluster{Brokers: s.BrokerList(), Opts: opts}
 	if s.Local.Origin == "" {
 		return c, nil
 	}
-	addr, release, err := localbroker.Use(ctx, localbroker.Options{
+	use, err := localbroker.Use(ctx, localbroker.Options{
 		Dir:    s.Local.Text,
 		Notice: func(line string) { _, _ = io.WriteString(notes, "broker: "+line+"\n") },
 		Log:    slog.New(slog.NewTextHandler(notes, &slog.HandlerOptions{Level: slog.LevelWarn})),
@@ -35,12 +36,40 @@ func (s *Settings) Open(ctx context.Context, notes io.Writer) (*Cluster, error) 
 	if err != nil {
 		return nil, err
 	}
-	c.Brokers, c.release = []string{addr}, release
+	c.Brokers, c.local = []string{use.Addr}, use
 	return c, nil
 }
 
 // Close ends the embedded broker, when it is ours.
-func (c *Cluster) Close() error { return c.release() }
+func (c *Cluster) Close() error {
+	if c.local == nil {
+		return nil
+	}
+	return c.local.Close()
+}
+
+// While gives a context that ends with ctx, and when the embedded broker is another
+// command's that has ended: its cause is a localbroker.EndedError then.
+func (c *Cluster) While(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	if c.local != nil {
+		go func() {
+			if err := c.local.Ended(ctx); err != nil {
+				cancel(err)
+			}
+		}()
+	}
+	return ctx, func() { cancel(nil) }
+}
+
+// Ended is why While's context ended, when the embedded broker is gone; else err.
+func Ended(ctx context.Context, err error) error {
+	var ended *localbroker.EndedError
+	if errors.As(context.Cause(ctx), &ended) {
+		return ended
+	}
+	return err
+}
 
 // Client makes a plain client.
 func (c *Cluster) Client(more ...kgo.Opt) (*kgo.Client, error) {

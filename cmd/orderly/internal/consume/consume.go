@@ -24,6 +24,7 @@ type Options struct {
 	SessionTimeout time.Duration
 	Scope          orderly.Scope
 	Start          orderly.Start
+	Reset          orderly.Reset
 	OnExhausted    orderly.Policy
 	OnWriteFailure orderly.Policy
 	DeadLetter     orderly.DeadLetter
@@ -76,7 +77,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	var done, retried atomic.Int64
 	cfg := orderly.ConsumerConfig{
 		Brokers: o.Cluster.Brokers, KafkaOpts: o.Cluster.Opts, Group: o.Group, Topics: []string{o.Topic},
-		Scope: o.Scope, Start: o.Start, OnExhausted: o.OnExhausted, OnWriteFailure: o.OnWriteFailure, DeadLetter: o.DeadLetter, Retry: o.Retry, Breaker: o.Breaker,
+		Scope: o.Scope, Start: o.Start, Reset: o.Reset, OnExhausted: o.OnExhausted, OnWriteFailure: o.OnWriteFailure, DeadLetter: o.DeadLetter, Retry: o.Retry, Breaker: o.Breaker,
 		Concurrency: o.Concurrency, SessionTimeout: o.SessionTimeout, StartTimeout: startTimeout, Logger: log,
 		Events: orderly.Events{Settled: func(e orderly.SettledEvent) {
 			done.Add(int64(e.Records))

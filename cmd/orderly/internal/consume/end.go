@@ -61,30 +61,74 @@ func startWatch(ctx context.Context, o *Options, c *orderly.Consumer, log *slog.
 
 func (w *watch) wait() { <-w.done }
 
-// endsOf asks where the partitions end now.
+// endsOf asks where the partitions end now. A partition without a leader may have one
+// in a moment.
 func endsOf(ctx context.Context, adm *kadm.Client, brokers []string, topic string) (map[int32]int64, error) {
 	limit, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	began := time.Now()
-	listed, err := adm.ListCommittedOffsets(limit, topic)
-	if err != nil {
-		if ctx.Err() != nil {
+	var last error
+	for {
+		listed, err := adm.ListCommittedOffsets(limit, topic)
+		switch {
+		case ctx.Err() != nil:
 			return nil, nil // the run ends at once, in order
+		case err != nil && last != nil && limit.Err() != nil:
+			return nil, last
+		case errors.As(err, new(*kadm.AuthError)):
+			return nil, access(topic, err)
+		case err != nil && !shardMayRecover(err):
+			return nil, &connect.UnreachableError{Brokers: brokers, Waited: time.Since(began), Err: err}
 		}
-		return nil, &connect.UnreachableError{Brokers: brokers, Waited: time.Since(began), Err: err}
+		var ends map[int32]int64
+		if err == nil {
+			ends, err = theEnds(listed, topic)
+		}
+		if err == nil || !shardMayRecover(err) && !kerr.IsRetriable(err) || errors.Is(err, kerr.UnknownTopicOrPartition) {
+			return ends, access(topic, err)
+		}
+		last = access(topic, err)
+		select {
+		case <-limit.Done():
+		case <-time.After(lookAgain):
+		}
 	}
-	ends := map[int32]int64{}
-	var bad error
+}
+
+// shardMayRecover says that a broker answered for some partitions with an error that
+// passes.
+func shardMayRecover(err error) bool {
+	var shards *kadm.ShardErrors
+	if !errors.As(err, &shards) {
+		return false
+	}
+	for _, s := range shards.Errs {
+		if kerr.IsRetriable(s.Err) {
+			return true
+		}
+	}
+	return false
+}
+
+func theEnds(listed kadm.ListedOffsets, topic string) (ends map[int32]int64, err error) {
+	ends = map[int32]int64{}
 	listed.Each(func(l kadm.ListedOffset) {
 		if l.Err != nil {
-			bad = &orderly.AccessError{Resource: "topic", Name: topic, Operation: "Describe", Err: l.Err}
+			err = l.Err
 		}
 		ends[l.Partition] = l.Offset
 	})
-	if bad == nil && len(ends) == 0 {
-		bad = &orderly.AccessError{Resource: "topic", Name: topic, Operation: "Describe", Err: kerr.UnknownTopicOrPartition}
+	if err == nil && len(ends) == 0 {
+		err = kerr.UnknownTopicOrPartition
 	}
-	return ends, bad
+	return ends, err
+}
+
+func access(topic string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &orderly.AccessError{Resource: "topic", Name: topic, Operation: "Describe", Err: err}
 }
 
 // run returns nil when everything is settled.

@@ -1,12 +1,17 @@
 package consume
 
 import (
+	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/orderlytest"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // begin opens a transaction on partition 0 and writes n records in it.
@@ -151,5 +156,60 @@ func TestTheEndOfTwoMembers(t *testing.T) {
 	}
 	if sum != 16 || committed(t, b, "g") != 16 {
 		t.Errorf("%d done, %d committed", sum, committed(t, b, "g"))
+	}
+}
+
+// Partitions that have no leader at the start are waited for.
+func TestNoLeaderAtTheStart(t *testing.T) {
+	t.Parallel()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, topic), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	b := orderlytest.Dial(t, c.ListenAddrs()...)
+	write(t, b, "a", "1", "b", "2", "c", "3")
+	left := atomic.Int32{}
+	left.Store(3)
+	c.ControlKey(int16(kmsg.ListOffsets), func(kreq kmsg.Request) (kmsg.Response, error, bool) {
+		c.KeepControl()
+		if left.Add(-1) < 0 {
+			return nil, nil, false
+		}
+		req := kreq.(*kmsg.ListOffsetsRequest)
+		resp := req.ResponseKind().(*kmsg.ListOffsetsResponse)
+		for _, rt := range req.Topics {
+			at := kmsg.NewListOffsetsResponseTopic()
+			at.Topic = rt.Topic
+			for _, rp := range rt.Partitions {
+				ap := kmsg.NewListOffsetsResponseTopicPartition()
+				ap.Partition, ap.ErrorCode = rp.Partition, kerr.LeaderNotAvailable.Code
+				at.Partitions = append(at.Partitions, ap)
+			}
+			resp.Topics = append(resp.Topics, at)
+		}
+		return resp, nil, true
+	})
+	o := options(t, b, new(lines))
+	o.Cluster.Opts = append(o.Cluster.Opts, kgo.RetryBackoffFn(func(int) time.Duration { return time.Millisecond }))
+	res, err := Run(limit(t), o)
+	if err != nil || !res.AtEnd || res.Done != 3 || left.Load() >= 0 {
+		t.Errorf("%+v, %v, %d", res, err, left.Load())
+	}
+}
+
+// What does not pass is told at once.
+func TestNoAccessAtTheStart(t *testing.T) {
+	t.Parallel()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(2, topic))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	b := orderlytest.Dial(t, c.ListenAddrs()...)
+	c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.ListOffsets}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+	_, err = Run(limit(t), options(t, b, new(lines)))
+	if e, ok := errors.AsType[*orderly.AccessError](err); !ok || e.Name != topic || !errors.Is(err, kerr.TopicAuthorizationFailed) {
+		t.Errorf("%v", err)
 	}
 }

@@ -46,7 +46,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 }
 
 func open(ctx context.Context, o Options, lock *dirLock) (*Broker, error) {
-	me := holder{PID: os.Getpid(), Started: time.Now().Truncate(time.Second)}
+	me := holder{PID: os.Getpid(), Started: time.Now().Truncate(time.Second), Call: o.call}
 	if err := lock.tell(me); err != nil {
 		return nil, &DataError{o.Dir, "writing its lock file", err}
 	}

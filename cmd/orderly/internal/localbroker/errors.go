@@ -54,6 +54,18 @@ func (e *NotServedError) Error() string {
 
 func (e *NotServedError) Unwrap() error { return e.Cause }
 
+// An EndedError says that the broker of another command, which we used, has ended
+// with it.
+type EndedError struct {
+	Dir string
+	PID int
+}
+
+func (e *EndedError) Error() string {
+	return fmt.Sprintf("the broker of %s has ended: it was that of another command (process %d), and ended with it; for several commands run: orderly broker --data %s",
+		e.Dir, e.PID, e.Dir)
+}
+
 // A ListenError says that the address cannot be had on this machine.
 type ListenError struct {
 	Address string

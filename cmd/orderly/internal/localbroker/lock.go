@@ -22,6 +22,7 @@ type holder struct {
 	PID       int       `json:"pid"`
 	Started   time.Time `json:"started"`
 	ClusterID string    `json:"cluster_id"`
+	Call      bool      `json:"call,omitempty"` // it serves for one command, and ends with that
 }
 
 type dirLock struct {

@@ -78,28 +78,70 @@ func TestConnectAsksWhoAnswers(t *testing.T) {
 
 func TestUse(t *testing.T) {
 	dir := t.TempDir()
-	addr, release, err := Use(t.Context(), Options{Dir: dir})
+	first, err := Use(t.Context(), Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
-	same, leave, err := Use(t.Context(), Options{Dir: dir})
-	if err != nil || same != addr {
-		t.Fatal(same, addr, err)
+	said := new(notices)
+	second, err := Use(t.Context(), Options{Dir: dir, Notice: said.add})
+	if err != nil || second.Addr != first.Addr {
+		t.Fatal(second, first.Addr, err)
 	}
-	if err := leave(); err != nil {
+	if !strings.Contains(said.String(), "another command (process "+strconv.Itoa(os.Getpid())+"), and ends with it; for several commands run: orderly broker --data "+dir) {
+		t.Errorf("said %q", said)
+	}
+	if err := second.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Connect(t.Context(), dir); err != nil {
 		t.Errorf("gone with one that only used it: %v", err)
 	}
-	if err := release(); err != nil {
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 2)
+	go func() { ended <- second.Ended(withPatience(t)) }()
+	go func() { ended <- first.Ended(ctx) }()
+	if err := first.Close(); err != nil {
 		t.Fatal(err)
+	}
+	var gone *EndedError
+	if err := <-ended; !errors.As(err, &gone) || gone.Dir != dir || gone.PID != os.Getpid() {
+		t.Errorf("%v", err)
+	}
+	cancel()
+	if err := <-ended; err != nil {
+		t.Errorf("the one that served it: %v", err)
 	}
 	if _, err := Connect(t.Context(), dir); err == nil {
 		t.Error("still served")
 	}
 	if clean, err := endedCleanly(dir); err != nil || !clean {
 		t.Error(clean, err)
+	}
+}
+
+// A command whose broker is killed is told too; one that uses a broker of its own
+// process, which can come back, is not.
+func TestUseOfAKilledBroker(t *testing.T) {
+	for _, call := range []bool{true, false} {
+		dir := t.TempDir()
+		b := startChild(t, nil, "--data", dir, "--listen", "127.0.0.1:0")
+		u, err := Use(t.Context(), Options{Dir: dir})
+		if err != nil || u.by.Call {
+			t.Fatal(u, err)
+		}
+		if u.gone(t.Context()) {
+			t.Error("gone while it answers")
+		}
+		b.kill()
+		u.by.Call = call
+		ctx, cancel := context.WithCancel(withPatience(t))
+		if !call {
+			cancel()
+		}
+		if err := u.Ended(ctx); (err != nil) != call {
+			t.Errorf("call %v: %v", call, err)
+		}
+		cancel()
 	}
 }
 
@@ -116,14 +158,14 @@ func TestUseWaitsForTheHolder(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var used *InUseError
-	if _, _, err := Use(ctx, Options{Dir: dir}); !errors.As(err, &used) || !errors.Is(err, context.Canceled) {
+	if _, err := Use(ctx, Options{Dir: dir}); !errors.As(err, &used) || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 	result := make(chan error)
 	go func() {
-		_, release, err := Use(t.Context(), Options{Dir: dir})
+		u, err := Use(t.Context(), Options{Dir: dir})
 		if err == nil {
-			err = release()
+			err = u.Close()
 		}
 		result <- err
 	}()

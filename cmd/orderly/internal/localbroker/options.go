@@ -30,6 +30,8 @@ type Options struct {
 	// was not clean, what was repaired, what is at risk. May be nil.
 	Notice func(line string)
 
+	call bool // it serves for one command, and ends with that
+
 	// Log gets the broker's warnings and errors while it runs. May be nil.
 	Log *slog.Logger
 }

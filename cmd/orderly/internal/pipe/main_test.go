@@ -23,6 +23,7 @@ func TestMain(m *testing.M) {
 		goleak.VerifyTestMain(m)
 	case "deaf": // neither reads nor ends
 		select {}
+	case "gone":
 	default:
 		work()
 	}
@@ -79,6 +80,14 @@ func work() {
 			if _, err := conn.Write(told); err != nil {
 				panic(err)
 			}
+		case "leave": // when it is told to, and reads nothing more
+			conn, err := net.Dial("tcp", strings.TrimPrefix(r.Value, "leave "))
+			if err != nil {
+				panic(err)
+			}
+			fmt.Println(`{"ok":true}`)
+			_, _ = conn.Read(make([]byte, 1))
+			return
 		case "once":
 			fmt.Println(`{"ok":true}`)
 			return

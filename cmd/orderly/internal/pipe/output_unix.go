@@ -58,16 +58,17 @@ func (o *output) try(fd uintptr, p []byte) (n int, err error) {
 }
 
 // beyond returns what was said after so many bytes, as far as it was not read
-// before; more says that there is something, seen or not.
-func (o *output) beyond(taken int64) (unread []byte, more bool) {
+// before; more says that there is something, seen or not, and ended that there will
+// be nothing any more.
+func (o *output) beyond(taken int64) (unread []byte, more, ended bool) {
 	buf := make([]byte, 4<<10)
 	_ = o.conn.Control(func(fd uintptr) {
 		n, err := o.try(fd, buf)
 		if err == nil {
-			unread = buf[:n]
+			unread, ended = buf[:n], n == 0
 		}
 	})
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return unread, o.read > taken
+	return unread, o.read > taken, ended
 }

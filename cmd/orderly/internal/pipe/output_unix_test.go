@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"testing"
 )
@@ -47,5 +48,31 @@ func TestLateSecondAnswer(t *testing.T) {
 				t.Fatalf("the log does not say %q: %s", part, log.String())
 			}
 		}
+	}
+}
+
+// A pipe that nobody writes to any more has ended, also before its reader knows.
+func TestEndedOutput(t *testing.T) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	o, err := newOutput(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, more, ended := o.beyond(0); more || ended {
+		t.Errorf("open: %v, %v", more, ended)
+	}
+	if _, err := w.WriteString("x"); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Close()
+	if unread, more, ended := o.beyond(0); string(unread) != "x" || !more || ended {
+		t.Errorf("closed with a word: %q, %v, %v", unread, more, ended)
+	}
+	if _, more, ended := o.beyond(1); more || !ended {
+		t.Errorf("closed: %v, %v", more, ended)
 	}
 }

@@ -8,4 +8,4 @@ type output struct{ *os.File }
 
 func newOutput(file *os.File) (*output, error) { return &output{file}, nil }
 
-func (o *output) beyond(int64) (unread []byte, more bool) { return nil, false }
+func (o *output) beyond(int64) (unread []byte, more, ended bool) { return nil, false, false }

@@ -2,6 +2,7 @@ package pipe
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -147,6 +148,11 @@ func (p *Pool) run(ctx context.Context, s *slot, m *orderly.Message) error {
 		s.w = w
 	}
 	over, err := s.w.process(ctx, m)
+	if errors.Is(err, errUnread) && ctx.Err() == nil {
+		// A new worker has not answered before: this comes once.
+		s.w, s.deaths, s.next = nil, 0, time.Time{}
+		return p.run(ctx, s, m)
+	}
 	switch {
 	case !over:
 		s.deaths, s.next = 0, time.Time{}

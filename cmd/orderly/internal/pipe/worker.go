@@ -44,7 +44,12 @@ type worker struct {
 
 	mu     sync.Mutex
 	reaped bool // its id may be another process's now
+	unread int  // bytes of its input that nobody has read, when it is dead; -1: not known
 }
+
+// errUnread is the end of a worker that had answered, and has read nothing of the
+// record that it was given since: another one can have it as if nothing had been.
+var errUnread = errors.New("ended, and did not read the record")
 
 var errPartial = errors.New("answered before it had read its record")
 
@@ -98,6 +103,7 @@ func (w *worker) await() {
 	w.mu.Lock()
 	killGroup(w.cmd)
 	w.reaped = true
+	w.unread = unreadIn(w.in)
 	w.mu.Unlock()
 	_ = w.in.Close()
 	// What it said last is still in the pipe. Windows has no deadlines here.
@@ -138,14 +144,15 @@ func (w *worker) alive() (ok bool, why error) {
 		}
 	case <-w.dead:
 	default:
-		unread, more := w.output.beyond(w.taken)
-		if !more {
+		unread, more, ended := w.output.beyond(w.taken)
+		if !more && !ended {
 			return true, nil
 		}
-		// The reader has it, or is about to.
-		why = w.unasked("something")
-		if line, _, _ := bytes.Cut(unread, []byte("\n")); len(line) > 0 {
-			why = w.unasked(quote(line))
+		if more { // the reader has it, or is about to
+			why = w.unasked("something")
+			if line, _, _ := bytes.Cut(unread, []byte("\n")); len(line) > 0 {
+				why = w.unasked(quote(line))
+			}
 		}
 	}
 	w.kill()
@@ -163,10 +170,10 @@ func (w *worker) process(ctx context.Context, m *orderly.Message) (over bool, er
 	line := Line(m)
 	// Killed, it neither reads nor writes any more: the calls below return.
 	stop := context.AfterFunc(ctx, w.kill)
-	written := make(chan struct{})
+	written, given := make(chan struct{}), 0
 	write := func() {
 		defer close(written)
-		_, _ = w.in.Write(line) // that it is dead is learned from its output
+		given, _ = w.in.Write(line) // that it is dead is learned from its output
 	}
 	if len(line) <= pipeHolds {
 		write()
@@ -206,6 +213,9 @@ func (w *worker) process(ctx context.Context, m *orderly.Message) (over bool, er
 		if len(s.line) > 0 {
 			return true, fmt.Errorf("%s: %w: %s", w.name(), s.err, quote(s.line))
 		}
+		if w.taken > 0 && w.unread == given && errors.Is(s.err, io.EOF) {
+			return true, fmt.Errorf("%s (%s) %w", w.name(), w.how(), errUnread)
+		}
 		return true, fmt.Errorf("%s died with the record in hand (%s)", w.name(), w.how())
 	}
 	w.taken += int64(len(s.line)) + 1 // and its end
@@ -232,7 +242,8 @@ func (w *worker) how() string {
 	return "unknown"
 }
 
-// kill ends the process, and those of its group. w.exited tells when it is over.
+// kill ends the process, and those of its group. w.exited tells when it is over; its
+// input is closed then, as await looks first at what is in it.
 func (w *worker) kill() {
 	w.end.Do(func() {
 		close(w.gone)
@@ -241,7 +252,6 @@ func (w *worker) kill() {
 			killGroup(w.cmd)
 		}
 		w.mu.Unlock()
-		_ = w.in.Close()
 	})
 }
 

@@ -1,12 +1,12 @@
 package produce
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -37,13 +37,42 @@ func textOf(raw []byte) (string, error) {
 	if err := json.Unmarshal(raw, &s); err != nil {
 		return "", err
 	}
-	if n := strings.Count(s, string(utf8.RuneError)); n > 0 {
-		written := bytes.Count(raw, []byte(string(utf8.RuneError))) + bytes.Count(bytes.ToLower(raw), []byte(`\ufffd`))
-		if n > written {
-			return "", errors.New("it has half of a character (a \\ud800 to \\udfff without its other half)")
-		}
+	if halved(raw) {
+		return "", errors.New("it has half of a character (a \\ud800 to \\udfff without its other half)")
 	}
 	return s, nil
+}
+
+// halved reports an escape of half of a character whose other half does not follow.
+// The text is valid JSON.
+func halved(raw []byte) bool {
+	for i := 0; i < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		r := escaped(raw[i:])
+		if !utf16.IsSurrogate(r) {
+			i++ // what follows is no beginning of an escape
+			continue
+		}
+		if utf16.DecodeRune(r, escaped(raw[i+6:])) == utf8.RuneError {
+			return true
+		}
+		i += 11
+	}
+	return false
+}
+
+// escaped is the number of an escape \uXXXX; -1 of anything else.
+func escaped(raw []byte) rune {
+	if len(raw) < 6 || raw[0] != '\\' || raw[1] != 'u' {
+		return -1
+	}
+	n, err := strconv.ParseUint(string(raw[2:6]), 16, 32)
+	if err != nil {
+		return -1
+	}
+	return rune(n)
 }
 
 // plainDigits is how long a number may get when its exponent is written out.

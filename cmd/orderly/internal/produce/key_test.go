@@ -52,3 +52,19 @@ func TestCanonicalIsTheValue(t *testing.T) {
 		}
 	}
 }
+
+// Escapes that are whole stay what they are.
+func TestTextOfEscapes(t *testing.T) {
+	for in, want := range map[string]string{
+		`"\ud83d\ude00"`: "\U0001f600", `"\\\ud83d\ude00x"`: "\\\U0001f600x", `"\\ud800"`: `\ud800`, `"\ufffd"`: "\ufffd", "\"\ufffd\"": "\ufffd", `"\uFFFD\n"`: "\ufffd\n",
+	} {
+		if got, err := textOf([]byte(in)); err != nil || got != want {
+			t.Errorf("%s: %q, %v", in, got, err)
+		}
+	}
+	for _, in := range []string{`"\ud83d"`, `"\ude00\ud83d"`, `"\ud83d\ud83d\ude00"`, `"\uD83Dx"`, `"\\ufffd\udfff"`} {
+		if got, err := textOf([]byte(in)); err == nil {
+			t.Errorf("%s: %q", in, got)
+		}
+	}
+}

@@ -1,6 +1,7 @@
 package produce
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,12 +24,18 @@ type Options struct {
 	Key        fieldpath.Path
 	Value      *fieldpath.Path // nil: the line
 	Create     bool
-	Partitions int
+	Partitions int // over which keys are spread; 0: all that the topic has
 	SkipBad    bool
 	MaxRecord  int // bytes
-	Files      []string
-	In         io.Reader
-	Err        io.Writer // progress, log, lines that were skipped
+	// DeliveryTimeout is how long a record may take to be acknowledged; 0: the
+	// library's default.
+	DeliveryTimeout time.Duration
+	// Drain is how long records that are under way are waited for after a signal;
+	// 0: 10 s.
+	Drain time.Duration
+	Files []string
+	In    io.Reader
+	Err   io.Writer // progress, log, lines that were skipped
 }
 
 // A Result says what became of the lines. Blank ones do not count.
@@ -44,18 +51,25 @@ type Result struct {
 	Error   string  `json:"error,omitempty"`
 }
 
-// drain is how long records that are under way are waited for after a signal.
-const drain = 10 * time.Second
+const defaultDrain = 10 * time.Second
 
 // largestRequest is the client's own limit; it has to be raised for records that
 // are larger.
 const largestRequest = 100 << 20
 
-// A SendError is the first record that was not acknowledged.
+// A SendError is the first line of the input whose record was not acknowledged.
+// Everything before it is written; lines behind it may be, those of other keys.
 type SendError struct {
 	File string
 	Line int
 	Err  error
+
+	source int // its number
+}
+
+// before is the order of the input.
+func (e *SendError) before(other *SendError) bool {
+	return e.source < other.source || e.source == other.source && e.Line < other.Line
 }
 
 func (e *SendError) Error() string {
@@ -77,35 +91,34 @@ func Run(ctx context.Context, o Options) (res Result, err error) {
 	s := &sending{o: &o}
 	bar := startProgress(o.Err, s, size)
 	o.Err = bar
-	cfg := orderly.ProducerConfig{
-		Brokers: o.Cluster.Brokers, KafkaOpts: o.Cluster.Opts, MaxBatchBytes: o.MaxRecord, StartTimeout: startTimeout,
-		Logger: slog.New(slog.NewTextHandler(o.Err, &slog.HandlerOptions{Level: slog.LevelWarn})),
-	}
-	if o.MaxRecord > largestRequest-1<<20 {
-		cfg.KafkaOpts = append(cfg.KafkaOpts[:len(cfg.KafkaOpts):len(cfg.KafkaOpts)], kgo.BrokerMaxWriteBytes(int32(min(o.MaxRecord+1<<20, 1<<30))))
-	}
-	p, err := orderly.NewProducer(cfg)
+	p, err := orderly.NewProducer(o.producer())
 	if err != nil {
 		bar.end()
 		return res, err
 	}
 	s.p = p
 	began := time.Now()
+	signal := ctx
 	ctx, s.halt = context.WithCancelCause(ctx)
 	defer s.halt(nil)
-	err = s.all(ctx, sources)
+	err = s.reading(ctx, sources)
 
-	// What was taken in is not given up because of a later line.
-	patience := context.Background()
-	if interrupted := ctx.Err() != nil && s.failure() == nil; interrupted {
-		var cancel context.CancelFunc
-		patience, cancel = context.WithTimeout(patience, drain)
-		defer cancel()
-	}
+	// What was taken in is not given up because of a later line, but a signal
+	// ends that too, whenever it comes.
+	patience, giveUp := context.WithCancelCause(context.Background())
+	defer giveUp(nil)
+	limited := context.AfterFunc(signal, func() {
+		late := time.AfterFunc(cmp.Or(o.Drain, defaultDrain), func() { giveUp(context.Cause(signal)) })
+		context.AfterFunc(patience, func() { late.Stop() })
+	})
+	defer limited()
 	closeErr := p.Close(patience)
 	bar.end()
 	if f := s.failure(); f != nil {
 		err = f // it was first: what stopped the reading came of it
+		if errors.Is(f, orderly.ErrProducerClosed) && signal.Err() != nil {
+			err = errors.Join(context.Cause(signal), f)
+		}
 	} else {
 		err = errors.Join(err, closeErr)
 	}
@@ -113,6 +126,22 @@ func Run(ctx context.Context, o Options) (res Result, err error) {
 	res.Seconds = time.Since(began).Seconds()
 	res.Rate = float64(res.Sent) / max(res.Seconds, 1e-9)
 	return res, err
+}
+
+// producer is how the library's producer is configured.
+func (o *Options) producer() orderly.ProducerConfig {
+	cfg := orderly.ProducerConfig{
+		Brokers: o.Cluster.Brokers, KafkaOpts: o.Cluster.Opts, MaxBatchBytes: o.MaxRecord, StartTimeout: startTimeout,
+		DeliveryTimeout: o.DeliveryTimeout,
+		Logger:          slog.New(slog.NewTextHandler(o.Err, &slog.HandlerOptions{Level: slog.LevelWarn})),
+	}
+	if o.Partitions > 0 {
+		cfg.Partitions = map[string]int{o.Topic: o.Partitions}
+	}
+	if o.MaxRecord > largestRequest-1<<20 {
+		cfg.KafkaOpts = append(cfg.KafkaOpts[:len(cfg.KafkaOpts):len(cfg.KafkaOpts)], kgo.BrokerMaxWriteBytes(int32(min(o.MaxRecord+1<<20, 1<<30))))
+	}
+	return cfg
 }
 
 // sending is one run.
@@ -127,7 +156,9 @@ type sending struct {
 	failed         atomic.Int64
 
 	mu    sync.Mutex
-	first *SendError
+	first *SendError // in the input
+
+	gate sync.Mutex // of the reader, while it does something with a line
 }
 
 func (s *sending) failure() error {
@@ -139,9 +170,29 @@ func (s *sending) failure() error {
 	return s.first
 }
 
+// reading reads and sends until the end, or until ctx ends: also when nothing comes
+// in from a pipe, whose reader is left behind then. It sends nothing any more.
+func (s *sending) reading(ctx context.Context, sources []*source) error {
+	result := make(chan error, 1)
+	go func() { result <- s.all(ctx, sources) }()
+	select {
+	case err := <-result:
+		return err
+	case <-ctx.Done():
+	}
+	s.gate.Lock() // the line that it is at; for good, when it waits for one
+	defer s.gate.Unlock()
+	select {
+	case err := <-result:
+		return err
+	default:
+		return context.Cause(ctx)
+	}
+}
+
 func (s *sending) all(ctx context.Context, sources []*source) error {
-	for _, src := range sources {
-		if err := s.one(ctx, src); err != nil {
+	for i, src := range sources {
+		if err := s.one(ctx, i, src); err != nil {
 			return err
 		}
 	}
@@ -151,44 +202,54 @@ func (s *sending) all(ctx context.Context, sources []*source) error {
 // shownBad is how many skipped lines are named.
 const shownBad = 10
 
-func (s *sending) one(ctx context.Context, src *source) error {
+func (s *sending) one(ctx context.Context, i int, src *source) error {
 	for {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
-		}
 		line, err := src.next(&s.read)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
-		var rec *kgo.Record
-		if err == nil {
-			if rec, err = s.o.recordOf(line); err != nil {
-				err = &LineError{src.name, src.line, err}
-			}
-		}
-		var bad *LineError
-		switch {
-		case err == nil:
-			s.lines++
-			s.send(ctx, rec, src.name, src.line)
-		case errors.As(err, &bad) && s.o.SkipBad:
-			s.lines++
-			s.skipped++
-			if s.skipped <= shownBad {
-				fmt.Fprintf(s.o.Err, "orderly: skipped: %v\n", bad)
-			} else if s.skipped == shownBad+1 {
-				fmt.Fprintln(s.o.Err, "orderly: more lines are skipped; they are counted")
-			}
-		default:
-			if bad != nil {
-				s.lines++
-			}
+		if err := s.take(ctx, i, src, line, err); err != nil {
 			return err
 		}
 	}
 }
 
-func (s *sending) send(ctx context.Context, rec *kgo.Record, file string, line int) {
+// take does what is to be done with a line, or with why there is none.
+func (s *sending) take(ctx context.Context, i int, src *source, line []byte, err error) error {
+	s.gate.Lock()
+	defer s.gate.Unlock()
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	var rec *kgo.Record
+	if err == nil {
+		if rec, err = s.o.recordOf(line); err != nil {
+			err = &LineError{src.name, src.line, err}
+		}
+	}
+	var bad *LineError
+	switch {
+	case err == nil:
+		s.lines++
+		s.send(ctx, rec, i, src.name, src.line)
+	case errors.As(err, &bad) && s.o.SkipBad:
+		s.lines++
+		s.skipped++
+		if s.skipped <= shownBad {
+			fmt.Fprintf(s.o.Err, "orderly: skipped: %v\n", bad)
+		} else if s.skipped == shownBad+1 {
+			fmt.Fprintln(s.o.Err, "orderly: more lines are skipped; they are counted")
+		}
+	default:
+		if bad != nil {
+			s.lines++
+		}
+		return err
+	}
+	return nil
+}
+
+func (s *sending) send(ctx context.Context, rec *kgo.Record, source int, file string, line int) {
 	size := int64(len(rec.Key) + len(rec.Value))
 	s.p.Produce(ctx, rec, func(_ *kgo.Record, err error) {
 		if err == nil {
@@ -200,9 +261,9 @@ func (s *sending) send(ctx context.Context, rec *kgo.Record, file string, line i
 		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 			return // it waited to be taken in when the run was ended
 		}
-		f := &SendError{file, line, err}
+		f := &SendError{file, line, err, source}
 		s.mu.Lock()
-		if s.first == nil {
+		if s.first == nil || f.before(s.first) {
 			s.first = f
 		}
 		s.mu.Unlock()
