@@ -42,6 +42,7 @@ type guard struct {
 	view  atomic.Pointer[BreakerState]
 	quiet atomic.Bool // nothing is let through
 	heads atomic.Bool // heads of keys are tried, one at a time
+	tried atomic.Bool // one was, since it opened
 
 	mu       sync.Mutex // calls of m, and what they ask for, one after the other
 	pool     *lane.Pool
@@ -139,8 +140,16 @@ func (g *guard) failed(r *lane.Run, it *lane.Item, class Class) (spare bool) {
 }
 
 // shut says that nothing is to be read: it is open, and heads wait that can be tried.
+// Those that fail always would hold it open for ever, were they all that there is to
+// try: then records of other keys are read.
 func (g *guard) shut() bool {
-	return g != nil && (g.quiet.Load() || g.heads.Load() && g.pool.Records() > 0)
+	switch {
+	case g == nil, !g.quiet.Load() && !g.heads.Load():
+		return false
+	case g.heads.Load() && g.pool.Records() == 0, g.tried.Load() && !g.pool.Fresh():
+		return false
+	}
+	return true
 }
 
 // state is what State shows.
@@ -273,8 +282,10 @@ func (g *guard) show() BreakerState {
 			v.NextProbe = g.clock.Now()
 		}
 	}
+	heads := st.Phase == breaker.Probing && !st.Growing
 	g.quiet.Store(st.Phase == breaker.Open)
-	g.heads.Store(st.Phase == breaker.Probing && !st.Growing)
+	g.heads.Store(heads)
+	g.tried.Store(heads || g.tried.Load() && st.Phase == breaker.Open)
 	g.view.Store(v)
 	return *v
 }

@@ -12,10 +12,14 @@ import (
 var ErrProcessEnded = errors.New("the process ended during each attempt of the record, which was the only one of its partition that ran")
 
 // ended says that the record is not to be tried: the process has ended with it as often
-// as attempts are allowed.
+// as attempts are allowed. Under block it is tried for ever at the maximum backoff, here
+// as everywhere: that the first of these passes is all that an owner can see to.
 func (h handling) ended(r *lane.Run, it *lane.Item) error {
-	if r.Serial() && int(it.Attempts) >= h.cfg.Retry.MaxAttempts {
-		return Permanent(ErrProcessEnded)
+	if !r.Serial() || int(it.Attempts) < h.cfg.Retry.MaxAttempts {
+		return nil
 	}
-	return nil
+	if m := it.Payload.(*Message); h.cfg.OnExhausted == PolicyBlock && m.trouble != nil && m.trouble.told != "" {
+		return nil
+	}
+	return Permanent(ErrProcessEnded)
 }

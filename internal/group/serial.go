@@ -55,7 +55,8 @@ func (s *Session) announce(p *Partition, it *lane.Item) bool {
 	for {
 		s.commit(s.work, []*Partition{p})
 		s.mu.Lock()
-		ok := p.recorded == want
+		// When the partition has gone over to side by side meanwhile, no commit will say so.
+		ok := p.recorded == want || p.serial == 0
 		s.mu.Unlock()
 		if p.lane.Halted() != 0 && p.lane.Halted() != lane.HaltGate || s.work.Err() != nil {
 			return false

@@ -78,6 +78,21 @@ func (pl *Pool) Admit(n int) {
 // Admitted is how many items that were let through the gate have not come back.
 func (pl *Pool) Admitted() int { return int(pl.gate.out.Load()) }
 
+// Fresh says that a unit could be let through the gate whose head has not failed.
+func (pl *Pool) Fresh() bool {
+	pl.mu.Lock()
+	parts := make([]*Partition, 0, len(pl.parts))
+	for p := range pl.parts {
+		parts = append(parts, p)
+	}
+	pl.mu.Unlock()
+	return slices.ContainsFunc(parts, func(p *Partition) bool {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		return !p.closed && p.halt.Load() == HaltGate && p.ready.n > 0
+	})
+}
+
 // pump gives partitions the right to start items, as far as the quota goes.
 func (pl *Pool) pump() {
 	g := &pl.gate

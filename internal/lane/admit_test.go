@@ -2,6 +2,7 @@ package lane
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
@@ -271,4 +272,53 @@ func TestGiveBack(t *testing.T) {
 		}
 		closePool(t, w.pl)
 	})
+}
+
+// What failed in the bunch in which attempts are given back is not counted yet: it is
+// not counted afterwards either.
+func TestGiveBackWithinABunch(t *testing.T) {
+	for name, inline := range map[string]bool{"units": false, "inline": true} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				var pl *Pool
+				var seen log[string]
+				clock := newFakeClock()
+				pl = NewPool(Config{Concurrency: 1, Clock: clock,
+					Apply: one(func(r *Run, it *Item) error {
+						seen.add(fmt.Sprint(it.Offset, "#", it.Attempts))
+						return errTest
+					}),
+					OnFailure: func(r *Run, it *Item, err error) Verdict {
+						last := it.Offset == 2 && it.Attempts == 0
+						if inline {
+							last = it.Offset == 0 && it.Attempts == 0
+						}
+						if last {
+							pl.GiveBack(clock.Now().Add(-time.Second))
+						}
+						return Verdict{Refund: true, Delay: time.Minute}
+					}})
+				p := pl.Add(PartitionConfig{ID: "t/0", Halt: held}, 1)
+				p.Enqueue(items(0, 1, 2, 3))
+				if inline {
+					pl.inlineAlways.Store(true)
+				} else {
+					pl.average.Store(int64(10 * time.Microsecond)) // units, several in a bunch
+				}
+				p.ClearHalt(held)
+				synctest.Wait()
+				first := slices.Clone(seen.take())
+				want := map[int64]int32{}
+				if inline { // each failure ends the bunch
+					want = map[int64]int32{1: 1, 2: 1}
+				}
+				got := map[int64]int32{}
+				p.Failed(func(o int64, n int32) { got[o] = n })
+				if len(first) != 3 || !maps.Equal(got, want) {
+					t.Errorf("%v ran; the attempts spent are %v, want %v", first, got, want)
+				}
+				closePool(t, pl)
+			})
+		})
+	}
 }

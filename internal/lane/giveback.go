@@ -54,6 +54,7 @@ func (pl *Pool) GiveBack(since time.Time) (attempts, records int) {
 }
 
 func (p *Partition) giveBack(cut time.Duration) (attempts, records int) {
+	p.refunds++ // what workers have not brought back yet is not spent either; see result
 	for offset, s := range p.spent {
 		if s.since < cut || s.n == 0 {
 			continue

@@ -58,10 +58,11 @@ type Partition struct {
 	inRing   bool // guarded by Pool.mu: the partition stands in the pool's ready ring
 	progress uint64
 
-	admit int                // items that may start although the gate is shut
-	turns unitList           // units whose head failed while it was shut, in turn
-	spent map[int64]spending // of records in failed, what can be given back
-	debts int                // of spent: owed to records
+	admit   int                // items that may start although the gate is shut
+	turns   unitList           // units whose head failed while it was shut, in turn
+	spent   map[int64]spending // of records in failed, what can be given back
+	debts   int                // of spent: owed to records
+	refunds int                // how often attempts were given back
 
 	serial serially
 }

@@ -127,16 +127,16 @@ func (p *Partition) finish(w *worker) bool {
 		return false
 	}
 	p.leave(w)
-	p.settle(runs)
+	p.settle(runs, w.refunds)
 	p.drainGated()
 	more := p.dispatchable()
 	p.mu.Unlock()
 	return more
 }
 
-// settle takes the results of runs whose handlers have returned. Called with p.mu
-// held.
-func (p *Partition) settle(runs []Run) {
+// settle takes the results of runs whose handlers have returned; refunds is how often
+// attempts had been given back when they were taken. Called with p.mu held.
+func (p *Partition) settle(runs []Run, refunds int) {
 	records, bytes := 0, int64(0)
 	for i := range runs {
 		r := &runs[i]
@@ -158,7 +158,7 @@ func (p *Partition) settle(runs []Run) {
 			}
 		}
 		if u != nil {
-			p.result(u, r)
+			p.result(u, r, refunds)
 		}
 	}
 	if records > 0 {
@@ -171,7 +171,7 @@ func (p *Partition) settle(runs []Run) {
 	p.ran(len(runs))
 }
 
-func (p *Partition) result(u *unit, r *Run) {
+func (p *Partition) result(u *unit, r *Run, refunds int) {
 	if r.done > 0 {
 		u.since = 0 // another head
 		u.solo = max(0, u.solo-int32(r.done))
@@ -194,6 +194,9 @@ func (p *Partition) result(u *unit, r *Run) {
 			break
 		}
 		attempts := rest[0].Attempts
+		if v.Refund && attempts == 0 && refunds != p.refunds {
+			v.Spare = true // given back before it was counted
+		}
 		if !v.Spare {
 			if v.Refund {
 				p.spend(rest[0])
@@ -267,7 +270,7 @@ func (p *Partition) strip(w *worker) (back []Run) {
 	if done := int(pos) - 1; done > w.settled {
 		runs := w.runs[w.settled:done]
 		w.settled = done
-		p.settle(runs)
+		p.settle(runs, w.refunds)
 	}
 	if p.stream.holder == w {
 		p.stream.holder = nil

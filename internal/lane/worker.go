@@ -19,6 +19,7 @@ type worker struct {
 	items []*Item
 
 	inline    bool      // the runs are of the partition's stream; written by take only
+	refunds   int       // the partition's when the bunch was taken; guarded by its lock
 	settled   int       // runs of the bunch whose results the partition has; guarded by its lock
 	executed  int       // runs of the bunch that were executed, or given up because of a halt
 	attempted int       // items that Apply was busy with
@@ -75,7 +76,7 @@ func (w *worker) begin(p *Partition) bool {
 	w.begun = time.Now()
 	w.executed, w.attempted = 0, 0
 	p.mu.Lock()
-	w.settled = 0
+	w.settled, w.refunds = 0, p.refunds
 	p.take(w, budget)
 	if len(w.runs) == 0 {
 		more := p.dispatchable()

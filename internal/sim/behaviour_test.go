@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/orderly-go/orderly"
@@ -64,10 +65,24 @@ func (m *member) batch(do act) orderly.BatchHandler {
 }
 
 func (m *member) started(msg *orderly.Message, batch int64) {
+	m.w.ledger.started(m, msg)
+	if msg.Offset%64 == 0 && batch == 0 {
+		m.lookForInline(msg)
+	}
 	m.w.h.add(history.Event{
 		Kind: history.Start, Member: m.name, Topic: msg.Topic, Partition: msg.Partition, Offset: msg.Offset,
 		Key: history.BytesKey(msg.Key), Token: msg.FencingToken, Attempt: msg.Attempt, Batch: batch,
 	})
+}
+
+// lookForInline counts a handler that runs straight from its partition's stream: there
+// is no unit, of its key or any other.
+func (m *member) lookForInline(msg *orderly.Message) {
+	for _, p := range m.c.State().Partitions {
+		if p.Partition == msg.Partition && p.Running > 0 && p.Keys == 0 {
+			m.w.ledger.count("inline")
+		}
+	}
 }
 
 // ended records a handler's end. After these causes the result is discarded: what
@@ -76,6 +91,7 @@ func (m *member) ended(ctx context.Context, msg *orderly.Message, ok bool) {
 	cause := context.Cause(ctx)
 	discarded := slices.ContainsFunc([]error{orderly.ErrDrainDeadline, orderly.ErrPartitionLost, orderly.ErrAborted},
 		func(e error) bool { return errors.Is(cause, e) })
+	m.w.ledger.returned(m, msg, ctx.Err() != nil)
 	m.w.h.add(history.Event{
 		Kind: history.End, Member: m.name, Topic: msg.Topic, Partition: msg.Partition, Offset: msg.Offset,
 		Token: msg.FencingToken, Attempt: msg.Attempt, OK: ok, Cancelled: discarded,
@@ -113,6 +129,7 @@ type mixture struct {
 	long     float64 // share of attempts that take up to longest
 	deaf     float64 // of these: ignore their contexts
 	longest  time.Duration
+	mended   *atomic.Bool // none fails or takes long any more
 }
 
 func (x mixture) act(ctx context.Context, m *orderly.Message) error {
@@ -123,6 +140,9 @@ func (x mixture) act(ctx context.Context, m *orderly.Message) error {
 	}
 	panics := rec.Float64() < x.panicing
 	long, ignoring := rec.Float64() < x.long, rec.Float64() < x.deaf
+	if x.mended.Load() {
+		fails, long = 0, false
+	}
 	try := rand.New(rand.NewPCG(x.seed^uint64(m.Partition)<<32^uint64(m.Attempt)<<16, uint64(m.Offset)))
 	var err error
 	switch {

@@ -3,7 +3,9 @@
 package sim
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -33,6 +35,11 @@ type member struct {
 	warnings []orderly.WarningEvent
 	batches  atomic.Int64
 	killed   atomic.Bool
+
+	// Of its configuration, for the ledger.
+	policy, writeFailure orderly.Policy
+	attempts             int
+	oneAtATime           atomic.Bool // a partition of it runs so, or has
 }
 
 // memberConfig is what a test says of a member besides the Consumer's own
@@ -58,6 +65,8 @@ func (w *world) start(name string, cfg memberConfig) *member {
 		})))
 	}
 	m.tell(&cc.Events)
+	m.policy, m.writeFailure, m.attempts = cmp.Or(cc.OnExhausted, orderly.PolicyBlock), cc.OnWriteFailure, cmp.Or(cc.Retry.MaxAttempts, 10)
+	w.ledger.watch(m, &cc.Events)
 	if cfg.act == nil {
 		cfg.act = func(context.Context, *orderly.Message) error { return nil }
 	}
@@ -78,6 +87,9 @@ func (w *world) start(name string, cfg memberConfig) *member {
 	w.mu.Unlock()
 	go func() {
 		m.err = c.Run(ctx)
+		if stop := (*orderly.StopError)(nil); errors.As(m.err, &stop) && !m.isKilled() {
+			w.ledger.stopped(m, stop)
+		}
 		close(m.done)
 	}()
 	return m
@@ -96,7 +108,9 @@ func (m *member) leave() {
 func (m *member) kill(loseRequests bool) {
 	m.w.h.kill(m.name)
 	m.host.kill(loseRequests)
-	m.killed.Store(true)
+	if !m.killed.Swap(true) {
+		m.w.ledger.killed(m)
+	}
 	m.c.Abort()
 }
 
@@ -190,6 +204,10 @@ func (m *member) tell(ev *orderly.Events) {
 		if e.Code == "coordinator-silent" {
 			m.excuseDeaf(nil)
 		}
+		if e.Code == "one-at-a-time" {
+			m.oneAtATime.Store(true)
+			m.w.ledger.count("one at a time")
+		}
 		m.mu.Lock()
 		m.warnings = append(m.warnings, e)
 		m.mu.Unlock()
@@ -204,6 +222,11 @@ func (m *member) tell(ev *orderly.Events) {
 func (m *member) giveUp(at place, token int64) {
 	m.excuseDeaf(&at)
 	m.w.h.add(history.Event{Kind: history.Release, Member: m.name, Topic: at.topic, Partition: at.partition, Token: token})
+}
+
+// passed records that a record is done although its handler has failed.
+func (m *member) passed(topic string, partition int32, offset int64, why string) {
+	m.w.h.add(history.Event{Kind: history.Done, Member: m.name, Topic: topic, Partition: partition, Offset: offset, Why: why})
 }
 
 func (m *member) excuseDeaf(only *place) {
@@ -227,6 +250,18 @@ func (m *member) ignoring(msg *orderly.Message) (end func()) {
 		m.deaf[at]--
 		m.mu.Unlock()
 	}
+}
+
+// isDeaf says whether a handler runs that ignores its context.
+func (m *member) isDeaf() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, n := range m.deaf {
+		if n > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // warned says whether there was a warning with this code.

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -23,6 +25,7 @@ type plan struct {
 	rebalance           time.Duration
 	balancer            orderly.Balancer
 	mix                 mixture
+	failures            failurePlan
 	first               int // records that are there at the beginning
 	keys                int
 	cast                []memberConfig // in the order in which they come
@@ -40,8 +43,13 @@ type step struct {
 type run struct {
 	*world
 	plan
-	came    int
-	lasting []func() // ends of faults that last
+	came     int
+	lock     sync.Mutex // of those that are revived
+	ending   bool
+	revived  int
+	born     int
+	trickled int
+	lasting  []func() // ends of faults that last
 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
@@ -68,12 +76,17 @@ func newPlan(seed uint64) plan {
 		failing: pick(r, 0, 0.02, 0.1), panicing: pick(r, 0, 0.3),
 		long: pick(r, 0, 0.01, 0.03), deaf: pick(r, 0, 0, 0.3), longest: session * 3 / 2,
 	}
+	p.failures = newFailurePlan(rand.New(rand.NewPCG(seed, 1)), seed)
+	p.mix.mended = &p.failures.mended
 	for i := range 8 {
 		p.cast = append(p.cast, newMemberConfig(r, p, session, i))
 	}
 	n := 4 + r.IntN(10)
 	for range n {
 		s := newStep(r, session)
+		if p.failures.on && r.IntN(2) == 0 {
+			s = p.failures.newStep(r, session)
+		}
 		s.after = between(r, 0, pick(r, time.Second, 5*time.Second, session))
 		p.steps = append(p.steps, s)
 	}
@@ -110,6 +123,7 @@ func newMemberConfig(r *rand.Rand, p plan, session time.Duration, i int) memberC
 	if r.IntN(5) == 0 {
 		c.InstanceID = fmt.Sprintf("static-%d", i)
 	}
+	p.failures.configure(r, &c)
 	return c
 }
 
@@ -145,7 +159,10 @@ func newStep(r *rand.Rand, session time.Duration) step {
 	case n < 78:
 		return step{name: "move leaders", do: func(w *run) { w.c.ShufflePartitionLeaders() }}
 	case n < 80:
-		return step{name: "add a partition", do: func(w *run) { w.grow() }}
+		return step{name: "add a partition", do: func(w *run) {
+			w.grow()
+			w.during(lasts, w.growLetterTopic)
+		}}
 	case n < 84:
 		commit, records := r.IntN(2) == 0, 1+r.IntN(20)
 		return step{name: "transaction", do: func(w *run) { w.transaction(w.records(records), commit) }}
@@ -265,6 +282,9 @@ func (w *run) records(n int) []keyed {
 		if k := i % w.keys; k > 0 {
 			r.key = fmt.Appendf(nil, "k%d", k)
 		}
+		if w.failures.large && i%31 == 30 {
+			r.value = strings.Repeat("x", largeValue)
+		}
 		out = append(out, r)
 	}
 	return out
@@ -275,7 +295,10 @@ func carryOut(t testing.TB, p plan, out **world) {
 	w := &run{world: newWorld(t, worldConfig{brokers: p.brokers, partitions: p.partitions}), plan: p}
 	*out = w.world
 	defer w.world.close()
+	defer w.end()
+	w.prepareFailures()
 	w.fill(p.first, p.keys, true)
+	w.produce(w.records(40))
 	for range p.begin {
 		w.join()
 	}
@@ -290,6 +313,9 @@ func carryOut(t testing.TB, p plan, out **world) {
 	}
 	for range 2 {
 		w.join()
+	}
+	if p.failures.on {
+		w.mend()
 	}
 	if w.alive() == 0 {
 		t.Error("no member is left: the plan brings too few")

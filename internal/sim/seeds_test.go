@@ -41,7 +41,7 @@ func TestSeeds(t *testing.T) {
 		if err != nil {
 			t.Fatalf("ORDERLY_SEED is a number: %v", err)
 		}
-		t.Run(s, func(t *testing.T) { runSeed(t, seed) })
+		t.Run(s, func(t *testing.T) { runSeed(t, seed, nil) })
 		return
 	}
 	n := seeds
@@ -51,6 +51,12 @@ func TestSeeds(t *testing.T) {
 	base := rand.Uint64() >> 16
 	t.Logf("seeds %d to %d", base, base+uint64(n)-1)
 	var failed atomic.Bool // one failing seed is enough to look at
+	cover := &coverage{seen: make(map[string]int)}
+	t.Cleanup(func() {
+		if !failed.Load() {
+			cover.check(t)
+		}
+	})
 	for i := range n {
 		seed := base + uint64(i)
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -61,14 +67,14 @@ func TestSeeds(t *testing.T) {
 						failed.Store(true)
 					}
 				}()
-				runSeed(t, seed)
+				runSeed(t, seed, cover)
 			}
 		})
 	}
 }
 
 // runSeed runs one seed; a failing one leaves its history and log behind.
-func runSeed(t *testing.T, seed uint64) {
+func runSeed(t *testing.T, seed uint64, cover *coverage) {
 	watchdog := time.AfterFunc(stuckAfter, func() {
 		buf := make([]byte, 16<<20)
 		fmt.Fprintf(os.Stderr, "seed %d: virtual time stands still; it waits for these goroutines:\n", seed)
@@ -88,6 +94,9 @@ func runSeed(t *testing.T, seed uint64) {
 		}
 	}()
 	synctest.Test(t, func(t *testing.T) { carryOut(t, p, &w) })
+	if cover != nil {
+		cover.add(w)
+	}
 }
 
 // save writes a failing history and the members' log, and says how to go on.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -32,6 +33,8 @@ type world struct {
 	c       *kfake.Cluster
 	f       *fabric
 	h       *chronicle
+	ledger  *ledger
+	letters *letters
 	addrs   []string
 	log     *slog.Logger
 	logText *logBuffer
@@ -41,6 +44,7 @@ type world struct {
 
 	mu         sync.Mutex
 	ends       []int64 // next offset, by partition
+	large      map[record]bool
 	members    []*member
 	goroutines sync.WaitGroup
 	over       chan struct{} // closed when the world ends
@@ -56,9 +60,10 @@ type worldConfig struct {
 // defers.
 func newWorld(t testing.TB, cfg worldConfig) *world {
 	t.Helper()
-	w := &world{t: t, f: &fabric{}, h: newChronicle(), logText: &logBuffer{}, over: make(chan struct{}), keepers: make(map[string]chan struct{})}
+	w := &world{t: t, f: &fabric{}, h: newChronicle(), logText: &logBuffer{}, over: make(chan struct{}), large: make(map[record]bool), keepers: make(map[string]chan struct{})}
 	w.log = slog.New(slog.NewTextHandler(w.logText, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.f.answered, w.f.waiting = w.h.answered, w.keepAlive
+	w.ledger, w.letters = newLedger(w), newLetters()
+	w.f.answered, w.f.waiting = w.answered, w.keepAlive
 	ports := make([]int, max(1, cfg.brokers))
 	for i := range ports {
 		ports[i] = 9092 + i
@@ -83,6 +88,13 @@ func newWorld(t testing.TB, cfg worldConfig) *world {
 	w.cl, w.adm = cl, kadm.NewClient(cl)
 	w.ends = make([]int64, max(1, cfg.partitions))
 	return w
+}
+
+func (w *world) answered(req, resp []byte) {
+	w.h.answered(req, resp)
+	if err := w.letters.answered(req, resp); err != nil {
+		w.h.contradiction("%v", err)
+	}
 }
 
 // keepAlive does what Kafka does and kfake does not: a member that waits for the
@@ -181,6 +193,9 @@ func (w *world) close() {
 	for _, m := range w.all() {
 		<-m.done
 	}
+	for slices.ContainsFunc(w.all(), (*member).isDeaf) {
+		time.Sleep(time.Second)
+	}
 	close(w.over)
 	w.goroutines.Wait()
 	w.cl.Close()
@@ -214,6 +229,9 @@ func (w *world) produce(recs []keyed) {
 	w.mu.Lock()
 	for _, r := range recs {
 		offset := w.ends[r.partition]
+		if len(r.value) >= largeValue {
+			w.large[record{place{topicName, r.partition}, offset}] = true
+		}
 		w.ends[r.partition]++
 		w.h.add(history.Event{Kind: history.Log, Topic: topicName, Partition: r.partition, Offset: offset, Key: history.BytesKey(r.key)})
 		out = append(out, &kgo.Record{Topic: topicName, Partition: r.partition, Key: r.key, Value: []byte(r.value)})
@@ -330,6 +348,8 @@ func (w *world) caughtUp(d time.Duration) {
 			for _, m := range w.all() {
 				if m.running() {
 					w.t.Logf("%s: %+v", m.name, m.c.State())
+				} else {
+					w.t.Logf("%s has ended: %v", m.name, m.err)
 				}
 			}
 			return
@@ -356,7 +376,7 @@ func (w *world) verdict(scope orderly.Scope, complete bool) {
 	if err := rep.Err(); err != nil {
 		w.t.Error(err)
 	}
-	for i, s := range append(superseded(events), w.h.broken...) {
+	for i, s := range slices.Concat(superseded(events), w.h.broken, w.ledger.judge()) {
 		if i < 3 {
 			w.t.Error(s)
 		}
