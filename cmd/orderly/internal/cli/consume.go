@@ -14,7 +14,7 @@ import (
 
 func newConsume(s Streams) *cobra.Command {
 	o := consume.Options{Out: s.Out, Err: s.Err}
-	var scope, from, onExhausted, onWriteFailure, logKeys string
+	var scope, from, reset, onExhausted, onWriteFailure, logKeys string
 	cmd := &cobra.Command{
 		Use:   "consume -t TOPIC -g GROUP [flags] [-- CMD ARGS...]",
 		Short: "Process a topic in order per key: print its records, or pipe them to workers",
@@ -43,12 +43,12 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 	}
 	f := cmd.Flags()
 	conn := connect.AddFlags(f, connect.Topic, connect.Group)
-	reset := f.String("reset", "stop", "when the records to go on from were deleted, or the log was cut: stop, earliest or latest")
 	f.BoolVar(&o.UntilEnd, "until-end", false, "end when all records that were there at the start are done")
 	f.IntVar(&o.Concurrency, "concurrency", 0, "records (and so workers) at a time (default: 256; with CMD one for each processor)")
 	f.DurationVar(&o.SessionTimeout, "session-timeout", 45*time.Second, "after this time without a sign of life another member takes over")
 	f.StringVar(&scope, "scope", "key", "what is one sequence: key or partition")
 	f.StringVar(&from, "from", "earliest", "where a group begins that has no progress: earliest, latest, or a time like 2026-01-31T00:00:00Z")
+	f.StringVar(&reset, "reset", "stop", "when the records to go on from were deleted, or the log was cut: stop, earliest or latest")
 	f.StringVar(&onExhausted, "on-exhausted", string(orderly.PolicyStop), "when a record's attempts are used up: stop, block (its key alone waits, it is tried for ever), dead-letter or skip")
 	f.StringVar(&o.DeadLetter.Topic, "dead-letter-topic", "", "where --on-exhausted dead-letter writes (default: TOPIC-dlt)")
 	f.StringVar(&onWriteFailure, "on-write-failure", "", "when a dead letter cannot be written: block (the default) or stop")
@@ -90,7 +90,7 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 		if o.Start, err = parseFrom(from); err != nil {
 			return err
 		}
-		if o.Reset, err = parseReset(*reset); err != nil {
+		if o.Reset, err = parseReset(reset); err != nil {
 			return err
 		}
 		if o.OnExhausted, err = parsePolicy(onExhausted); err != nil {

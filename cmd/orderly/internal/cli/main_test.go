@@ -27,7 +27,8 @@ func call(ctx context.Context, args ...string) (code int, stdout, stderr string)
 	return code, out.String(), err.String()
 }
 
-// shared is written to by the log and by workers at a time, as a file can be.
+// A shared writer is one that the log and several workers write to, as to standard
+// error.
 type shared struct {
 	mu  sync.Mutex
 	buf bytes.Buffer

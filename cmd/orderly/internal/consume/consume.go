@@ -24,6 +24,7 @@ type Options struct {
 	SessionTimeout time.Duration
 	Scope          orderly.Scope
 	Start          orderly.Start
+	Reset          orderly.Reset
 	OnExhausted    orderly.Policy
 	OnWriteFailure orderly.Policy
 	DeadLetter     orderly.DeadLetter
@@ -33,8 +34,6 @@ type Options struct {
 	Out     io.Writer
 	Err     io.Writer
 	Verbose bool
-
-	Reset orderly.Reset // what to do when the offset to go on from is not in the log
 
 	Metrics string // address to serve metrics and health at; empty: nowhere
 	LogKeys orderly.KeyDisplay
@@ -77,14 +76,14 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	var done, retried atomic.Int64
 	cfg := orderly.ConsumerConfig{
 		Brokers: o.Cluster.Brokers, KafkaOpts: o.Cluster.Opts, Group: o.Group, Topics: []string{o.Topic},
-		Scope: o.Scope, Start: o.Start, OnExhausted: o.OnExhausted, OnWriteFailure: o.OnWriteFailure, DeadLetter: o.DeadLetter, Retry: o.Retry,
+		Scope: o.Scope, Start: o.Start, Reset: o.Reset, OnExhausted: o.OnExhausted, OnWriteFailure: o.OnWriteFailure, DeadLetter: o.DeadLetter, Retry: o.Retry,
 		Concurrency: o.Concurrency, SessionTimeout: o.SessionTimeout, StartTimeout: startTimeout, Logger: log,
 		Events: orderly.Events{Settled: func(e orderly.SettledEvent) {
 			done.Add(int64(e.Records))
 			retried.Add(int64(e.Retried))
 		}},
 	}
-	cfg.LogKeys, cfg.Reset = o.LogKeys, o.Reset
+	cfg.LogKeys = o.LogKeys
 	var obs *observer
 	if o.Metrics != "" {
 		var err error
