@@ -133,8 +133,13 @@ type ConsumerConfig struct {
 	// Retry says when a failed record is tried again.
 	Retry Retry
 	// OnExhausted is the policy for a record that used up its attempts, or whose
-	// error is Permanent. Default PolicyBlock.
+	// error is Permanent. Default PolicyPark in key scope, but for records without an
+	// ordering key; PolicyBlock for those and in partition scope. Run ends with a
+	// ParkingTopicError where PolicyPark has no topic to write to: the user of a
+	// consumer that may not make and write one names another policy.
 	OnExhausted Policy
+	// Parking says how records are parked.
+	Parking Parking
 	// DeadLetter says where dead letters go, under PolicyDeadLetter.
 	DeadLetter DeadLetter
 	// OnWriteFailure is what becomes of a record whose dead letter cannot be
@@ -209,6 +214,8 @@ type ConsumerConfig struct {
 	// ClientID, FetchMaxBytes and the like. Options that would break the
 	// contract are refused by name.
 	KafkaOpts []kgo.Opt
+
+	parksByDefault bool // OnExhausted was not set
 }
 
 func orDefault[T comparable](v *T, def T) {
@@ -220,7 +227,11 @@ func orDefault[T comparable](v *T, def T) {
 
 // withDefaults fills what was left zero.
 func (c ConsumerConfig) withDefaults() ConsumerConfig {
+	if c.OnExhausted == "" && c.Scope == ScopeKey {
+		c.OnExhausted, c.parksByDefault = PolicyPark, true
+	}
 	orDefault(&c.OnExhausted, PolicyBlock)
+	c.Parking.defaults()
 	if c.OnExhausted.writes() {
 		orDefault(&c.OnWriteFailure, PolicyBlock)
 		c.DeadLetter.defaults()

@@ -14,6 +14,9 @@ var ErrProcessEnded = errors.New("the process ended during each attempt of the r
 // ended says that the record is not to be tried: the process has ended with it as often
 // as attempts are allowed.
 func (h handling) ended(r *lane.Run, it *lane.Item) error {
+	if it.Payload.(*Message).release != nil {
+		return nil // its attempts were used up before; a release counts by itself
+	}
 	if r.Serial() && int(it.Attempts) >= h.cfg.Retry.MaxAttempts {
 		return Permanent(ErrProcessEnded)
 	}

@@ -28,8 +28,9 @@ type PartitionConfig struct {
 	Halt uint32
 	// Serial makes it run one item at a time for a while.
 	Serial Serial
-	// Tag is for the pool's owner.
-	Tag uint64
+	// Tag and Beside are for the pool's owner.
+	Tag    uint64
+	Beside any
 }
 
 // A Partition holds the outstanding records of one ownership.
