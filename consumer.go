@@ -208,6 +208,10 @@ func (c *Consumer) publicError(err error) error {
 	if errors.As(err, &stop) {
 		return stop
 	}
+	var parkingTopic *ParkingTopicError
+	if errors.As(err, &parkingTopic) {
+		return parkingTopic
+	}
 	var letters *DeadLetterTopicError
 	if errors.As(err, &letters) {
 		return letters

@@ -236,6 +236,8 @@ type ParkedEvent struct {
 	Attempts     int    // 0: it only follows another one of its key
 	Reason       string // "exhausted" or "permanent"; empty when it follows
 	Err          error
+	// Before: an earlier owner had parked it, or was done with it, and no commit said so.
+	Before bool
 }
 
 // ReleasedEvent tells of a parked record that is done.

@@ -82,11 +82,8 @@ func (h handling) arrive(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, 
 	}
 	w.await = lane.NewAwait(r, state)
 	v.Await = w.await
-	before, ok := p.Arrive(it, w)
-	if before {
-		w.before.Store(true)
-	}
-	switch {
+	w.before.Store(p.Knows(it.Key, m.Offset))
+	switch ok := p.Arrive(it, w); {
 	case ok:
 	case g == nil:
 		v.Await, v.Delay = nil, 0 // there is no topic any more: it goes to its handler

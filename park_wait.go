@@ -11,17 +11,18 @@ import (
 type parkWait struct {
 	h      handling
 	await  *lane.Await
-	m      *Message // that the record stays with
-	failed *Message // that its handler was given
-	g      *givenUp // nil: it was not handed to its handler
-	before atomic.Bool
+	m      *Message    // that the record stays with
+	failed *Message    // that its handler was given
+	g      *givenUp    // nil: it was not handed to its handler
+	before atomic.Bool // it was settled when it came
 }
 
 // Settled: it is parked, as read back from the topic, or was settled before.
 func (w *parkWait) Settled() {
-	if w.await.Done() && !w.before.Load() {
-		w.h.rep.parked(w.failed, w.g)
+	if w.await.Open() { // told before a commit can pass it
+		w.h.rep.parked(w.failed, w.g, w.before.Load())
 	}
+	w.await.Done()
 }
 
 // Live: nothing of its key is parked.

@@ -54,6 +54,16 @@ func (m *Manager) Look(ctx context.Context, asks []group.ParkingAsk) []group.Par
 			t = m.lookAt(ctx, a.Topic)
 			topics[a.Topic] = t
 		}
+		if t.found.Exists && int(a.Partition) >= t.found.Partitions && !t.grown && m.cfg.Create {
+			// The source has grown. Where it cannot follow, judge says so.
+			if err := m.make(ctx, a.Topic, t.name); err != nil {
+				m.cfg.Logger.Warn("orderly: the parking topic has fewer partitions than its source", "group", m.cfg.Group, "topic", a.Topic, "error", err)
+			} else {
+				t = m.lookAt(ctx, a.Topic)
+				topics[a.Topic] = t
+			}
+			t.grown = true
+		}
 		out[i] = m.judge(ctx, a, t)
 	}
 	return out
@@ -65,6 +75,7 @@ type topicSight struct {
 	found  parkinglog.Topic
 	bounds map[int32]parkinglog.Bound
 	log    *topicLog
+	grown  bool // as far as it may be
 	err    error
 }
 
@@ -116,7 +127,7 @@ func (m *Manager) judge(ctx context.Context, a group.ParkingAsk, t *topicSight) 
 	}
 	if s.err != nil {
 		s.log = nil
-		if !a.Committed {
+		if !a.Committed && s.state != Narrow {
 			// A commit of ours would make of a missing one that there was nothing.
 			out.Err = s.err
 		}

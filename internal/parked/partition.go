@@ -258,19 +258,32 @@ func (p *Partition) Concerns(key []byte, offset int64) bool {
 	return p.owner != nil && p.owner.Concerns(key, offset)
 }
 
-// Arrive hands a record over that has come to the head of its key. It reports whether
-// it was parked or done before, and false when there is no parking topic: then
-// nothing is called.
-func (p *Partition) Arrive(it parking.Item, w Waiter) (before, ok bool) {
+// Knows reports whether a record was parked, or done after that, by an earlier owner
+// whose commit did not say so.
+func (p *Partition) Knows(key []byte, offset int64) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ended || p.owner == nil {
-		return false, p.ended
+	if p.owner == nil {
+		return false
 	}
-	before, _ = p.owner.State().Settled(parking.ID(it.Key), it.Offset)
+	before, _ := p.owner.State().Settled(parking.ID(key), offset)
+	return before
+}
+
+// Arrive hands a record over that has come to the head of its key. It returns false
+// when there is no parking topic: then the Waiter is not called.
+func (p *Partition) Arrive(it parking.Item, w Waiter) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended {
+		return true // nobody waits for an answer any more
+	}
+	if p.owner == nil {
+		return false
+	}
 	p.waiters[it.Offset] = w
 	p.did(p.owner.Arrive(it))
-	return before, true
+	return true
 }
 
 // A State is a moment of the parking side of a partition.
