@@ -57,6 +57,9 @@ func (w *world) start(name string, cfg memberConfig) *member {
 			return fmt.Sprint(time.Now().Format("time=2006-01-02T15:04:05.000Z"), " client ", name, ": ")
 		})))
 	}
+	if cc.OnExhausted == "" {
+		cc.OnExhausted = orderly.PolicyBlock // scenes count commits, and have no parking topic
+	}
 	m.tell(&cc.Events)
 	if cfg.act == nil {
 		cfg.act = func(context.Context, *orderly.Message) error { return nil }
