@@ -107,7 +107,6 @@ func (s *Session) beginBeside(p *Partition, pc *lane.PartitionConfig) {
 	}
 	p.park = s.cfg.Parking.Begin(p.topic, p.partition, parkingHost{s, p})
 	pc.Beside = p.park
-	pc.Halt |= haltParking
 }
 
 // grantBeside is called with Session.mu held, when the token was committed and before
