@@ -253,3 +253,29 @@ func TestNullKeysBlockByDefault(t *testing.T) {
 	}
 	stopAll(t, m)
 }
+
+// Records that retention has deleted are passed by Reset; what is parked stays.
+func TestParkedThroughAReset(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	c := &calls{bad: alwaysBad}
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Reset: orderly.ResetEarliest, Handler: c.handle})
+	b.Produce(topic, keyed(2, "bad")...)
+	m := g.Start()
+	committed(t, b, m, topic, 0, 2)
+	stopAll(t, m)
+	b.Produce(topic, keyed(4, "good")...)
+	var to kadm.Offsets
+	to.AddOffset(topic, 0, 4, -1)
+	if _, err := b.Admin().DeleteRecords(patient(t), to); err != nil {
+		t.Fatal(err)
+	}
+	m = g.Start()
+	committed(t, b, m, topic, 0, 6)
+	parkedRecords(t, b, m, topic, 1, 2)
+	if got := c.of("good"); !slices.Equal(got, numbers(2, 2)) {
+		t.Errorf("good: %v", got)
+	}
+	stopAll(t, m)
+}
