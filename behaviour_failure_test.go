@@ -80,7 +80,7 @@ func TestRowBlockPolicy(t *testing.T) {
 	b.Produce(topic, keyed(10, "bad", "good")...)
 	var blocked seen[orderly.BlockedEvent]
 	var healed atomic.Bool
-	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic},
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, OnExhausted: orderly.PolicyBlock,
 		Retry:  orderly.Retry{MaxAttempts: 2, Backoff: time.Millisecond, MaxBackoff: 10 * time.Millisecond},
 		Events: orderly.Events{Blocked: blocked.add},
 		Handler: func(_ context.Context, m *orderly.Message) error {
@@ -118,7 +118,7 @@ func TestRowBlockPolicyWindowFull(t *testing.T) {
 		return e.Partition == 0 && len(e.Reasons) == 1 && e.Reasons[0] == "window-full"
 	}
 	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Buffer: orderly.Buffer{Window: 100},
-		Events: orderly.Events{Paused: paused.add, Resumed: resumed.add},
+		OnExhausted: orderly.PolicyBlock, Events: orderly.Events{Paused: paused.add, Resumed: resumed.add},
 		Handler: func(_ context.Context, m *orderly.Message) error {
 			if string(m.Key) == "bad" && !healed.Load() {
 				return errBusy

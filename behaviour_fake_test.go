@@ -90,7 +90,7 @@ func TestAuthorizationRefused(t *testing.T) {
 			topics = []string{"public", "orders"}
 		}
 		cons, err := orderly.NewConsumer(orderly.ConsumerConfig{Brokers: c.ListenAddrs(), Group: "billing", Topics: topics, Handler: nothing,
-			Logger:         slog.New(slog.DiscardHandler),
+			OnExhausted: orderly.PolicyBlock, Logger: slog.New(slog.DiscardHandler),
 			SessionTimeout: 3 * time.Second, HeartbeatInterval: 100 * time.Millisecond, CommitInterval: 50 * time.Millisecond,
 			Events:    orderly.Events{Assigned: func(orderly.AssignedEvent) { assigned <- struct{}{} }},
 			KafkaOpts: []kgo.Opt{kgo.SASL(plain.Auth{User: u.user, Pass: "pw"}.AsMechanism())}})

@@ -80,7 +80,7 @@ func TestBufferFullIsNamed(t *testing.T) {
 	topic := newTopic(t, b, 1)
 	b.Produce(topic, keyed(400, "hot")...)
 	var healed atomic.Bool
-	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Buffer: orderly.Buffer{Records: 32},
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Buffer: orderly.Buffer{Records: 32}, OnExhausted: orderly.PolicyBlock,
 		Handler: func(context.Context, *orderly.Message) error {
 			if !healed.Load() {
 				return errBusy

@@ -135,6 +135,8 @@ type ConsumerConfig struct {
 	// OnExhausted is the policy for a record that used up its attempts, or whose
 	// error is Permanent. Default PolicyBlock.
 	OnExhausted Policy
+	// Parking says how records are parked.
+	Parking Parking
 	// DeadLetter says where dead letters go, under PolicyDeadLetter.
 	DeadLetter DeadLetter
 	// OnWriteFailure is what becomes of a record whose dead letter cannot be
@@ -221,6 +223,7 @@ func orDefault[T comparable](v *T, def T) {
 // withDefaults fills what was left zero.
 func (c ConsumerConfig) withDefaults() ConsumerConfig {
 	orDefault(&c.OnExhausted, PolicyBlock)
+	c.Parking.defaults()
 	if c.OnExhausted.writes() {
 		orDefault(&c.OnWriteFailure, PolicyBlock)
 		c.DeadLetter.defaults()

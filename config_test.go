@@ -62,7 +62,7 @@ func TestConfigProblemsAllAtOnce(t *testing.T) {
 		{"everything", orderly.ConsumerConfig{
 			Brokers: []string{" "}, Topics: []string{"a", "", "a"}, Handler: nothing, Batch: orderly.Batch{Handler: batch, Max: 20_000, Wait: time.Minute},
 			Scope: 7, OrderBy: orderly.OrderBy{Name: "Upper Case", Key: func(r *kgo.Record) []byte { return r.Key }}, NullKeys: 9,
-			Retry: orderly.Retry{MaxAttempts: -1, Backoff: time.Minute, MaxBackoff: time.Second}, OnExhausted: "park",
+			Retry: orderly.Retry{MaxAttempts: -1, Backoff: time.Minute, MaxBackoff: time.Second}, OnExhausted: "drop",
 			Concurrency: -1, Lanes: 100_000, Buffer: orderly.Buffer{Records: 1, Bytes: 1, Window: 1},
 			Breaker: orderly.Breaker{Disabled: true, ProbeURL: "ftp://x", ProbeTCP: "nowhere", ProbeTimeout: time.Hour,
 				ProbeInterval: time.Minute, MaxInterval: time.Second, Successes: -1},
@@ -76,7 +76,7 @@ func TestConfigProblemsAllAtOnce(t *testing.T) {
 			Scope: orderly.ScopePartition, OrderBy: orderly.OrderBy{Key: func(r *kgo.Record) []byte { return r.Key }}, Balancer: orderly.MigrateFrom(),
 		}},
 		{"name without a function", orderly.ConsumerConfig{
-			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Handler: nothing, OrderBy: orderly.OrderBy{Name: "x"}, OnExhausted: "park",
+			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Handler: nothing, OrderBy: orderly.OrderBy{Name: "x"}, OnExhausted: "drop",
 		}},
 		{"dead letters without their policy", orderly.ConsumerConfig{
 			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Handler: nothing,

@@ -60,11 +60,19 @@ func (c *Consumer) Run(ctx context.Context) error {
 		return errors.New("orderly: Run was called before on this Consumer; make a new one with NewConsumer")
 	}
 	c.started = true
-	var ready func(context.Context, map[string]int) error
+	beside, err := c.openParking()
+	if err != nil {
+		c.mu.Unlock()
+		return err
+	}
+	ready := func(ctx context.Context, partitions map[string]int) error {
+		return c.prepareParking(ctx, beside, partitions)
+	}
 	if c.cfg.OnExhausted == PolicyDeadLetter {
 		k, err := openLetters(&c.cfg)
 		if err != nil {
 			c.mu.Unlock()
+			beside.End()
 			return err
 		}
 		defer k.close()
@@ -72,6 +80,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 	}
 	c.pool = c.h.pool(lane.SystemClock{})
 	c.mu.Unlock()
+	defer beside.End()
 	defer c.pool.Close(ErrPartitionLost)
 	ending := func() {
 		c.mu.Lock()
@@ -85,7 +94,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 
 	for {
 		cfg := c.groupConfig()
-		cfg.Ready = ready
+		cfg.Ready, cfg.Parking = ready, beside
 		s := group.New(cfg)
 		c.mu.Lock()
 		c.session = s
@@ -179,6 +188,7 @@ func (c *Consumer) publicError(err error) error {
 		accessed *group.AccessError
 		outside  *group.OffsetRangeError
 		replaced *group.RecreatedError
+		refused  *group.ParkingError
 	)
 	switch {
 	case err == nil:
@@ -189,12 +199,18 @@ func (c *Consumer) publicError(err error) error {
 		return &AccessError{Resource: accessed.Resource, Name: accessed.Name, Operation: accessed.Operation, Err: accessed.Err}
 	case errors.As(err, &outside):
 		return &OffsetRangeError{Topic: outside.Topic, Partition: outside.Partition, Offset: outside.Offset, Start: outside.Start, End: outside.End}
+	case errors.As(err, &refused):
+		return mismatch(err)
 	case errors.As(err, &replaced):
 		return &TopicRecreatedError{Topic: replaced.Topic, Old: topicID(replaced.Old), New: topicID(replaced.New)}
 	}
 	var stop *StopError
 	if errors.As(err, &stop) {
 		return stop
+	}
+	var parkingTopic *ParkingTopicError
+	if errors.As(err, &parkingTopic) {
+		return parkingTopic
 	}
 	var letters *DeadLetterTopicError
 	if errors.As(err, &letters) {

@@ -42,6 +42,7 @@ var pureCores = []string{
 var kgoUsers = []string{
 	modulePath,
 	modulePath + "/internal/group",
+	modulePath + "/internal/parked",
 	modulePath + "/internal/parkinglog",
 	testingPath,
 }

@@ -25,6 +25,10 @@ type Events struct {
 	// called before the next record of the key is handed over.
 	DeadLettered func(DeadLetteredEvent)
 	Skipped      func(SkippedEvent)
+	// Parked: a record was written to the parking topic, and read back; or it
+	// followed parked ones of its key. Released: a parked record is done.
+	Parked   func(ParkedEvent)
+	Released func(ReleasedEvent)
 	// WriteFailed: the dead letter of a record could not be written; its key
 	// waits, and the write is tried again.
 	WriteFailed func(WriteFailedEvent)
@@ -220,4 +224,28 @@ type RebalancedEvent struct {
 type WarningEvent struct {
 	Code    string // fixed, for alerts: see docs/operating.md
 	Message string
+}
+
+// ParkedEvent tells of a record that is parked.
+type ParkedEvent struct {
+	Topic        string
+	Partition    int32
+	Offset       int64
+	Key          []byte
+	FencingToken int64
+	Attempts     int    // 0: it only follows another one of its key
+	Reason       string // "exhausted" or "permanent"; empty when it follows
+	Err          error
+	// Before: an earlier owner had parked it, or was done with it, and no commit said so.
+	Before bool
+}
+
+// ReleasedEvent tells of a parked record that is done.
+type ReleasedEvent struct {
+	Topic        string
+	Partition    int32
+	Offset       int64
+	Key          []byte
+	FencingToken int64
+	Attempt      int
 }

@@ -19,8 +19,14 @@ func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 	cfg := h.cfg
 	m := it.Payload.(*Message)
 	keep, tr := retain(it)
+	if tr.first.IsZero() {
+		tr.first = time.Now()
+	}
 	if again := (errWriteAgain{}); errors.As(err, &again) {
 		return h.giveUp(r, m, keep, tr, again.givenUp)
+	}
+	if errors.Is(err, errWaits) {
+		return h.arrive(r, m, keep, tr, nil)
 	}
 	if tr.keyless != nil {
 		// Run ends: its place among the others is not known.
@@ -51,6 +57,9 @@ func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 	}
 	tr.waits = 0
 	attempts++
+	if m.release != nil {
+		return h.failedAgain(m, err, class, attempts)
+	}
 	if class != ClassPermanent && attempts < cfg.Retry.MaxAttempts {
 		tr.is(stateBackoff, err)
 		v := lane.Verdict{Delay: after, Keep: keep, Refund: true}
@@ -71,7 +80,9 @@ func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 // whose error its handler says that it is permanent.
 func (h handling) giveUp(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, g *givenUp) lane.Verdict {
 	v := lane.Verdict{Keep: keep}
-	switch h.cfg.OnExhausted {
+	switch h.policyFor(m) {
+	case PolicyPark:
+		return h.arrive(r, m, keep, tr, g)
 	case PolicyStop:
 		h.halt(m, tr, g)
 		v.Hold = true
@@ -122,9 +133,12 @@ func (h handling) write(a *lane.Await, m, failed *Message, g *givenUp) {
 			h.rep.lateLetter(source, err)
 			return
 		case err == nil:
-			h.rep.deadLettered(failed, g, at)
 			tr.given = nil
-			a.Done()
+			if !a.Done() { // the partition has left just now: the next owner decides
+				h.rep.lateLetter(source, err)
+				return
+			}
+			h.rep.deadLettered(failed, g, at)
 			return
 		}
 		ev := WriteFailedEvent{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, DeadLetterTopic: at.topic, Err: err}

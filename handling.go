@@ -57,6 +57,7 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 	retried := 0
 	// Deferred: the handler may end its goroutine.
 	defer func() { h.settled(r, done, retried) }()
+	beside := parkedOf(r)
 	for i, it := range r.Items {
 		if i > 0 && (r.Halted() || r.Part.Token() != r.Token) {
 			// Also when it was halted and goes on meanwhile: what starts now has
@@ -67,7 +68,10 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 		m := it.Payload.(*Message)
 		m.Attempt = m.nextAttempt()
 		m.FencingToken = r.Token
-		err := h.ended(r, it)
+		err := h.waits(beside, m)
+		if err == nil {
+			err = h.ended(r, it)
+		}
 		if err == nil {
 			err = h.one(r.Ctx, m)
 		}
@@ -79,6 +83,7 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 		}
 		it.Slot.Done()
 		done = i + 1
+		m.released()
 		if it.Attempts > 0 {
 			retried++
 		}
@@ -125,8 +130,17 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 		m.FencingToken = r.Token
 		ms[i] = m
 	}
-	if err = h.ended(r, r.Items[0]); err == nil {
-		done, err = h.many(r.Ctx, ms)
+	ready, waits := h.ready(r, ms)
+	switch {
+	case len(ready) == 0:
+		err = waits
+	default:
+		if err = h.ended(r, r.Items[0]); err == nil {
+			done, err = h.many(r.Ctx, ready)
+		}
+		if err == nil && done == len(ready) && waits != nil {
+			err = waits
+		}
 	}
 	if err != nil && cancelled(r.Ctx) {
 		// Whatever it says of the rest, those it names as done are done.
@@ -137,8 +151,9 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 		return done, err
 	}
 	retried := 0
-	for _, it := range r.Items[:max(done, 0)] {
+	for i, it := range r.Items[:max(done, 0)] {
 		it.Slot.Done()
+		ms[i].released()
 		if it.Attempts > 0 {
 			retried++
 		}

@@ -15,6 +15,9 @@ var ErrProcessEnded = errors.New("the process ended during each attempt of the r
 // as attempts are allowed. Under block it is tried for ever at the maximum backoff, here
 // as everywhere: that the first of these passes is all that an owner can see to.
 func (h handling) ended(r *lane.Run, it *lane.Item) error {
+	if it.Payload.(*Message).release != nil {
+		return nil // its attempts were used up before; a release counts by itself
+	}
 	if !r.Serial() || int(it.Attempts) < h.cfg.Retry.MaxAttempts {
 		return nil
 	}

@@ -23,5 +23,6 @@ type Message struct {
 	FencingToken int64
 
 	trouble *trouble // nil for a record that has not failed
+	release *release // nil for a record that was not parked
 	item    lane.Item
 }

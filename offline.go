@@ -18,6 +18,9 @@ func init() {
 		if cfg.Group == "" {
 			cfg.Group = "none"
 		}
+		if cfg.OnExhausted == "" {
+			cfg.OnExhausted = PolicyBlock // there is no topic to park in
+		}
 		cfg = cfg.withDefaults()
 		if err := cfg.validate(); err != nil {
 			return nil, err

@@ -16,6 +16,13 @@ const (
 	// PolicyBlock: it is tried for ever at the maximum backoff; its key waits.
 	// The default.
 	PolicyBlock Policy = "block"
+	// PolicyPark: it is written to the parking topic, and so are the later records
+	// of its key, in order and without a call of the handler, until the key is
+	// released: on a schedule, or by an operator. All other keys go on, the
+	// committed offset passes, and no record of the key overtakes another. In
+	// key scope records without an ordering key block instead. It needs a topic,
+	// which is made: see Parking.
+	PolicyPark Policy = "park"
 	// PolicyStop: Run ends with a StopError.
 	PolicyStop Policy = "stop"
 	// PolicyDeadLetter: it is copied to the dead-letter topic, and is done when
@@ -27,7 +34,7 @@ const (
 	PolicySkip Policy = "skip"
 )
 
-var policies = []Policy{PolicyBlock, PolicyStop, PolicyDeadLetter, PolicySkip}
+var policies = []Policy{PolicyPark, PolicyBlock, PolicyStop, PolicyDeadLetter, PolicySkip}
 
 // passes says that later records of a key pass one that was given up.
 func (p Policy) passes() bool { return p == PolicyDeadLetter || p == PolicySkip }
@@ -99,6 +106,7 @@ func (c *ConsumerConfig) policyProblems(bad func(string, ...any)) {
 			bad("DeadLetter has settings with OnExhausted %q, under which there are no dead letters: leave them out, or set OnExhausted: PolicyDeadLetter", c.OnExhausted)
 		}
 	}
+	c.Parking.problems(bad, c.Group)
 	if !c.OnExhausted.writes() {
 		return
 	}

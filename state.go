@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly/internal/lane"
+	"github.com/orderly-go/orderly/internal/parked"
 )
 
 // A State is a snapshot of a Consumer.
@@ -52,7 +53,8 @@ type PartitionState struct {
 	Window       int   // records from the oldest that is not done to the newest read
 	// Reasons name why the partition is not read or nothing of it starts:
 	// awaiting-grant, coordinator-silent, draining, window-full, buffer-full,
-	// breaker-open.
+	// breaker-open, awaiting-parking, parking-unreadable, parking-mismatch,
+	// parking-damaged, parking-partition-missing.
 	Reasons []string
 	Waiting int // records that wait or run
 	Bytes   int64
@@ -63,6 +65,9 @@ type PartitionState struct {
 	// BlockedStates counts all of these by BlockedKey.State; nil: there are none.
 	BlockedStates map[string]int
 	Done          uint64 // records done under this ownership
+
+	// Parking is what is parked of the partition.
+	Parking ParkingState
 
 	Behind    int   // records that wait behind the blocked ones
 	DoneAhead int64 // records above the oldest that is not done that are done
@@ -77,6 +82,17 @@ type PartitionState struct {
 	// OldestUndone is about the timestamp of the oldest record that was read and
 	// is not done: up to a second early. Zero: there is none.
 	OldestUndone time.Time
+}
+
+// A ParkingState is a snapshot of what is parked of a partition.
+type ParkingState struct {
+	Topic   string // the parking topic; empty: none is in use
+	Reason  string // why the partition waits for it; empty: it does not
+	Cause   string // the last thing that was wrong with it, in short
+	Keys    int    // parked keys
+	Records int    // parked records of those
+	Bytes   int64
+	Void    int64 // entries of replaced owners, which do not count
 }
 
 // Lag is the number of offsets from the last commit to the log's end, as lag tools
@@ -132,6 +148,9 @@ func (c *Consumer) state(oldest int) State {
 			Window: p.Window, Reasons: p.Reasons, Waiting: p.Stat.Records, Bytes: p.Stat.Bytes,
 			Running: p.Stat.Running, Keys: p.Stat.Units, Blocked: p.Stat.Blocked, Done: p.Stat.Done,
 			Behind: p.Behind, DoneAhead: p.DoneAhead, LogStart: p.LogStart, LogEnd: p.LogEnd, LogRead: p.LogRead, Undone: p.Undone, OldestUndone: p.OldestUndone,
+		}
+		if pk, ok := p.Beside.(*parked.Partition); ok {
+			ps.Parking = ParkingState(pk.State())
 		}
 		for _, b := range p.Blocked[:min(oldest, len(p.Blocked))] {
 			ps.Oldest = append(ps.Oldest, blockedKey(b))

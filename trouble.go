@@ -2,6 +2,7 @@ package orderly
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/orderly-go/orderly/internal/lane"
 )
@@ -17,6 +18,7 @@ type trouble struct {
 	given   *givenUp
 	told    string // the state of which the log has an error already
 	now     atomic.Pointer[condition]
+	first   time.Time // when it failed first
 }
 
 // givenUp is a record on its way out: its handler is not called again unless the
@@ -42,11 +44,17 @@ const (
 	stateFailed      = "dead-letter-failed"
 	stateTooLarge    = "dead-letter-too-large"
 	stateStopped     = "stopped"
+
+	stateParking   = "parking-writing"     // it is being parked
+	stateBehind    = "parked"              // its key is parked: it joins the others
+	stateNotParked = "parking-refused"     // a cap, or its size: tried for ever in place
+	stateNoParking = "parking-unavailable" // there is no topic to park it in: the same
 )
 
 // BlockedStates lists the values of BlockedKey.State.
 func BlockedStates() []string {
-	return []string{stateBackoff, stateUnavailable, stateExhausted, statePermanent, stateWriting, stateFailing, stateFailed, stateTooLarge, stateStopped}
+	return []string{stateBackoff, stateUnavailable, stateExhausted, statePermanent, stateWriting, stateFailing, stateFailed, stateTooLarge,
+		stateParking, stateBehind, stateNotParked, stateNoParking, stateStopped}
 }
 
 func (tr *trouble) is(state string, err error) {

@@ -185,6 +185,8 @@ func (m *Member) listen(ev *orderly.Events) {
 	ev.Settled = after(m, ev.Settled, nil)
 	ev.DeadLettered = after(m, ev.DeadLettered, nil)
 	ev.Skipped = after(m, ev.Skipped, nil)
+	ev.Parked = after(m, ev.Parked, nil)
+	ev.Released = after(m, ev.Released, nil)
 	m.w.passes(ev)
 	ev.WriteFailed = after(m, ev.WriteFailed, nil)
 	ev.Stuck = after(m, ev.Stuck, nil)

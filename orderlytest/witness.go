@@ -255,6 +255,13 @@ func (w *witness) passes(ev *orderly.Events) {
 			w.j.mu.Unlock()
 		}
 	}
+	parked := ev.Parked
+	ev.Parked = func(e orderly.ParkedEvent) {
+		w.add(history.Event{Kind: history.Park, Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Token: e.FencingToken})
+		if parked != nil {
+			parked(e)
+		}
+	}
 	lettered, skipped := ev.DeadLettered, ev.Skipped
 	ev.DeadLettered = func(e orderly.DeadLetteredEvent) {
 		done(e.Topic, e.Partition, e.Offset, e.FencingToken, "dead-letter")

@@ -28,6 +28,7 @@ type commitItem struct {
 	settled     uint64           // records done under this ownership that it covers, at the least
 	until       int64            // grant: for Partition.serial
 	trying      progress.Attempt // what it announces
+	beside      any              // grant: what was seen before it
 	err         error
 	outcome     outcome
 }
@@ -162,7 +163,7 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	settled := p.lane.Stat().Done
 	p.ring.Snapshot(&p.snap, progress.MaxRuns(limit))
 	m := progress.Meta{
-		Token: p.token, TopicID: p.topicID, Clean: clean, Extra: p.meta.Extra,
+		Token: p.token, TopicID: p.topicID, Clean: clean, Extra: p.extra(), // what it says of parked records was true after the snapshot
 	}
 	if p.snap.Watermark == p.start {
 		m.Unclean = p.meta.Unclean
@@ -181,7 +182,7 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	})
 	trying := p.announced(&m)
 	slices.SortFunc(m.Attempts, func(a, b progress.Attempt) int { return int(min(max(a.Offset-b.Offset, -1), 1)) })
-	text, dropped, err := progress.Encode(p.snap.Watermark, m, limit)
+	text, dropped, err := s.encode(p.snap.Watermark, m, limit)
 	if err != nil {
 		return commitItem{}, err
 	}
@@ -202,7 +203,7 @@ func (s *Session) reseal(p *Partition) error {
 		return nil
 	}
 	it.meta.Token = p.token
-	text, dropped, err := progress.Encode(it.offset, it.meta, limit)
+	text, dropped, err := s.encode(it.offset, it.meta, limit)
 	if err != nil {
 		return err
 	}
@@ -210,6 +211,16 @@ func (s *Session) reseal(p *Partition) error {
 	it.ahead = sum(it.meta.Ahead) - dropped.Ahead
 	it.notRecorded = dropped.Ahead + int64(p.snap.Unlisted)
 	return nil
+}
+
+// encode is progress.Encode, and refuses to leave out a field of a parking topic:
+// what is parked would be dropped with it.
+func (s *Session) encode(offset int64, m progress.Meta, limit int) (string, progress.Dropped, error) {
+	text, dropped, err := progress.Encode(offset, m, limit)
+	if err == nil && dropped.Extra > 0 && s.cfg.Parking != nil {
+		err = fmt.Errorf("%d fields of the metadata do not fit %d characters; raise offset.metadata.max.bytes on the brokers", dropped.Extra, limit)
+	}
+	return text, dropped, err
 }
 
 // inherit adds to a snapshot what was done before this ownership and has not been
@@ -323,6 +334,10 @@ func (s *Session) send(ctx context.Context, member string, gen int32, items []co
 			} else {
 				p.committed, p.text, p.recorded = it.offset, it.text, it.trying
 				p.settled, p.notRecorded = it.settled, it.notRecorded
+				p.extras = it.meta.Extra
+				if p.park != nil && it.token == p.token {
+					p.park.Committed(it.token, it.offset, it.meta.Extra)
+				}
 			}
 		case it.outcome == refused || it.outcome == unknown:
 			if !p.needGrant || p.refusedGen != gen {
@@ -459,9 +474,9 @@ func (s *Session) judge(it *commitItem) outcome {
 		// Several partitions of one commit are refused for the same limit.
 		limit := int32(it.limit)
 		switch {
-		case limit/2 < progress.MinLimit:
+		case int(limit/2) < s.leastLimit():
 			s.fail(&AccessError{Resource: "group", Name: s.cfg.Group, Operation: "OffsetCommit", Err: fmt.Errorf("%w: the broker allows less than %d characters "+
-				"of commit metadata, which the fencing token needs; raise offset.metadata.max.bytes", err, limit)})
+				"of commit metadata, which the fencing token and the parking topic's guard need; raise offset.metadata.max.bytes", err, limit)})
 		case s.metaLimit.CompareAndSwap(limit, limit/2):
 			s.cfg.Logger.Info("orderly: the broker allows less commit metadata", "group", s.cfg.Group, "limit", limit/2)
 			s.kickCommitter()

@@ -54,6 +54,8 @@ type Config struct {
 	// Ready is called before the group is joined, with the topics' partitions: an
 	// error ends the session. nil: nothing to see to.
 	Ready func(ctx context.Context, partitions map[string]int) error
+	// Parking is what stands beside the partitions; nil: nothing does.
+	Parking Parking
 	// Shut says that nothing starts in the pool for now, so that nothing is to be read.
 	Shut func() bool
 
@@ -140,9 +142,10 @@ type Committed struct {
 
 // Halt bits of a lane.Partition: why nothing of it starts.
 const (
-	haltGrant  uint32 = 1 << iota // the token is not granted in this generation
-	haltSilent                    // the coordinator is not heard
-	haltDrain                     // it is being released
+	haltGrant   uint32 = 1 << iota // the token is not granted in this generation
+	haltSilent                     // the coordinator is not heard
+	haltDrain                      // it is being released
+	haltParking                    // what stands beside it is not read yet
 )
 
 // Pause bits: why a partition is not read.
@@ -152,6 +155,8 @@ const (
 	pauseShut                      // nothing starts in the pool
 )
 
+const awaitingParking = "awaiting-parking"
+
 // Names of the states, fixed: logs, metrics and status show them.
 var reasonNames = []struct {
 	halt, pause uint32
@@ -160,6 +165,7 @@ var reasonNames = []struct {
 	{haltGrant, 0, "awaiting-grant"},
 	{haltSilent, 0, "coordinator-silent"},
 	{haltDrain, 0, "draining"},
+	{haltParking, 0, awaitingParking},
 	{0, pauseWindow, "window-full"},
 	{0, pauseBuffer, "buffer-full"},
 	{lane.HaltGate, pauseShut, "breaker-open"},

@@ -33,6 +33,13 @@ type (
 	}
 )
 
+// A ParkingError ends a Session at its start: what stands beside a partition is not
+// what it has to be, and the group knows nothing of it.
+type ParkingError struct{ Err error }
+
+func (e *ParkingError) Error() string { return e.Err.Error() }
+func (e *ParkingError) Unwrap() error { return e.Err }
+
 func (e *ConnectError) Error() string { return fmt.Sprintf("no broker answered: %v", e.Err) }
 func (e *ConnectError) Unwrap() error { return e.Err }
 

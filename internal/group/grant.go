@@ -49,7 +49,8 @@ func (s *Session) fatal(err error) error {
 	var a *AccessError
 	var r *OffsetRangeError
 	var c *RecreatedError
-	if errors.As(err, &a) || errors.As(err, &r) || errors.As(err, &c) {
+	var p *ParkingError
+	if errors.As(err, &p) || errors.As(err, &a) || errors.As(err, &r) || errors.As(err, &c) {
 		return err
 	}
 	return access("group", s.cfg.Group, "Read", err)
@@ -90,7 +91,8 @@ func (s *Session) grantOnce(ctx context.Context, parts []*Partition) (open []*Pa
 	if err != nil {
 		return append(open, try...), err
 	}
-	items, left, err := s.decide(ctx, try, read, topics, member)
+	sights := s.sights(ctx, try, read, topics)
+	items, left, err := s.decide(ctx, try, read, sights, topics, member)
 	if items == nil {
 		return append(open, try...), err
 	}
@@ -163,10 +165,32 @@ func (s *Session) readCommitted(ctx context.Context, parts []*Partition, topics 
 	return out, nil
 }
 
+// sights looks at what stands beside the partitions. Their tokens are granted after
+// that: whatever is found is used under a token that is younger.
+func (s *Session) sights(ctx context.Context, parts []*Partition, read map[tp]stored, topics map[string]topicInfo) map[tp]ParkingSight {
+	asks := make([]ParkingAsk, len(parts))
+	for i, p := range parts {
+		st := read[p.tp]
+		meta, err := progress.Decode(st.offset, st.text)
+		asks[i] = ParkingAsk{Topic: p.topic, TopicID: topics[p.topic].id, Partition: p.partition,
+			Committed: st.offset >= 0 && err == nil && meta.Present, Extra: meta.Extra}
+		s.mu.Lock()
+		if p.state == live && !asks[i].Committed { // the commit is gone; what we know is not
+			asks[i].Committed, asks[i].Extra = true, p.extras
+		}
+		s.mu.Unlock()
+	}
+	sights := make(map[tp]ParkingSight, len(parts))
+	for i, sight := range s.lookBeside(ctx, asks) {
+		sights[parts[i].tp] = sight
+	}
+	return sights
+}
+
 // decide makes of what was read the offset, token and metadata to commit. It
 // leaves partitions for later whose log cannot be asked now: one without a leader
 // holds up no other. No items at all: the error is for all of them.
-func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]stored, topics map[string]topicInfo, member string) (
+func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]stored, sights map[tp]ParkingSight, topics map[string]topicInfo, member string) (
 	items []commitItem, left []*Partition, later error) {
 	bounds, err := s.bounds(ctx, parts, read)
 	if err != nil {
@@ -177,6 +201,14 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 	for _, p := range parts {
 		st := read[p.tp]
 		id := topics[p.topic].id
+		beside := sights[p.tp]
+		if beside.Err != nil && beside.Fatal {
+			return nil, nil, &ParkingError{beside.Err}
+		}
+		if beside.Err != nil {
+			left, later = append(left, p), beside.Err
+			continue
+		}
 		var meta progress.Meta
 		var moved *progress.MovedError
 		if st.offset >= 0 {
@@ -209,10 +241,14 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 			s.cfg.Hooks.Warning("topic-recreated", fmt.Sprintf("group %s topic %s partition %d: the committed offset %d belongs to a topic of this name "+
 				"that was deleted since: it does not apply, and the partition begins at Start", s.cfg.Group, p.topic, p.partition, st.offset))
 			st.offset = -1
-			meta = progress.Meta{Token: token}
+			meta = progress.Meta{Token: token, Extra: meta.Extra}
 		}
 		s.mu.Lock()
 		kept, mine := p.state == live, p.token
+		above := p.above
+		if kept && !meta.Present && len(meta.Extra) == 0 {
+			meta.Extra = p.extras
+		}
 		own := meta.Token <= p.tried && p.member == member // a grant of ours that was not answered
 		s.mu.Unlock()
 		if kept && meta.Token > mine && !own {
@@ -228,6 +264,7 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 		default:
 			token = max(token, mine)
 		}
+		token = max(token, above)
 		token++
 		b := bounds[p.tp]
 		offset := st.offset
@@ -253,7 +290,7 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 			}
 			s.cfg.Hooks.Warning("offset-reset", fmt.Sprintf("group %s topic %s partition %d: the committed offset %d is outside the log [%d, %d]: "+
 				"it goes on at %d, as Reset says", s.cfg.Group, p.topic, p.partition, st.offset, b.start, b.end, offset))
-			meta = progress.Meta{}
+			meta = progress.Meta{Extra: meta.Extra}
 		}
 		clean := meta.Clean
 		if meta.Present && !meta.Clean && !kept {
@@ -261,14 +298,14 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 		}
 		meta.Token, meta.TopicID, meta.Clean = token, id, false
 		limit := int(s.metaLimit.Load())
-		text, dropped, err := progress.Encode(offset, meta, limit)
+		text, dropped, err := s.encode(offset, meta, limit)
 		if err != nil {
 			return nil, nil, fmt.Errorf("metadata of %s/%d: %w", p.topic, p.partition, err)
 		}
 		items = append(items, commitItem{
 			p: p, offset: offset, text: text, token: token, meta: meta, limit: limit, grant: true,
 			clean: clean || !meta.Present, ahead: sum(meta.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead,
-			until: s.serialUntil(offset, meta, b),
+			until: s.serialUntil(offset, meta, b), beside: beside.What,
 		})
 	}
 	if clocked > 0 {
@@ -377,7 +414,7 @@ func (s *Session) granted(it commitItem, member string) {
 	p := it.p
 	first := p.state == granting
 	p.token, p.topicID = it.token, it.meta.TopicID
-	p.committed, p.text = it.offset, it.text
+	p.committed, p.text, p.extras, p.above = it.offset, it.text, it.meta.Extra, 0
 	p.member, p.needGrant, p.unsure, p.refusedGen = member, false, false, -1
 	if first {
 		p.meta = it.meta
@@ -386,9 +423,11 @@ func (s *Session) granted(it commitItem, member string) {
 		p.skip = progress.NewSkip(it.meta)
 		pc := s.cfg.Partition(p.topic, p.partition)
 		s.beginSerial(p, it.until, &pc)
+		s.beginBeside(p, &pc)
 		p.lane = s.cfg.Pool.Add(pc, it.token)
 		p.state = live
 	}
+	s.grantBeside(p, &it)
 }
 
 // goOn lets a kept partition start handlers again, under its new token, when that

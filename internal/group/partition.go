@@ -67,6 +67,11 @@ type Partition struct {
 	tries       progress.Attempt // what its attempt is counted as when the process ends with it
 	recorded    progress.Attempt // the last attempt that was committed before it began
 
+	park   Parked           // nil: nothing stands beside it; set once, when it is granted first
+	extras []progress.Field // of the last acknowledged commit
+	above  int64            // the next token is above it
+	why    string           // reason that was last reported for haltParking
+
 	snap progress.Snapshot // the committer's buffer, under Session.mu
 }
 

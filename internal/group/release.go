@@ -57,6 +57,7 @@ func (s *Session) release(parts []*Partition) {
 	for _, p := range with {
 		st := p.lane.Stat()
 		dropped := p.lane.Close(s.cfg.Causes.Lost)
+		p.endBeside()
 		s.cfg.Hooks.Revoked(Revoked{Topic: p.topic, Partition: p.partition, Token: p.token, Drain: took, Clean: clean[p],
 			Committed: p.sealed != nil && p.text == p.sealed.text && p.committed == p.sealed.offset, Offset: p.committed, Again: again[p]})
 		if st.Running > 0 {
@@ -94,6 +95,9 @@ func (s *Session) drain(parts []*Partition, until time.Time) map[*Partition]bool
 			}
 			select {
 			case <-idle:
+				if p.park != nil {
+					p.park.Drained(until)
+				}
 				s.seal(p, true)
 				mu.Lock()
 				clean[p] = true

@@ -22,6 +22,7 @@ type PartitionState struct {
 	Token     int64
 	Committed int64
 	Next      int64 // the next offset to be read
+	Beside    Parked
 	Window    int
 	Reasons   []string
 	Stat      lane.Stat
@@ -49,7 +50,7 @@ func (s *Session) State() State {
 	st.Silent = s.silent
 	for _, p := range s.allLocked() {
 		ps := PartitionState{Topic: p.topic, Partition: p.partition, Token: p.token, Committed: p.committed,
-			Reasons: reasons(p.halted(), s.pauses(p))}
+			Reasons: p.reasonsOf(p.halted(), s.pauses(p)), Beside: p.park}
 		if p.lane != nil {
 			ps.Next = p.ring.NextOffset()
 			ps.Stat = p.lane.Stat()

@@ -150,12 +150,13 @@ func (s *Session) showStates() {
 			continue // a partition that has just come is no news
 		}
 		pause := s.pauses(p)
-		if halt == p.shown && pause == p.shownPause {
+		why := p.whyParking(halt)
+		if halt == p.shown && pause == p.shownPause && why == p.why {
 			continue
 		}
-		grew := halt&^p.shown != 0 || pause&^p.shownPause != 0
-		p.shown, p.shownPause = halt, pause
-		changes = append(changes, change{p, reasons(halt, pause), grew})
+		grew := halt&^p.shown != 0 || pause&^p.shownPause != 0 || why != "" && why != p.why
+		p.shown, p.shownPause, p.why = halt, pause, why
+		changes = append(changes, change{p, p.reasonsOf(halt, pause), grew})
 	}
 	s.mu.Unlock()
 	for _, c := range changes {

@@ -139,7 +139,7 @@ func (p *Partition) offer(healthy bool) bool {
 	}
 	n := p.ready.n
 	if !healthy {
-		n += len(p.timers) + p.turns.n
+		n += len(p.timers) - p.timed + p.turns.n
 	}
 	if n <= p.admit {
 		return false
@@ -187,8 +187,8 @@ func (p *Partition) turn() (u *unit) {
 	switch {
 	case p.ready.n > 0:
 		return p.ready.pop()
-	case len(p.timers) > 0:
-		u = heap.Pop(&p.timers).(*unit)
+	case len(p.timers) > p.timed:
+		u = p.earliest()
 	case p.turns.n > 0:
 		u = p.turns.pop()
 	default:
@@ -196,6 +196,28 @@ func (p *Partition) turn() (u *unit) {
 	}
 	p.blocked--
 	return u
+}
+
+// earliest takes the unit out of the timers that is due first of those that may be let
+// through before their time.
+func (p *Partition) earliest() *unit {
+	var timed []*unit
+	u := heap.Pop(&p.timers).(*unit)
+	for ; u.timed; u = heap.Pop(&p.timers).(*unit) {
+		timed = append(timed, u)
+	}
+	for _, t := range timed {
+		heap.Push(&p.timers, t)
+	}
+	return u
+}
+
+// untimed notes that a unit has left the timers.
+func (p *Partition) untimed(u *unit) {
+	if u.timed {
+		u.timed = false
+		p.timed--
+	}
 }
 
 // back is called when a worker is done with an item that was let through.

@@ -322,3 +322,47 @@ func TestGiveBackWithinABunch(t *testing.T) {
 		})
 	}
 }
+
+// What waits for another try of a write, and not of its handler, waits its time, however
+// many are let through the gate: nothing is learned from it.
+func TestGateLeavesAwaitsTheirTime(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		clock := newFakeClock()
+		var calls log[int64]
+		pl := NewPool(Config{
+			Concurrency: 4, Clock: clock,
+			Apply: one(func(_ *Run, it *Item) error {
+				calls.add(it.Offset)
+				if it.Hash == 1 {
+					return errTest
+				}
+				return nil
+			}),
+			OnFailure: func(r *Run, _ *Item, _ error) Verdict {
+				a := NewAwait(r, "writing")
+				a.Retry(time.Hour)
+				return Verdict{Await: a, Spare: true}
+			},
+		})
+		p := pl.Add(PartitionConfig{ID: "a"}, 1)
+		p.Enqueue(items(0, 1))
+		synctest.Wait()
+		pl.Gate()
+		pl.Admit(2)
+		synctest.Wait()
+		if got := calls.take(); len(got) != 1 {
+			t.Fatalf("tries %v, want the first alone", got)
+		}
+		p.Enqueue(items(10, 2))
+		synctest.Wait()
+		if got := calls.take(); len(got) != 1 || got[0] != 10 {
+			t.Fatalf("tries %v, want the other key's", got)
+		}
+		clock.advance(time.Hour)
+		synctest.Wait()
+		if got := calls.take(); len(got) != 1 || got[0] != 0 {
+			t.Fatalf("tries %v when its time has come", got)
+		}
+		pl.Close(nil)
+	})
+}

@@ -33,7 +33,7 @@ func (a *Await) Done() bool {
 // Retry gives the item back to its unit's head: the next attempt is made after
 // the delay. It reports whether the answer counted.
 func (a *Await) Retry(delay time.Duration) bool {
-	return a.answer(Verdict{Delay: delay})
+	return a.answer(Verdict{Delay: delay, timed: true})
 }
 
 // Open reports that an answer would still count.

@@ -86,6 +86,9 @@ type Verdict struct {
 	Refund  bool          // it is counted, and GiveBack may take it back
 	Hold    bool          // no further attempt: the unit waits until the partition is closed
 	Settled bool          // the item is done by decision: its Slot is set and its unit goes on
+	Gone    bool          // with Settled: it leaves, and does not count as done
 	Await   *Await        // the unit waits until it is answered
 	Keep    *Item         // takes the item's place in its unit (a copy that pins no fetch buffer); nil: the item itself
+
+	timed bool // the delay is one for something else than the handler
 }

@@ -28,8 +28,9 @@ type PartitionConfig struct {
 	Halt uint32
 	// Serial makes it run one item at a time for a while.
 	Serial Serial
-	// Tag is for the pool's owner.
-	Tag uint64
+	// Tag and Beside are for the pool's owner.
+	Tag    uint64
+	Beside any
 }
 
 // A Partition holds the outstanding records of one ownership.
@@ -60,6 +61,7 @@ type Partition struct {
 
 	admit   int                // items that may start although the gate is shut
 	turns   unitList           // units whose head failed while it was shut, in turn
+	timed   int                // units in the timers that are not let through before their time
 	spent   map[int64]spending // of records in failed, what can be given back
 	debts   int                // of spent: owed to records
 	refunds int                // how often attempts were given back
@@ -223,13 +225,17 @@ func (p *Partition) block(u *unit, v Verdict) {
 		u.await, v.Await.unit = v.Await, u
 		return
 	}
-	if v.Spare && p.gated() {
+	if v.Spare && p.gated() && !v.timed {
 		p.blocked--
 		p.wait(u)
 		return
 	}
 	u.state = unitBlocked
 	u.due = now + v.Delay
+	if v.timed {
+		u.timed = true
+		p.timed++
+	}
 	p.arm(u)
 }
 
@@ -241,6 +247,7 @@ func (p *Partition) expire(now time.Duration) (next time.Duration) {
 		left := lockChunk
 		for ; left > 0 && len(p.timers) > 0 && p.timers[0].due <= now; left-- {
 			u := heap.Pop(&p.timers).(*unit)
+			p.untimed(u)
 			if u.state == unitBlocked {
 				p.blocked--
 			}
@@ -257,6 +264,8 @@ func (p *Partition) expire(now time.Duration) (next time.Duration) {
 		p.mu.Unlock()
 		if more {
 			p.pool.list(p)
+		} else if p.halt.Load() == HaltGate {
+			p.pool.pump() // what has become due may be let through
 		}
 	}
 	return next
@@ -330,7 +339,7 @@ func (p *Partition) Close(cause error) int {
 	p.units, p.sides, p.stream = table{}, table{}, stream{}
 	p.ready, p.free = unitList{}, unitList{}
 	p.failed, p.timers, p.tidyAt = nil, nil, 0
-	p.turns, p.spent, p.debts = unitList{}, nil, 0
+	p.turns, p.timed, p.spent, p.debts = unitList{}, 0, nil, 0
 	p.withdraw()
 	p.records, p.bytes, p.blocked = 0, 0, 0
 	return dropped

@@ -65,10 +65,10 @@ func (p *Partition) number(u *unit) int {
 	switch {
 	case u.isLane:
 		return int(u.id)
-	case u.side:
-		return int(p.unitID(u.id))
 	case p.cfg.Whole:
 		return 0
+	case u.side && p.cfg.Lanes > 0:
+		return int(p.ghostID(u))
 	}
 	return -1
 }
@@ -190,6 +190,9 @@ func (p *Partition) result(u *unit, r *Run, refunds int) {
 		v := r.verdict.resolved()
 		if v.Settled {
 			p.pass(u, rest[0])
+			if v.Gone {
+				p.progress--
+			}
 			u.prepend(rest[1:])
 			break
 		}
@@ -228,6 +231,9 @@ func (p *Partition) result(u *unit, r *Run, refunds int) {
 // ghostID is the unit that a handler of an earlier ownership keeps closed in a
 // later one: for a detached key its whole lane.
 func (p *Partition) ghostID(u *unit) uint64 {
+	if u.aside {
+		return p.unitID(u.id ^ asideSalt)
+	}
 	if u.side {
 		return p.unitID(u.id)
 	}

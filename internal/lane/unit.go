@@ -31,7 +31,9 @@ type unit struct {
 	heapAt     int32         // place in the timers, -1 when in none
 	state      unitState
 	isLane     bool
-	side       bool // a key that was detached from its lane
+	side       bool // a key that was detached from its lane, or aside
+	aside      bool // of injected items
+	timed      bool // in the timers, and not before its time: an Await was answered so
 }
 
 // push puts an item behind all others.

@@ -57,6 +57,28 @@ func (o *Owner) Arrive(it Item) []Action {
 	return o.take()
 }
 
+// Concerns reports whether a record that has come to the head of its key goes to
+// Arrive; otherwise nothing speaks against handing it to its handler.
+func (o *Owner) Concerns(key []byte, offset int64) bool {
+	id := ID(key)
+	k := o.state.keys[id]
+	return k != nil && (len(k.recs) > 0 || offset < k.upTo) || o.work[id] != nil
+}
+
+// Waiting reports whether something of a record was written that is not read back:
+// a handover that waits for it repeats less.
+func (o *Owner) Waiting() bool {
+	if !o.marked || o.stale {
+		return false
+	}
+	for _, w := range o.work {
+		if w.inflight > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // pump does for a key what can be done now.
 func (o *Owner) pump(id KeyID, w *work) {
 	if w == nil {

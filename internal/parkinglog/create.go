@@ -35,6 +35,21 @@ type Topic struct {
 
 // Find asks a broker for a topic: what the client knows may be seconds old.
 func Find(ctx context.Context, cl *kgo.Client, topic string) (Topic, error) {
+	resp, err := metadata(ctx, cl, topic)
+	switch {
+	case errors.Is(err, kerr.UnknownTopicOrPartition):
+		return Topic{}, nil
+	case err != nil:
+		return Topic{}, fmt.Errorf("looking for topic %s: %w", topic, err)
+	}
+	found := Topic{Exists: true, ID: resp.TopicID, Partitions: len(resp.Partitions)}
+	for _, p := range resp.Partitions {
+		found.Replicas = max(found.Replicas, len(p.Replicas))
+	}
+	return found, nil
+}
+
+func metadata(ctx context.Context, cl *kgo.Client, topic string) (*kmsg.MetadataResponseTopic, error) {
 	req := kmsg.NewPtrMetadataRequest()
 	t := kmsg.NewMetadataRequestTopic()
 	t.Topic = kmsg.StringPtr(topic)
@@ -46,17 +61,10 @@ func Find(ctx context.Context, cl *kgo.Client, topic string) (Topic, error) {
 	if err == nil {
 		err = kerr.ErrorForCode(resp.Topics[0].ErrorCode)
 	}
-	switch {
-	case errors.Is(err, kerr.UnknownTopicOrPartition):
-		return Topic{}, nil
-	case err != nil:
-		return Topic{}, fmt.Errorf("looking for topic %s: %w", topic, err)
+	if err != nil {
+		return nil, err
 	}
-	found := Topic{Exists: true, ID: resp.Topics[0].TopicID, Partitions: len(resp.Topics[0].Partitions)}
-	for _, p := range resp.Topics[0].Partitions {
-		found.Replicas = max(found.Replicas, len(p.Replicas))
-	}
-	return found, nil
+	return &resp.Topics[0], nil
 }
 
 // Make compares the parking topic with its source topic. It changes nothing.

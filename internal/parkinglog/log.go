@@ -98,10 +98,10 @@ func (e *PositionError) Unwrap() error { return e.Err }
 // the first when there is none for as long as waitMillis says. Entries before one
 // that cannot be read are returned with the *PositionError.
 func (l *Log) Fetch(ctx context.Context, partition int32, from int64, limit, waitMillis int32) (Page, error) {
-	leader, epoch, err := l.cl.PartitionLeader(l.topic, partition)
-	if err != nil || leader < 0 {
+	leader, epoch, err := l.leader(ctx, partition)
+	if err != nil {
 		l.cl.ForceMetadataRefresh()
-		return Page{}, l.failed(partition, errors.Join(err, kerr.LeaderNotAvailable))
+		return Page{}, l.failed(partition, err)
 	}
 	resp, err := l.request(partition, from, epoch, limit, waitMillis).RequestWith(ctx, l.cl.Broker(int(leader)))
 	if err != nil {
@@ -130,6 +130,24 @@ func (l *Log) Fetch(ctx context.Context, partition int32, from int64, limit, wai
 		page.Entries = append(page.Entries, Read{r.Offset, size(r), e})
 	}
 	return page, nil
+}
+
+// leader returns who leads the partition. A client that has written nothing to the
+// topic yet does not know.
+func (l *Log) leader(ctx context.Context, partition int32) (node, epoch int32, err error) {
+	if node, epoch, err = l.cl.PartitionLeader(l.topic, partition); err == nil && node >= 0 {
+		return node, epoch, nil
+	}
+	resp, err := metadata(ctx, l.cl, l.topic)
+	if err != nil {
+		return -1, -1, err
+	}
+	for _, p := range resp.Partitions {
+		if p.Partition == partition && p.Leader >= 0 {
+			return p.Leader, p.LeaderEpoch, nil
+		}
+	}
+	return -1, -1, kerr.LeaderNotAvailable
 }
 
 func (l *Log) failed(partition int32, err error) error {

@@ -64,6 +64,9 @@ func (w *world) start(name string, cfg memberConfig) *member {
 			return fmt.Sprint(time.Now().Format("time=2006-01-02T15:04:05.000Z"), " client ", name, ": ")
 		})))
 	}
+	if cc.OnExhausted == "" {
+		cc.OnExhausted = orderly.PolicyBlock // scenes count commits, and have no parking topic
+	}
 	m.tell(&cc.Events)
 	m.policy, m.writeFailure, m.attempts = cmp.Or(cc.OnExhausted, orderly.PolicyBlock), cc.OnWriteFailure, cmp.Or(cc.Retry.MaxAttempts, 10)
 	w.ledger.watch(m, &cc.Events)

@@ -39,12 +39,13 @@ func (g *groupMetrics) begin(topics []string) {
 		each(recordsDropped, dropReasons, g.group, t)
 		each(deadLetters, givenUpReasons, g.group, t)
 		each(recordsSkipped, givenUpReasons, g.group, t)
+		each(recordsParked, parkedReasons, g.group, t)
 		each(holes, passingPolicies, g.group, t)
 		each(writeFailures, writeThen, g.group, t)
 		each(partitionsAssigned, assignedHow, g.group, t)
 		each(partitionsRevoked, drains, g.group, t)
 		each(commits, commitOutcomes, g.group, t)
-		for _, name := range []string{recordsRetried, recordsRedelivered, handlersStuck, partitionsLost} {
+		for _, name := range []string{recordsRetried, recordsReleased, recordsRedelivered, handlersStuck, partitionsLost} {
 			g.counters[name].WithLabelValues(g.group, t)
 		}
 		for _, o := range callOutcomes {
@@ -129,6 +130,14 @@ func (g *groupMetrics) givenUp(e *orderly.Events, u orderly.Events) {
 		g.count(holes, 1, topic, string(policy))
 		g.count(recordsDone, 1, topic, outcome)
 	}
+	e.Parked = chain(func(e orderly.ParkedEvent) {
+		reason := e.Reason
+		if reason == "" {
+			reason = "follows"
+		}
+		g.count(recordsParked, 1, e.Topic, known(parkedReasons, reason))
+	}, u.Parked)
+	e.Released = chain(func(e orderly.ReleasedEvent) { g.count(recordsReleased, 1, e.Topic) }, u.Released)
 	e.DeadLettered = chain(func(e orderly.DeadLetteredEvent) {
 		count(deadLetters, deadLettered, orderly.PolicyDeadLetter, e.Topic, e.Reason)
 	}, u.DeadLettered)

@@ -148,7 +148,7 @@ func fields(t *testing.T, dir, structure, field string) (found []string) {
 // Whatever the consumer can say with a fixed name has its value here, and nothing
 // else has; and docs/operating.md explains what an operator meets.
 func TestNoValueIsForgotten(t *testing.T) {
-	const root, group = ".", "internal/group"
+	const root, group, parked = ".", "internal/group", "internal/parked"
 	doc, err := os.ReadFile("../../docs/operating.md")
 	if err != nil {
 		t.Fatal(err)
@@ -159,8 +159,8 @@ func TestNoValueIsForgotten(t *testing.T) {
 		said      []string
 		explained bool
 	}{
-		{"codes of warnings", warningCodes, append(arguments(t, group, "Warning", 0), arguments(t, root, "warn", 0)...), true},
-		{"reasons of a partition", states, texts(t, group, "reasonNames"), true},
+		{"codes of warnings", warningCodes, slices.Concat(arguments(t, group, "Warning", 0), arguments(t, root, "warn", 0), arguments(t, parked, "once", 0)), true},
+		{"reasons of a partition", states, append(texts(t, group, "reasonNames"), constants(t, parked, "State")...), true},
 		{"states of a blocked key", keyStates, constants(t, root, "state"), true},
 		{"states of the breaker", breakerStates, constants(t, root, "Breaker"), true},
 		{"reasons to give a record up", givenUpReasons, constants(t, root, "reason"), true},

@@ -105,6 +105,9 @@ func (c *collector) collect(st orderly.State, ch chan<- prom.Metric) {
 		if p.FencingToken == 0 {
 			continue // not granted: the offset is not known
 		}
+		partition(parkedKeys, float64(p.Parking.Keys))
+		partition(parkedNow, float64(p.Parking.Records))
+		partition(parkedBytes, float64(p.Parking.Bytes))
 		partition(committedAt, float64(p.Committed))
 		if p.LogRead.IsZero() {
 			continue

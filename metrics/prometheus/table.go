@@ -35,6 +35,8 @@ const (
 	recordsRedelivered = "orderly_records_redelivered_total"
 	deadLetters        = "orderly_dead_letters_total"
 	recordsSkipped     = "orderly_records_skipped_total"
+	recordsParked      = "orderly_records_parked_total"
+	recordsReleased    = "orderly_records_released_total"
 	holes              = "orderly_holes_total"
 	writeFailures      = "orderly_dead_letter_write_failures_total"
 	handlersStuck      = "orderly_handlers_stuck_total"
@@ -89,6 +91,9 @@ const (
 	logStart     = "orderly_partition_log_start_offset"
 	logEnd       = "orderly_partition_log_end_offset"
 	headroom     = "orderly_partition_retention_headroom_records"
+	parkedKeys   = "orderly_partition_keys_parked"
+	parkedNow    = "orderly_partition_records_parked"
+	parkedBytes  = "orderly_partition_parked_bytes"
 )
 
 var table = []Metric{
@@ -101,6 +106,8 @@ var table = []Metric{
 	{recordsRedelivered, "counter", byTopic, "Records that the next owner gets again although their handler was called here, at the most: done and in no commit, or still running when the partition left."},
 	{deadLetters, "counter", with(byTopic, "reason"), "Records of the topic whose dead letter was acknowledged. reason: " + list(givenUpReasons) + "."},
 	{recordsSkipped, "counter", with(byTopic, "reason"), "Records given up under OnExhausted skip. reason: " + list(givenUpReasons) + "."},
+	{recordsParked, "counter", with(byTopic, "reason"), "Records that were parked. reason: " + list(parkedReasons) + " (behind another of its key)."},
+	{recordsReleased, "counter", byTopic, "Parked records that are done."},
 	{holes, "counter", with(byTopic, "policy"), "Holes in the order of keys: records that later ones of their key have passed unhandled. policy: " + list(passingPolicies) + "."},
 	{writeFailures, "counter", with(byTopic, "then"), "Dead letters that could not be written, each try; their keys wait. then: " + list(writeThen) + " (OnWriteFailure decides)."},
 	{handlersStuck, "counter", byTopic, "Reports of handlers that did not return although their context had ended; each is reported again when it is twice as old."},
@@ -154,6 +161,9 @@ var table = []Metric{
 	{committedAt, "gauge", byPartition, "Committed offset."},
 	{logStart, "gauge", byPartition, "Where the log begins."},
 	{logEnd, "gauge", byPartition, "Where it ends (read committed: the last stable offset)."},
+	{parkedKeys, "gauge", byPartition, "Keys that are parked."},
+	{parkedNow, "gauge", byPartition, "Parked records of those keys."},
+	{parkedBytes, "gauge", byPartition, "Bytes of the parked records."},
 	{headroom, "gauge", byPartition, "Offsets between the log's beginning and the committed offset: when retention takes them all, records that are not done are deleted next."},
 }
 
@@ -181,9 +191,12 @@ var (
 	commitOutcomes  = []string{"ok", "fenced", "failed", "unknown"}
 	assignedHow     = []string{"new", "regranted"}
 	drains          = []string{"clean", "late"}
-	states          = []string{"awaiting-grant", "coordinator-silent", "draining", "window-full", "buffer-full", "breaker-open"}
-	warningCodes    = []string{"no-topic-ids", "foreign-commit", "foreign-member", "metadata-ignored", "topic-recreated",
-		"offset-reset", "partitions-grew", "coordinator-silent", "eager-member", "order-breaking-policy", "classify", "one-at-a-time"}
+	states          = []string{"awaiting-grant", "coordinator-silent", "draining", "window-full", "buffer-full", "breaker-open",
+		"awaiting-parking", "parking-unreadable", "parking-mismatch", "parking-damaged", "parking-partition-missing"}
+	parkedReasons = append(givenUpReasons[:len(givenUpReasons):len(givenUpReasons)], "follows")
+	warningCodes  = []string{"no-topic-ids", "foreign-commit", "foreign-member", "metadata-ignored", "topic-recreated",
+		"offset-reset", "partitions-grew", "coordinator-silent", "eager-member", "order-breaking-policy", "classify", "one-at-a-time",
+		"parking-mismatch", "parking-damaged", "parking-not-trimmed"}
 )
 
 func list(values []string) string {

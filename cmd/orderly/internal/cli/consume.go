@@ -58,7 +58,7 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 	f.StringVar(&scope, "scope", "key", "what is one sequence: key or partition")
 	f.StringVar(&from, "from", "earliest", "where a group begins that has no progress: earliest, latest, or a time like 2026-01-31T00:00:00Z")
 	f.StringVar(&reset, "reset", "stop", "when the records to go on from were deleted, or the log was cut: stop, earliest or latest")
-	f.StringVar(&onExhausted, "on-exhausted", string(orderly.PolicyStop), "when a record's attempts are used up: stop, block (its key alone waits, it is tried for ever), dead-letter or skip")
+	f.StringVar(&onExhausted, "on-exhausted", string(orderly.PolicyStop), "when a record's attempts are used up: stop, block (its key alone waits, it is tried for ever), park (its key waits in the parking topic, in order), dead-letter or skip")
 	f.StringVar(&o.DeadLetter.Topic, "dead-letter-topic", "", "where --on-exhausted dead-letter writes (default: TOPIC-dlt)")
 	f.StringVar(&onWriteFailure, "on-write-failure", "", "when a dead letter cannot be written: block (the default) or stop")
 	f.IntVar(&o.Retry.MaxAttempts, "max-attempts", 10, "attempts of a record")
@@ -198,10 +198,10 @@ func parseReset(s string) (orderly.Reset, error) {
 
 func parsePolicy(s string) (orderly.Policy, error) {
 	switch p := orderly.Policy(s); p {
-	case orderly.PolicyStop, orderly.PolicyBlock, orderly.PolicyDeadLetter, orderly.PolicySkip:
+	case orderly.PolicyStop, orderly.PolicyBlock, orderly.PolicyPark, orderly.PolicyDeadLetter, orderly.PolicySkip:
 		return p, nil
 	}
-	return "", usagef("--on-exhausted is %q: it must be stop, block, dead-letter or skip", s)
+	return "", usagef("--on-exhausted is %q: it must be stop, block, park, dead-letter or skip", s)
 }
 
 // parseProbe reads an address of the form http://HOST:PORT/PATH or tcp:HOST:PORT.

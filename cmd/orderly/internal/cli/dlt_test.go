@@ -70,7 +70,11 @@ func TestDeadLetterAndBack(t *testing.T) {
 
 func TestDeadLetterUsage(t *testing.T) {
 	for _, c := range []struct{ args, want string }{
-		{"setup -t t -g g", "--dead-letter"},
+		{"setup -t t -g g", "--dead-letter or --parking"},
+		{"keys list --state parked -g g", "needs a topic"},
+		{"keys list --state asleep --members a:1", "parked, blocked"},
+		{"keys retry -t t -g g --partition 0 --key a", "--offset"},
+		{"keys skip -t t -g g --partition 0 --key a --offset 1", "--reason"},
 		{"setup -t t -g g --dead-letter --dead-letter-topic t", "the topic itself"},
 		{"setup -t t --dead-letter", "needs a group"},
 		{"dlt redrive", "needs a topic"},
@@ -78,7 +82,7 @@ func TestDeadLetterUsage(t *testing.T) {
 		{"dlt redrive -t t --rate 0", "--rate is 0"},
 		{"dlt redrive -t t --max-redrives 0", "--max-redrives is 0"},
 		{"dlt nothing", "unknown command"},
-		{"consume -t t -g g --on-exhausted park", "stop, block, dead-letter or skip"},
+		{"consume -t t -g g --on-exhausted drop", "stop, block, park, dead-letter or skip"},
 		{"consume -t t -g g --dead-letter-topic d", "only with --on-exhausted dead-letter"},
 		{"consume -t t -g g --on-write-failure stop", "only with --on-exhausted dead-letter"},
 		{"consume -t t -g g --on-exhausted dead-letter --on-write-failure skip", "block or stop"},

@@ -14,6 +14,7 @@ import (
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/status"
 	"github.com/orderly-go/orderly/health"
+	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 )
@@ -115,9 +116,9 @@ func watched(watch bool) error {
 }
 
 func newKeys(s Streams) *cobra.Command {
-	cmd := &cobra.Command{Use: "keys", Short: "Keys that are blocked", Args: knownCommand,
+	cmd := &cobra.Command{Use: "keys", Short: "Keys that are blocked or parked", Args: knownCommand,
 		RunE: run(func(cmd *cobra.Command, _ []string) error { return cmd.Help() })}
-	cmd.AddCommand(newKeysList(s))
+	cmd.AddCommand(newKeysList(s), newKeysWord(s, "retry"), newKeysWord(s, "skip"))
 	return cmd
 }
 
@@ -132,11 +133,14 @@ func newKeysList(s Streams) *cobra.Command {
 		asJSON              bool
 	)
 	cmd := &cobra.Command{
-		Use:   "list --members HOST:PORT,... [flags]",
-		Short: "List blocked keys with offset, records, cause, attempts and since when",
+		Use:   "list {--members HOST:PORT,... | --state parked -t TOPIC -g GROUP} [flags]",
+		Short: "List blocked or parked keys with offset, records, cause, attempts and since when",
 		Long: `list asks the members that serve their state ("orderly consume --metrics", or health.Handler) for the keys whose oldest
 record failed and waits: for its next attempt, a dependency, its dead letter, or somebody (the state says which; they are
-explained in docs/operating.md). Only the members know them; --members names all of the group's.
+explained in docs/operating.md). Only the members know them; --members names all of the group's. Parked keys
+stand in the group's parking topic: --state parked reads that, the key that was parked first before the others. With --json
+it prints one object a line: {"topic", "partition", "key" or "key_hex", "state", "first_offset", "records", "cause",
+"attempts", "releases", "since", "next"}.
 
 With --json: {"version": 1, "blocked": how many there are, "keys": [{"topic", "partition", "key" or "key_hex", "key_hash",
 "state", "first_offset", "records", "cause", "attempts", "since", "next"}, ...], "unreached": [{"address", "error"}, ...]}.
@@ -144,22 +148,32 @@ Members show keys as hashes unless they are told otherwise (consume --log-keys p
 member was not reached: the list is not complete then.`,
 		Example: `  orderly keys list --members 127.0.0.1:9464
   orderly keys list --members 10.0.0.7:9464,10.0.0.8:9464 --sort records --json
-  orderly keys list --members 127.0.0.1:9464 --state permanent`,
+  orderly keys list --members 127.0.0.1:9464 --state permanent
+  orderly keys list --state parked -t orders -g billing`,
 		Args: noArgs,
 	}
 	f := cmd.Flags()
 	f.StringSliceVar(&members, "members", nil, "`addresses` (HOST:PORT,...) of the group's members")
-	f.StringVar(&state, "state", allBlocked, "which keys: blocked (all that are), or those in one state: "+strings.Join(orderly.BlockedStates(), ", "))
+	conn := connect.AddFlags(f, connect.Topic, connect.Group)
+	prefix := f.String("parking-prefix", parking.DefaultPrefix, "what the parking topic's name begins with")
+	f.StringVar(&state, "state", allBlocked, "which keys: parked, blocked (all that are), or those in one state: "+strings.Join(orderly.BlockedStates(), ", "))
 	f.StringVar(&order, "sort", "age", "first is the one with the most of: "+strings.Join(status.Orders[:3], ", ")+"; or by partition")
-	f.StringVarP(&topic, "topic", "t", "", "only of this topic")
 	f.IntVar(&limit, "limit", health.DefaultKeys, fmt.Sprintf("how many at the most, to %d", health.KeysMost))
 	f.BoolVar(&asJSON, "json", false, "print one JSON object")
 	cmd.RunE = run(func(cmd *cobra.Command, _ []string) error {
+		set, err := resolve(conn, s.Err)
+		if err != nil {
+			return err
+		}
+		topic = set.Get(connect.Topic)
+		if state == "parked" {
+			return listParked(cmd, s, set, *prefix, limit, asJSON)
+		}
 		switch {
 		case len(members) == 0:
 			return usagef("%q needs --members HOST:PORT,...: blocked keys are known to the members alone", cmd.CommandPath())
 		case state != allBlocked && !slices.Contains(orderly.BlockedStates(), state):
-			return usagef("--state is %q: it must be blocked or one of %s", state, strings.Join(orderly.BlockedStates(), ", "))
+			return usagef("--state is %q: it must be parked, blocked or one of %s", state, strings.Join(orderly.BlockedStates(), ", "))
 		case !slices.Contains(status.Orders, order):
 			return usagef("--sort is %q: it must be one of %s", order, strings.Join(status.Orders, ", "))
 		case limit < 1 || limit > health.KeysMost:

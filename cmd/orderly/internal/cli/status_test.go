@@ -139,7 +139,7 @@ func TestStatusUsage(t *testing.T) {
 		{[]string{"status", "-g", "g", "--every", "1ms"}, "at least 100ms"},
 		{[]string{"keys", "list"}, "needs --members"},
 		{[]string{"keys", "lst"}, "did you mean list"},
-		{[]string{"keys", "list", "--members", "a:1", "--state", "parked"}, "it must be blocked or one of backoff, "},
+		{[]string{"keys", "list", "--members", "a:1", "--state", "asleep"}, "it must be parked, blocked"},
 		{[]string{"keys", "list", "--members", "a:1", "--sort", "size"}, "it must be one of age"},
 		{[]string{"keys", "list", "--members", "a:1", "--limit", "0"}, "from 1 to 10000"},
 		{[]string{"consume", "-t", "t", "-g", "g", "--log-keys", "some"}, "hash, plain or none"},

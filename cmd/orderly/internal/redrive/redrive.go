@@ -105,7 +105,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	}()
 	run := &run{o: &o, p: p, partitions: partitions, held: map[string]Held{}, lost: map[int32]int64{}}
 	c, err := orderly.NewConsumer(orderly.ConsumerConfig{
-		Brokers: o.Cluster.Brokers, KafkaOpts: o.Cluster.Opts, Group: Group(o.DLT), Topics: []string{o.DLT}, Handler: run.send,
+		Brokers: o.Cluster.Brokers, KafkaOpts: o.Cluster.Opts, Group: Group(o.DLT), Topics: []string{o.DLT}, OnExhausted: orderly.PolicyBlock, Handler: run.send,
 		Concurrency: 64, CommitInterval: 200 * time.Millisecond, StartTimeout: startTimeout,
 		// A key that is held stays so for this run.
 		Retry:  orderly.Retry{MaxAttempts: 1, Backoff: 24 * time.Hour, MaxBackoff: 24 * time.Hour},

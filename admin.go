@@ -1,0 +1,281 @@
+package orderly
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/orderly-go/orderly/internal/parking"
+	"github.com/orderly-go/orderly/internal/parkinglog"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// AdminConfig configures an Admin.
+type AdminConfig struct {
+	// Brokers are seed addresses, host:port. Required.
+	Brokers []string
+	// Group is the consumer group. Required.
+	Group string
+	// Prefix is that of the group's Parking. Default "orderly-parked".
+	Prefix string
+	// Who is written down with each command. Required for commands: a person's name,
+	// say. It is not checked.
+	Who string
+	// KafkaOpts are further options of the franz-go client: TLS, SASL and the like.
+	KafkaOpts []kgo.Opt
+}
+
+// An Admin sees what a group has parked, and commands its owners, whichever processes
+// they are. Commands are records of the parking topic: they outlast both sides. Its
+// user needs Describe and Read on the parking topics, and Write for commands.
+type Admin struct {
+	cfg AdminConfig
+	cl  *kgo.Client
+}
+
+// NewAdmin returns an Admin; Close ends it. Nothing is connected to yet.
+func NewAdmin(cfg AdminConfig) (*Admin, error) {
+	orDefault(&cfg.Prefix, parking.DefaultPrefix)
+	var ps []string
+	if len(cfg.Brokers) == 0 {
+		ps = append(ps, "Brokers is empty: name at least one seed broker, host:port")
+	}
+	if cfg.Group == "" {
+		ps = append(ps, "Group is empty: what is parked belongs to a group")
+	}
+	if _, err := parking.TopicName(cfg.Prefix, cfg.Group, "t"); err != nil {
+		ps = append(ps, fmt.Sprintf("Prefix: %v", err))
+	}
+	if len(ps) > 0 {
+		return nil, &ConfigError{Problems: ps}
+	}
+	cl, err := kgo.NewClient(slices.Concat([]kgo.Opt{kgo.ClientID("orderly-admin"), kgo.MetadataMinAge(100 * time.Millisecond)},
+		cfg.KafkaOpts, parkinglog.Options(), []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...)})...)
+	if err != nil {
+		return nil, &ConfigError{Problems: []string{fmt.Sprintf("KafkaOpts: %v", err)}}
+	}
+	return &Admin{cfg: cfg, cl: cl}, nil
+}
+
+// Close ends the Admin's connections.
+func (a *Admin) Close() { a.cl.Close() }
+
+// A ParkedKey is a key with parked records.
+type ParkedKey struct {
+	Topic       string
+	Partition   int32
+	Key         []byte // the ordering key; nil: none
+	FirstOffset int64  // of the oldest parked record
+	Records     int
+	Cause       string // of its last failure, in short
+	Permanent   bool   // it waits for an operator
+	Attempts    int    // until it was parked
+	Releases    int    // that failed since
+	Since       time.Time
+	Next        time.Time // when it is tried again; zero: at a command only
+}
+
+// find returns the parking topic of a topic.
+func (a *Admin) find(ctx context.Context, topic string) (*parkinglog.Log, string, int, error) {
+	name, err := parking.TopicName(a.cfg.Prefix, a.cfg.Group, topic)
+	if err != nil {
+		return nil, "", 0, err
+	}
+	found, err := parkinglog.Find(ctx, a.cl, name)
+	if err == nil && !found.Exists {
+		err = errors.New("it is not there: nothing was ever parked, or the group, the topic or the prefix is another one")
+	}
+	if err != nil {
+		return nil, name, 0, &ParkingTopicError{Source: topic, Topic: name, Err: err}
+	}
+	return parkinglog.New(a.cl, name, found.ID), name, found.Partitions, nil
+}
+
+// ParkedKeys returns the parked keys of a topic, the one that was parked first before
+// the others. It reads the whole parking topic; what its owners have not written yet
+// is not in it.
+func (a *Admin) ParkedKeys(ctx context.Context, topic string) ([]ParkedKey, error) {
+	l, name, _, err := a.find(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	bounds, err := parkinglog.Bounds(ctx, a.cl, name)
+	if err != nil {
+		return nil, &ParkingTopicError{Source: topic, Topic: name, Err: err}
+	}
+	var keys []ParkedKey
+	for partition, b := range bounds {
+		if b.Err != nil {
+			return nil, &ParkingTopicError{Source: topic, Topic: name, Err: b.Err}
+		}
+		of, err := parkedKeys(ctx, l, partition, b)
+		if err != nil {
+			return nil, &ParkingTopicError{Source: topic, Topic: name, Err: err}
+		}
+		for i := range of {
+			of[i].Topic = topic
+		}
+		keys = append(keys, of...)
+	}
+	slices.SortFunc(keys, func(a, b ParkedKey) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.FirstOffset, b.FirstOffset))
+	})
+	return keys, nil
+}
+
+func parkedKeys(ctx context.Context, l *parkinglog.Log, partition int32, b parkinglog.Bound) (keys []ParkedKey, err error) {
+	type head struct {
+		key     []byte
+		failure parking.Failure
+	}
+	rules := parking.DefaultRules()
+	state := parking.NewState()
+	heads := make(map[int64]head) // by position, of records that may be heads
+	err = eachEntry(ctx, l, partition, b.Start, func(r parkinglog.Read) bool {
+		if state.Apply(r.Pos, r.Entry, r.Size, &rules) == parking.Counts && r.Entry.Parked != nil {
+			heads[r.Pos] = head{slices.Clone(r.Entry.Key), r.Entry.Parked.Failure}
+		}
+		return r.Pos+1 < b.End
+	}, b.End)
+	if err != nil {
+		return nil, err
+	}
+	state.Parked(func(k parking.ParkedKey) bool {
+		h := heads[k.Pos]
+		pk := ParkedKey{Partition: partition, Key: h.key, FirstOffset: k.Offset, Records: k.Records, Cause: h.failure.Cause,
+			Permanent: k.Due == parking.Waits, Attempts: h.failure.Attempts, Releases: k.Releases, Since: time.UnixMilli(h.failure.First)}
+		if h.failure.First == 0 {
+			pk.Since = time.Time{}
+		}
+		if k.Due != parking.Waits {
+			pk.Next = time.UnixMilli(k.Due)
+		}
+		keys = append(keys, pk)
+		return true
+	})
+	return keys, nil
+}
+
+// eachEntry reads entries from a position until yield returns false, the end is
+// reached (below zero: there is none), or the context ends.
+func eachEntry(ctx context.Context, l *parkinglog.Log, partition int32, from int64, yield func(parkinglog.Read) bool, end int64) error {
+	const patience = 20 // reads that fail in a row
+	for failures := 0; end < 0 || from < end; {
+		page, err := l.Fetch(ctx, partition, from, 1<<20, 250)
+		for _, r := range page.Entries {
+			if !yield(r) {
+				return nil
+			}
+		}
+		var at *parkinglog.PositionError
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case errors.As(err, &at):
+			return err
+		case err == nil:
+			from, failures = page.Next, 0
+			continue
+		}
+		if failures++; failures > patience {
+			return err
+		}
+		select { // a client that does not know the topic yet
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// A Command names what an operator's word is about: a key, by the source offset of a
+// record of it.
+type Command struct {
+	Topic     string
+	Partition int32
+	Key       []byte // the ordering key; nil: records without one
+	Offset    int64
+	Reason    string
+	// ID makes a repeat do nothing more. Default: a random one.
+	ID string
+}
+
+// An Answer is what became of a command.
+type Answer struct {
+	ID     string
+	State  string // "requested" (no owner has begun), "accepted", "done" or "refused"
+	Result string
+	At     time.Time
+}
+
+// Retry releases a parked key now: its records are handed to the handler in order,
+// until one fails. It returns when the owner has answered, or with ctx: the command
+// stays where it is then, and is done when the partition has an owner.
+func (a *Admin) Retry(ctx context.Context, c Command) (Answer, error) {
+	return a.command(ctx, parking.Retry, c)
+}
+
+// Skip lets a parked record count as done: a hole in the order of its key, written
+// down with the reason, which is required. Only a record at the head of its key's
+// parked ones, or behind such as are skipped or done, can be skipped.
+func (a *Admin) Skip(ctx context.Context, c Command) (Answer, error) {
+	if c.Reason == "" {
+		return Answer{}, errors.New("orderly: a skip needs a reason: it is a hole in the order of its key")
+	}
+	return a.command(ctx, parking.Skip, c)
+}
+
+func (a *Admin) command(ctx context.Context, verb parking.Verb, c Command) (Answer, error) {
+	ans := Answer{ID: c.ID, State: "requested"}
+	if a.cfg.Who == "" {
+		return ans, errors.New("orderly: AdminConfig.Who is empty: commands say who gave them")
+	}
+	if ans.ID == "" {
+		ans.ID = rand.Text()
+	}
+	l, name, partitions, err := a.find(ctx, c.Topic)
+	if err != nil {
+		return ans, err
+	}
+	if c.Partition < 0 || int(c.Partition) >= partitions {
+		return ans, &ParkingTopicError{Source: c.Topic, Topic: name, Err: fmt.Errorf("it has %d partitions and none of number %d", partitions, c.Partition)}
+	}
+	e := &parking.Entry{Kind: parking.KindCommand, Key: c.Key, Offset: c.Offset,
+		Command: &parking.CommandBody{ID: ans.ID, Verb: verb, Who: a.cfg.Who, When: time.Now().UnixMilli(), Reason: c.Reason}}
+	type written struct {
+		pos int64
+		err error
+	}
+	at := make(chan written, 1)
+	l.Write(ctx, c.Partition, e, func(pos int64, _ int, _ parking.WriteError, err error) { at <- written{pos, err} })
+	w := <-at
+	if w.err != nil {
+		return ans, &ParkingTopicError{Source: c.Topic, Topic: name, Err: w.err}
+	}
+	// The answer of a repeat may stand before it.
+	bounds, err := parkinglog.Bounds(ctx, a.cl, name)
+	if err != nil {
+		return ans, &ParkingTopicError{Source: c.Topic, Topic: name, Err: err}
+	}
+	state, rules := parking.NewState(), parking.DefaultRules()
+	err = eachEntry(ctx, l, c.Partition, bounds[c.Partition].Start, func(r parkinglog.Read) bool {
+		if state.Apply(r.Pos, r.Entry, r.Size, &rules) != parking.Counts {
+			return true // of an owner that was replaced
+		}
+		if b := r.Entry.Answer; b != nil && b.Command.ID == ans.ID {
+			ans.State, ans.Result, ans.At = string(b.State), b.Result, time.UnixMilli(b.At)
+			return b.State == parking.Accepted
+		}
+		return true
+	}, -1)
+	if err != nil {
+		err = fmt.Errorf("orderly: command %s on %s/%d is %s, and has no result yet; it stays in %s and is done when the partition has an owner that can: %w",
+			ans.ID, c.Topic, c.Partition, ans.State, name, err)
+	}
+	return ans, err
+}

@@ -1,0 +1,183 @@
+package parked
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/orderly-go/orderly/internal/parking"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// plan queues one action of the owner. Called with mu held.
+func (p *Partition) plan(o *parking.Owner, action parking.Action) {
+	l := p.log
+	switch a := action.(type) {
+	case parking.Write:
+		p.queue(func() { p.write(o, l, a) })
+	case parking.Settle:
+		p.answer(a.Offset, Waiter.Settled)
+	case parking.Live:
+		p.answer(a.Offset, Waiter.Live)
+	case parking.Block:
+		p.answer(a.Offset, func(w Waiter) { w.Blocked(a.Reason) })
+	case parking.Run:
+		p.m.run(func() { p.release(o, l, a) })
+	case parking.NeedToken:
+		p.doubt(a.Above, errors.New(a.Reason))
+	case parking.Stop:
+		p.reason = StateMismatch
+		p.cause = &MismatchError{Topic: p.topic, ParkingTopic: l.name, Partition: p.partition, Err: a.Err}
+		p.m.once("parking-mismatch", "%v", p.cause)
+		p.queue(p.host.Shut)
+	case parking.Commit:
+		p.queue(p.host.Commit)
+	case parking.Delete:
+		p.m.run(func() { p.trim(l, a.Before) })
+	case parking.Ask:
+		p.queue(func() {
+			p.tell(o, func() []parking.Action {
+				return o.Answer(a.Command.ID, parking.Refused, "nothing of its key is parked")
+			})
+		})
+	}
+}
+
+// answer answers who waits at an offset. Called with mu held.
+func (p *Partition) answer(offset int64, how func(Waiter)) {
+	if w, ok := p.waiters[offset]; ok {
+		delete(p.waiters, offset)
+		p.queue(func() { how(w) })
+	}
+}
+
+// doubt takes the whole step again, in some time when that did not help before. Called
+// with mu held.
+func (p *Partition) doubt(above int64, cause error) {
+	wait := time.Duration(0)
+	if p.doubts > 0 {
+		wait = min(50*time.Millisecond<<min(p.doubts, 8), 10*time.Second)
+	}
+	p.doubts++
+	p.opened, p.reason, p.cause = false, StateAwaiting, cause
+	token := p.token
+	p.queue(p.host.Shut)
+	if wait == 0 {
+		p.queue(func() { p.host.Doubt(token, above) })
+		return
+	}
+	p.m.run(func() {
+		if p.m.sleep(wait) {
+			p.host.Doubt(token, above)
+		}
+	})
+}
+
+// write writes an entry. A copy of one that stands in the topic is completed from
+// there first.
+func (p *Partition) write(o *parking.Owner, l *topicLog, w parking.Write) {
+	e := w.Entry
+	if w.From >= 0 {
+		from, err := p.fetch(o, l, w.From)
+		if err != nil {
+			p.tell(o, func() []parking.Action { return o.Failed(w.ID, parking.Unknown) })
+			return
+		}
+		e = parking.Complete(e, from)
+	}
+	l.Write(p.m.ctx, p.partition, e, func(pos int64, size int, why parking.WriteError, err error) {
+		if p.m.ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			p.m.cfg.Logger.Warn("orderly: an entry was not written to the parking topic", "group", p.m.cfg.Group,
+				"topic", p.topic, "partition", p.partition, "error", err)
+		}
+		p.tell(o, func() []parking.Action {
+			if err != nil {
+				p.cause = err
+				return o.Failed(w.ID, why)
+			}
+			p.target = max(p.target, pos+1)
+			p.read()
+			return o.Acked(w.ID, pos, size)
+		})
+	})
+}
+
+// fetch reads the entry at a position. It tries until the owner is not the
+// partition's any more, or the entry is gone.
+func (p *Partition) fetch(o *parking.Owner, l *topicLog, pos int64) (*parking.Entry, error) {
+	const oneBatch = 64 << 10 // a larger one is returned whole
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		ctx, cancel := context.WithTimeout(p.m.ctx, 10*time.Second)
+		page, err := l.Fetch(ctx, p.partition, pos, oneBatch, 250)
+		cancel()
+		if len(page.Entries) > 0 && page.Entries[0].Pos == pos {
+			return page.Entries[0].Entry, nil
+		}
+		if err == nil && len(page.Entries) > 0 || errors.Is(err, kerr.OffsetOutOfRange) {
+			return nil, errors.New("the entry is gone")
+		}
+		p.mu.Lock()
+		over := p.ended || p.owner != o
+		p.mu.Unlock()
+		if over || !p.m.sleep(wait) {
+			return nil, context.Canceled
+		}
+	}
+}
+
+// release hands a parked record to its handler.
+func (p *Partition) release(o *parking.Owner, l *topicLog, run parking.Run) {
+	e, err := p.fetch(o, l, run.Pos)
+	if err != nil {
+		p.mu.Lock()
+		if !p.ended && p.owner == o {
+			p.doubt(0, err) // the whole step finds out what has become of it
+		}
+		p.mu.Unlock()
+		return
+	}
+	r := Record{Topic: p.topic, Partition: p.partition, Offset: run.Offset, Key: e.Key, Entry: e}
+	if e.Parked != nil {
+		r.Tries = e.Parked.Failure.Releases
+	}
+	r.Ended = func(f *parking.Failure) {
+		p.tell(o, func() []parking.Action { return o.Ended(e.Key, run.Offset, f) })
+	}
+	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		p.mu.Lock()
+		over, part := p.ended || p.owner != o, p.lane
+		p.mu.Unlock()
+		// A handler of the key that has outlived an earlier ownership comes first.
+		if over || p.m.cfg.Start(part, r) || !p.m.sleep(wait) {
+			return
+		}
+	}
+}
+
+// trim deletes what the commit says is not needed.
+func (p *Partition) trim(l *topicLog, before int64) {
+	ctx, cancel := context.WithTimeout(p.m.ctx, 30*time.Second)
+	defer cancel()
+	err := l.Delete(ctx, p.partition, before)
+	switch {
+	case err == nil || p.m.ctx.Err() != nil:
+	case errors.Is(err, kerr.TopicAuthorizationFailed):
+		p.m.once("parking-not-trimmed", "group %s: the parking topic %s is never trimmed, it only grows: that needs Delete on it", p.m.cfg.Group, l.name)
+	default:
+		p.m.cfg.Logger.Warn("orderly: the parking topic was not trimmed; the next trim does it", "group", p.m.cfg.Group, "error", err)
+	}
+}
+
+func (m *Manager) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-m.ctx.Done():
+		return false
+	}
+}
