@@ -35,6 +35,10 @@ type Partition struct {
 	// and not to one before it.
 	accepting atomic.Bool
 
+	// queued is the offset behind the last record that the lanes have: the ring knows
+	// of one a moment earlier.
+	queued atomic.Int64
+
 	released chan struct{} // closed when a release has ended
 	ranging  atomic.Bool   // its log's bounds are being looked up
 

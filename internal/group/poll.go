@@ -104,7 +104,11 @@ func (s *Session) chunk(p *Partition, recs []*kgo.Record, buf *pollBuffer) bool 
 		}
 		from = i + 1
 	}
-	return s.push(p, recs[from:], buf)
+	if !s.push(p, recs[from:], buf) {
+		return false
+	}
+	p.queued.Store(p.ring.NextOffset())
+	return true
 }
 
 // push appends records to the ring and hands them to the lanes.

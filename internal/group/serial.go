@@ -90,7 +90,7 @@ func (s *Session) endSerial() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.parts {
-		if p.serial > 0 && p.lane != nil && p.ring.NextOffset() >= p.serial && p.lane.EndSerial() {
+		if p.serial > 0 && p.lane != nil && p.queued.Load() >= p.serial && p.lane.EndSerial() {
 			p.serial, p.trying = 0, nil
 			s.cfg.Logger.Info("orderly: the records that were read before are through; the partition runs side by side again",
 				"group", s.cfg.Group, "topic", p.topic, "partition", p.partition)

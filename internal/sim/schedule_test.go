@@ -320,6 +320,8 @@ func carryOut(t testing.TB, p plan, out **world) {
 	if w.alive() == 0 {
 		t.Error("no member is left: the plan brings too few")
 	}
-	w.caughtUp(30 * time.Minute)
+	// So long because the breaker's own waits grow to five minutes by default, and where
+	// first attempts fail for most keys it opens again and again.
+	w.caughtUp(6 * time.Hour)
 	w.verdict(p.scope, true)
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -169,10 +170,12 @@ func (r *run) send(ctx context.Context, m *orderly.Message) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	at := fmt.Sprint(m.Partition, "/", m.Offset)
 	if err != nil {
-		r.held[fmt.Sprint(m.Partition, "/", m.Offset)] = Held{Partition: m.Partition, Offset: m.Offset, Key: m.Key, Why: err.Error()}
+		r.held[at] = Held{Partition: m.Partition, Offset: m.Offset, Key: m.Key, Why: err.Error()}
 		return orderly.Permanent(err)
 	}
+	delete(r.held, at) // it went at a later try
 	r.sent++
 	return nil
 }
@@ -210,6 +213,10 @@ func (r *run) await(ctx context.Context, c *orderly.Consumer, ends map[int32]int
 		for _, p := range c.State().Partitions {
 			if p.FencingToken > 0 {
 				at[p.Partition] = p.Next
+			}
+			full := slices.Contains(p.Reasons, "window-full") || slices.Contains(p.Reasons, "buffer-full")
+			if full && p.Running == 0 && p.Keys <= p.Blocked {
+				at[p.Partition] = ends[p.Partition] // no more is read behind what is held
 			}
 			busy = busy || p.Running > 0 || p.Keys > p.Blocked
 			waiting += p.Waiting - p.Blocked
