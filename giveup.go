@@ -133,12 +133,11 @@ func (h handling) write(a *lane.Await, m, failed *Message, g *givenUp) {
 			h.rep.lateLetter(source, err)
 			return
 		case err == nil:
-			tr.given = nil
-			if !a.Done() { // the partition has left just now: the next owner decides
-				h.rep.lateLetter(source, err)
-				return
-			}
+			// Before the next record of its key can begin: who listens must not hear of
+			// that one first.
 			h.rep.deadLettered(failed, g, at)
+			tr.given = nil
+			a.Done()
 			return
 		}
 		ev := WriteFailedEvent{Topic: m.Topic, Partition: m.Partition, Offset: m.Offset, Key: m.Key, DeadLetterTopic: at.topic, Err: err}
