@@ -163,7 +163,7 @@ func TestBlockedHandler(t *testing.T) {
 	if _, body := s.get("/keys?state=permanent"); strings.Contains(body, "first_offset") || !strings.Contains(body, `"blocked":0`) {
 		t.Errorf("of another state: %s", body)
 	}
-	s.want("/keys?state=parked", 400, "it is one of backoff, ")
+	s.want("/keys?state=asleep", 400, "it is one of backoff, ")
 	// By default keys are not to be read.
 	for _, path := range []string{"/keys", "/state"} {
 		w := httptest.NewRecorder()

@@ -22,7 +22,7 @@ type world struct {
 	keys    []string           // of the source records, by offset
 	bad     []bool             // fail for ever, until fixed
 	applied map[int64]bool     // done, or skipped
-	skipped map[int64]bool     // and never handled: nothing is too late after it
+	skipped map[int64]int64    // and never handled: nothing is too late after it; the token of who skipped it
 	order   map[string][]int64 // effects per key
 	sinkTop int64
 	fixed   bool
@@ -90,7 +90,7 @@ func newWorld(seed uint64, without rule, sys system, verbose func(string, ...any
 	r.Rewrite = 1 + int(seed%4)
 	r.without, r.Join = without, rng.IntN(3)
 	r.MaxPerKey = 2 + rng.IntN(6)
-	w := &world{rng: rng, rules: r, sys: sys, verbose: verbose, applied: map[int64]bool{}, skipped: map[int64]bool{}, order: map[string][]int64{},
+	w := &world{rng: rng, rules: r, sys: sys, verbose: verbose, applied: map[int64]bool{}, skipped: map[int64]int64{}, order: map[string][]int64{},
 		unsorted: rng.IntN(2) == 0, topic: rng.IntN(3) > 0}
 	n := 2 + rng.IntN(4)
 	for range n {
@@ -210,11 +210,15 @@ func (w *world) apply(token, o int64) bool {
 	}
 	key := w.keys[o]
 	for p := range int64(len(w.keys)) {
+		by, skipped := w.skipped[p]
 		switch {
 		case w.keys[p] != key:
+		case p == o && skipped && token < by:
+			// A frozen owner's handler: no handler of the one that skipped the record has
+			// told the sink its token.
 		case p < o && !w.applied[p]:
 			w.violate("overtaken: %d is handled, %d of its key never was", o, p)
-		case p >= o && b.settled[p] && !b.parked[p] && w.applied[p] && (p == o || !w.skipped[p]):
+		case p >= o && b.settled[p] && !b.parked[p] && w.applied[p] && (p == o || !skipped):
 			w.violate("old over new: %d is handled, %d of its key is durably done", o, p)
 		}
 	}
@@ -263,7 +267,7 @@ func (w *world) skip(e *Entry) {
 		}
 	}
 	if !w.applied[e.Offset] {
-		w.applied[e.Offset], w.skipped[e.Offset] = true, true
+		w.applied[e.Offset], w.skipped[e.Offset] = true, e.Token
 	}
 }
 
