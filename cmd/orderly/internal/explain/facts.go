@@ -33,27 +33,35 @@ type Facts struct {
 
 const name = `[\w.-]{1,249}`
 
-// Where a line of any client names its subject. They are tried on lines that are
-// already known to be of Kafka.
-var subjects = []*regexp.Regexp{
-	regexp.MustCompile(`\[(?:Producer|Consumer)(?: instanceId=(?P<instance>[^,\]]+),)? clientId=(?P<client_id>[^,\]]*)(?:, (?:groupId=(?P<group>[^,\]]+)|transactionalId=(?P<transactional_id>[^,\]]+)))?`),
-	regexp.MustCompile(`PID\{Id:(?P<producer_id>\d+),Epoch:(?P<producer_epoch>-?\d+)\}`),
-	regexp.MustCompile(`\|rdkafka#(?P<client_id>[\w-]+)\|`),
-	regexp.MustCompile(`(?i)\bproducer[_ ]?id["']?\s*[:=]?\s*"?(?P<producer_id>\d+)`),
-	regexp.MustCompile(`(?i)\bproducer[_ ]epoch["']?\s*[:=]?\s*"?(?P<producer_epoch>\d+)`),
-	regexp.MustCompile(`\b(?:for|on|of|in) (?:topic-partition|partition|topic partition) (?P<topic>` + name + `)-(?P<partition>\d+)\b`),
-	regexp.MustCompile(`\b(?:for|on|to) (?P<topic>` + name + `) \[(?P<partition>\d+)\]`),
-	regexp.MustCompile(`\bon (?P<topic>` + name + `)/(?P<partition>\d+)\b`),
-	regexp.MustCompile(`(?i)["']?\btopic["']?\s*(?:[:=]\s*|\s)["']?(?P<topic>` + name + `)["']?[,;)\s]+["']?partition["']?\s*(?:[:=]\s*|\s)["']?(?P<partition>\d+)`),
-	regexp.MustCompile(`\[Partition (?P<topic>` + name + `)-(?P<partition>\d+) broker=(?P<broker>\d+)\]`),
-	regexp.MustCompile(`(?i)["']?\bgroup(?:Id|_id)?["']?\s*[:=]\s*["']?(?P<group>` + name + `)`),
-	regexp.MustCompile(`\[GroupId (?P<group>[^\]]+)\] Member (?P<member>\S+)`),
-	regexp.MustCompile(`\bconsumergroup/(?P<group>` + name + `): `),
-	regexp.MustCompile(`(?i)\btransactionalId[= ']+(?P<transactional_id>[^,'\]\s]+)`),
-	regexp.MustCompile(`(?i)group[._ ]?instance[._ ]?id["']?[:= ]+["']?(?P<instance>` + name + `)\b`),
-	regexp.MustCompile(`\[ReplicaManager broker=(?P<broker>\d+)\]`),
-	regexp.MustCompile(`retrying \((?P<attempts_left>\d+) attempts left\)`),
+// subjects are where a line of any client names its subject, each with a literal in
+// lower case without which it cannot be there: expressions are slow. They are tried
+// on lines that are already known to be of Kafka.
+var subjects = []struct {
+	need string
+	re   *regexp.Regexp
+}{
+	{"clientid=", regexp.MustCompile(`\[(?:Producer|Consumer)(?: instanceId=(?P<group_instance_id>[^,\]]+),)? clientId=(?P<client_id>[^,\]]*)(?:, (?:groupId=(?P<group>[^,\]]+)|transactionalId=(?P<transactional_id>[^,\]]+)))?`)},
+	{"pid{id:", regexp.MustCompile(`PID\{Id:(?P<producer_id>\d+),Epoch:(?P<producer_epoch>-?\d+)\}`)},
+	{"|rdkafka#", regexp.MustCompile(`\|rdkafka#(?P<client_id>[\w-]+)\|`)},
+	{"producer", regexp.MustCompile(`(?i)\bproducer[_ ]?id["']?\s*[:=]?\s*"?(?P<producer_id>\d+)`)},
+	{"epoch", regexp.MustCompile(`(?i)\bproducer[_ ]epoch["']?\s*[:=]?\s*"?(?P<producer_epoch>\d+)`)},
+	{"partition ", regexp.MustCompile(`\b(?:for|on|of|in) (?:topic-partition|partition|topic partition) (?P<topic>` + name + `)-(?P<partition>\d+)\b`)},
+	{" [", regexp.MustCompile(`\b(?:for|on|to) (?P<topic>` + name + `) \[(?P<partition>\d+)\]`)},
+	{" on ", regexp.MustCompile(`\bon (?P<topic>` + name + `)/(?P<partition>\d+)\b`)},
+	{"topic", regexp.MustCompile(`(?i)["']?\btopic["']?\s*(?:[:=]\s*|\s)["']?(?P<topic>` + name + `)["']?[,;)\s]+["']?partition["']?\s*(?:[:=]\s*|\s)["']?(?P<partition>\d+)`)},
+	{"[partition ", regexp.MustCompile(`\[Partition (?P<topic>` + name + `)-(?P<partition>\d+) broker=(?P<broker>\d+)\]`)},
+	{"group", regexp.MustCompile(`(?i)["']?\bgroup(?:Id|_id)?["']?\s*[:=]\s*["']?(?P<group>` + name + `)`)},
+	{"[groupid ", regexp.MustCompile(`\[GroupId (?P<group>[^\]]+)\](?: Member (?P<member>\S+))?`)},
+	{"consumergroup/", regexp.MustCompile(`\bconsumergroup/(?P<group>` + name + `): `)},
+	{"transactionalid", regexp.MustCompile(`(?i)\btransactionalId[= ']+(?P<transactional_id>[^,'\]\s]+)`)},
+	{"instance", regexp.MustCompile(`(?i)group[._ ]?instance[._ ]?id["']?\s*[:=]\s*["']?(?P<group_instance_id>` + name + `)`)},
+	{"instance", regexp.MustCompile(`(?i)group[. ]instance[. ]id (?P<group_instance_id>` + name + `) (?:has been fenced|error|fenced)`)},
+	{"[replicamanager", regexp.MustCompile(`\[ReplicaManager broker=(?P<broker>\d+)\]`)},
+	{"attempts left", regexp.MustCompile(`retrying \((?P<attempts_left>\d+) attempts left\)`)},
 }
+
+// enrichRead is how much of a line is searched for its subject.
+const enrichRead = 4096
 
 // fieldOf is where a named group of a pattern goes.
 var fieldOf = fieldsByName()
@@ -98,8 +106,14 @@ func clip(s string) string {
 
 // enrich reads what any client's line says about its subject.
 func (f *Facts) enrich(text string) {
-	for _, re := range subjects {
-		f.take(re, text)
+	if len(text) > enrichRead {
+		text = text[:enrichRead]
+	}
+	lower := strings.ToLower(text)
+	for _, s := range subjects {
+		if strings.Contains(lower, s.need) {
+			f.take(s.re, text)
+		}
 	}
 	if f.Through == "" {
 		for _, w := range wrappers {

@@ -44,7 +44,7 @@ var groupEntries = []*Entry{
 		Data:     "The group's offsets are safe. Effects of records that the member went on with may happen twice.",
 		Tell:     "What it processed after the rebalance, of partitions that it lost.",
 		Do:       []string{"Rejoin (clients do), and stop work on partitions that are gone.", "Find out why the member missed the rebalance: long processing, pauses, the network."},
-		Versions: "Classic groups.", Sources: []string{"Kafka protocol"}, Rules: []string{"C03", "C07"}, YieldsTo: []string{"commit-failed"},
+		Versions: "Classic groups.", Sources: []string{"Kafka protocol"}, Rules: []string{"C03", "C07"}, YieldsTo: []string{"commit-failed", "partitions-lost"},
 	},
 	{
 		ID: "unknown-member-id", Code: 25, Severity: May,
@@ -54,7 +54,7 @@ var groupEntries = []*Entry{
 		Data:     "The group's offsets are safe. What it still processes is processed by others, too.",
 		Tell:     "What it processed since its last successful heartbeat.",
 		Do:       []string{"Rejoin (clients do), and stop work on partitions that are gone.", "session.timeout.ms at 45000, and heartbeats every third of it or less; look for long pauses of the process."},
-		Versions: "All.", Sources: []string{"KIP-735"}, Rules: []string{"C03", "C07"}, YieldsTo: []string{"commit-failed"},
+		Versions: "All.", Sources: []string{"KIP-735"}, Rules: []string{"C03", "C07"}, YieldsTo: []string{"commit-failed", "partitions-lost"},
 	},
 	{
 		ID: "rebalance-in-progress", Code: 27, Severity: Note,
@@ -64,7 +64,7 @@ var groupEntries = []*Entry{
 		Data:     "Yes, if the member finishes and commits before its partitions go; else what is not committed comes again.",
 		Tell:     "A commit that fails afterwards is named by itself.",
 		Do:       []string{"Nothing, when it is rare. If it is frequent: static membership (group.instance.id), cooperative-sticky, longer sessions."},
-		Versions: "All.", Sources: []string{"KIP-345", "KIP-429"}, Rules: []string{"C01", "C07"}, YieldsTo: []string{"commit-failed"},
+		Versions: "All.", Sources: []string{"KIP-345", "KIP-429"}, Rules: []string{"C01", "C07"}, YieldsTo: []string{"commit-failed", "partitions-lost"},
 	},
 	{
 		ID: "stale-member-epoch", Code: 113, Severity: May,
@@ -74,7 +74,7 @@ var groupEntries = []*Entry{
 		Data:     "The group's offsets are safe. Tried again with the new epoch it may succeed; if the partition is gone, its effects happen twice.",
 		Tell:     "Whether the partition is still the member's after the next heartbeat.",
 		Do:       []string{"Let the client try again. If the partition is gone, stop work on it."},
-		Versions: "group.protocol=consumer (KIP-848), brokers 4.0 and later.", Sources: []string{"KIP-848"}, Rules: []string{"C09"}, YieldsTo: []string{"commit-failed"},
+		Versions: "group.protocol=consumer (KIP-848), brokers 4.0 and later.", Sources: []string{"KIP-848"}, Rules: []string{"C09"}, YieldsTo: []string{"commit-failed", "partitions-lost"},
 	},
 	{
 		ID: "fenced-member-epoch", Code: 110, Severity: May,

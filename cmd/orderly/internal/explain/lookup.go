@@ -83,7 +83,9 @@ func init() {
 			if byName[normal(n)] == nil {
 				byName[normal(n)] = e
 			}
-			allNames[normal(n)] = n
+			if allNames[normal(n)] == "" { // the protocol's own name is the first
+				allNames[normal(n)] = n
+			}
 		}
 	}
 	for i := range codes {

@@ -131,24 +131,30 @@ func wordByte(c byte) bool {
 	return c == '_' || '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// signs tell whose log a line is from.
+// signs tell whose log a line is from: any of the literals, the first client first.
 var signs = []struct {
 	client Client
-	re     *regexp.Regexp
+	any    []string
 }{
-	{Orderly, regexp.MustCompile(`\borderly: `)},
-	{Librdkafka, regexp.MustCompile(`rdkafka#|KafkaError\{code=|%\d\|\d+\.\d+\||RD_KAFKA_|confluent_kafka|Confluent\.Kafka|\b(?:Local|Broker): [A-Z]`)},
-	{Broker, regexp.MustCompile(`\[(?:ReplicaManager|GroupCoordinator|Partition|UnifiedLog|Log|TransactionCoordinator|KafkaApi-|Group[A-Z]\w+|ReplicaFetcher)\b|\(kafka\.|\(org\.apache\.kafka\.(?:coordinator|storage|server|controller)|\[GroupId `)},
-	{Java, regexp.MustCompile(`org\.apache\.kafka|\[(?:Producer|Consumer)(?: \w+=[^,\]]*,)? clientId=|o\.a\.k(?:afka)?\.c|springframework`)},
-	{Sarama, regexp.MustCompile(`kafka server: |\bkafka: |\[sarama\]|producer/(?:broker|leader|txnm)|consumergroup/|sarama\.`)},
-	{FranzGo, regexp.MustCompile(`\bkgo\b|franz|producer_epoch[:=]|kerr\.`)},
+	{Orderly, []string{"orderly: "}},
+	{Librdkafka, []string{"rdkafka#", "KafkaError{code=", "RD_KAFKA_", "confluent_kafka", "Confluent.Kafka", "Broker: ", "Local: "}},
+	{Broker, []string{"[ReplicaManager", "[GroupCoordinator", "[Partition ", "[UnifiedLog", "[TransactionCoordinator", "[KafkaApi-", "[GroupMetadataManager", "[ReplicaFetcher",
+		"(kafka.", "(org.apache.kafka.coordinator", "(org.apache.kafka.storage", "(org.apache.kafka.server", "(org.apache.kafka.controller", "[GroupId "}},
+	{Java, []string{"org.apache.kafka", "[Producer clientId=", "[Consumer clientId=", "[Consumer instanceId=", "o.a.k.c", "springframework"}},
+	{Sarama, []string{"kafka server: ", "kafka: ", "[sarama]", "producer/broker/", "producer/leader/", "producer/txnm", "consumergroup/", "sarama."}},
+	{FranzGo, []string{"kgo.", "[kgo]", "franz", "producer_epoch:", "producer_epoch=", "kerr."}},
 }
 
 // guess says whose line it is by its looks.
 func guess(line string) Client {
+	if len(line) > enrichRead {
+		line = line[:enrichRead]
+	}
 	for _, s := range signs {
-		if s.re.MatchString(line) {
-			return s.client
+		for _, sign := range s.any {
+			if strings.Contains(line, sign) {
+				return s.client
+			}
 		}
 	}
 	return Unknown

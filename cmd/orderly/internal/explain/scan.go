@@ -52,6 +52,8 @@ type Scanner struct {
 	first      time.Time
 	last       time.Time
 	open       event
+	headLine   int64  // of the line that an event begins with
+	head       []byte // what is kept of it
 }
 
 // An event is a line with what belongs to it: the lines of a stack trace.
@@ -69,24 +71,27 @@ func NewScanner() *Scanner {
 // Line takes the next line.
 func (s *Scanner) Line(raw []byte) {
 	s.lines++
+	bare := raw[bareAt(raw):]
+	more := goesOn(bare) || isThrown(bare) && isTrouble(s.head)
+	if !more {
+		s.Flush()
+		s.headLine = s.lines
+		s.head = append(s.head[:0], raw[:min(len(raw), timeRead)]...)
+	}
 	if !theMatcher.stems.any(raw) {
-		if len(s.open.hits) > 0 && !continuation.MatchString(bare(string(raw))) {
-			s.Flush()
-		}
 		return
 	}
 	line := string(raw)
-	goesOn := len(s.open.hits) > 0 && continuation.MatchString(bare(line))
-	if !goesOn {
-		s.Flush()
-	}
 	for _, text := range unwrap(line) {
 		for _, h := range theMatcher.match(text, line) {
 			s.open.add(h)
 		}
 	}
-	if len(s.open.hits) > 0 && !goesOn {
-		s.open.line, s.open.at = s.lines, when(line)
+	if len(s.open.hits) > 0 && s.open.line == 0 {
+		s.open.line, s.open.at = s.headLine, when(string(s.head))
+		if s.headLine == 0 { // a log that begins inside a stack trace
+			s.open.line = s.lines
+		}
 	}
 }
 

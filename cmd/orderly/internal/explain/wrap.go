@@ -1,28 +1,89 @@
 package explain
 
 import (
+	"bytes"
 	"encoding/json"
-	"regexp"
 	"strings"
 )
 
-// What a collector of logs puts before a line: the container runtime, docker
-// compose, kubectl logs --prefix, stern.
-var collector = regexp.MustCompile(`^(?:\d{4}-\d\d-\d\dT[\d:.]+(?:Z|[+-]\d\d:\d\d) (?:stdout|stderr) [FP] |[\w.-]+ *\| |\[pod/[^\]]+\] )`)
-
-// a line that goes on with the event of the line before it
-var continuation = regexp.MustCompile(`^(?:\s+at |\s*Caused by: |\s*Suppressed: |\s+\.\.\. \d+ (?:more|common)|\s+File "|\s{2,}\S|\t|[a-z][\w$]*(?:\.[\w$]+)+(?:Exception|Error)\b)`)
-
-// bare is a line without what collectors put before it.
-func bare(line string) string {
+// bareAt is where a line begins behind what collectors of logs put before it: the
+// container runtime, docker compose, kubectl logs --prefix. It is asked of every
+// line of a log.
+func bareAt(line []byte) int {
+	at := 0
 	for range 2 {
-		loc := collector.FindStringIndex(line)
-		if loc == nil {
-			return line
+		n := collected(line[at:])
+		if n == 0 {
+			break
 		}
-		line = line[loc[1]:]
+		at += n
 	}
-	return line
+	return at
+}
+
+const longestPrefix = 120
+
+func collected(line []byte) int {
+	head := line[:min(len(line), longestPrefix)]
+	switch {
+	case len(head) == 0:
+		return 0
+	case head[0] == '[':
+		if bytes.HasPrefix(head, []byte("[pod/")) {
+			if i := bytes.Index(head, []byte("] ")); i > 0 {
+				return i + 2
+			}
+		}
+		return 0
+	case '0' <= head[0] && head[0] <= '9':
+		for _, stream := range [][]byte{[]byte(" stdout "), []byte(" stderr ")} {
+			i := bytes.Index(head[:min(len(head), 64)], stream)
+			if tag := i + len(stream); i >= 20 && tag+2 <= len(line) && (line[tag] == 'F' || line[tag] == 'P') && line[tag+1] == ' ' && bytes.IndexByte(head[:i], ' ') < 0 {
+				return tag + 2
+			}
+		}
+	}
+	if i := bytes.Index(head, []byte("| ")); i > 0 {
+		name := bytes.TrimRight(head[:i], " ")
+		for _, c := range name {
+			if !wordByte(c) && c != '-' && c != '.' {
+				return 0
+			}
+		}
+		return i + 2
+	}
+	return 0
+}
+
+// goesOn says whether a line, without its prefix, belongs to the one before it by
+// its own looks: a frame, a cause, or anything indented.
+func goesOn(line []byte) bool {
+	return len(line) > 0 && (line[0] == '\t' || len(line) > 1 && line[0] == ' ' && (line[1] == ' ' || line[1] == 'a')) ||
+		bytes.HasPrefix(line, []byte("Caused by: ")) || bytes.HasPrefix(line, []byte("Suppressed: "))
+}
+
+// isThrown says whether a line is an exception's class with its message: it belongs
+// to the line before, when that one reports trouble.
+func isThrown(line []byte) bool {
+	if len(line) == 0 || line[0] < 'a' || line[0] > 'z' {
+		return false
+	}
+	end := bytes.IndexAny(line[:min(len(line), 200)], ": ")
+	if end < 0 {
+		end = len(line)
+	}
+	class := line[:min(end, 200)]
+	return bytes.IndexByte(class, '.') > 0 && (bytes.HasSuffix(class, []byte("Exception")) || bytes.HasSuffix(class, []byte("Error")))
+}
+
+// isTrouble says whether a line reports some.
+func isTrouble(line []byte) bool {
+	for _, w := range []string{"ERROR", "WARN", "FATAL", "SEVERE", "rror", "xception", "ailed"} {
+		if bytes.Contains(line, []byte(w)) {
+			return true
+		}
+	}
+	return false
 }
 
 const (
@@ -41,7 +102,11 @@ func unwrap(line string) []string {
 	if json.Unmarshal([]byte(line[at:]), &v) != nil {
 		return []string{line}
 	}
-	texts := collect(nil, v, 0)
+	var texts []string
+	if before := strings.TrimSpace(line[:at]); before != "" {
+		texts = append(texts, before)
+	}
+	texts = collect(texts, v, 0)
 	if len(texts) == 0 {
 		return []string{line}
 	}
