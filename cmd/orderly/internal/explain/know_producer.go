@@ -26,7 +26,6 @@ var producerEntries = []*Entry{
 		Tell:     "By the failed records; look them up in the topic.",
 		Do:       []string{"Leave the number of retries at its default (unlimited) and bound the time instead.", "Stop the key, look what is written, go on in order."},
 		Versions: "All.", Sources: []string{"KIP-91"}, Rules: []string{"P21", "P22"},
-		YieldsTo: []string{"*"},
 	},
 	{
 		ID: "not-enough-replicas", Code: 19, Severity: May,

@@ -72,13 +72,17 @@ func NewScanner() *Scanner {
 func (s *Scanner) Line(raw []byte) {
 	s.lines++
 	bare := raw[bareAt(raw):]
+	known := theMatcher.stems.any(raw)
 	more := goesOn(bare) || isThrown(bare) && isTrouble(s.head)
+	if known && more && hasTime(bare) {
+		more = false // all lines of some logs are indented
+	}
 	if !more {
 		s.Flush()
 		s.headLine = s.lines
 		s.head = append(s.head[:0], raw[:min(len(raw), timeRead)]...)
 	}
-	if !theMatcher.stems.any(raw) {
+	if !known {
 		return
 	}
 	line := string(raw)

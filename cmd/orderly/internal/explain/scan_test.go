@@ -158,3 +158,16 @@ func TestWhen(t *testing.T) {
 		}
 	}
 }
+
+// Lines that are all indented are events of their own when each has its time; a
+// record that was given up is not hidden by the reason that its line names.
+func TestIndentedLinesAreCounted(t *testing.T) {
+	r := scanText("  2026-11-20 03:00:00 ERROR NOT_ENOUGH_REPLICAS\n  2026-11-20 03:00:01 ERROR NOT_ENOUGH_REPLICAS\n\t[2026-11-20 03:00:02,000] ERROR NOT_ENOUGH_REPLICAS")
+	if len(r.Findings) != 1 || r.Findings[0].Count != 3 || r.Recognised != 3 {
+		t.Errorf("%v, %d times", ids(r), r.Recognised)
+	}
+	r = scanText(`{"logger":"kafkajs","name":"KafkaJSNumberOfRetriesExceeded","cause":{"type":"NOT_ENOUGH_REPLICAS"}}`)
+	if got := ids(r); len(got) != 2 || r.Worst() != Breaks {
+		t.Errorf("%v", got)
+	}
+}

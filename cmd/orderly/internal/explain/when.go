@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"bytes"
 	"regexp"
 	"strconv"
 	"time"
@@ -57,4 +58,10 @@ func fromUnix(seconds, fraction string) time.Time {
 	s, _ := strconv.ParseInt(seconds, 10, 64)
 	n, _ := strconv.ParseInt((fraction + "000000000")[:9], 10, 64)
 	return time.Unix(s, n).UTC()
+}
+
+// hasTime says whether a line begins with a time, behind its indentation.
+func hasTime(line []byte) bool {
+	line = bytes.TrimLeft(line, " \t[")
+	return len(line) > 0 && '0' <= line[0] && line[0] <= '9' && !when(string(line[:min(len(line), 40)])).IsZero()
 }
