@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"fmt"
 	"reflect"
 	"regexp"
 	"strings"
@@ -31,37 +32,65 @@ type Facts struct {
 	Through         string `json:"through,omitempty"` // a framework that wraps the client
 }
 
-const name = `[\w.-]{1,249}`
+// name is a topic, a group or an id. It has no upper limit here, which would make the
+// expressions slow: clip has one.
+const name = `[\w.-]+`
 
-// subjects are where a line of any client names its subject, each with a literal in
-// lower case without which it cannot be there: expressions are slow. They are tried
-// on lines that are already known to be of Kafka.
-var subjects = []struct {
-	need string
+// A subject is where a line of any client names whom it is about.
+type subject struct {
+	need string // a literal in lower case without which it cannot be there
+	back int    // how far before the literal it may begin
 	re   *regexp.Regexp
-}{
-	{"clientid=", regexp.MustCompile(`\[(?:Producer|Consumer)(?: instanceId=(?P<group_instance_id>[^,\]]+),)? clientId=(?P<client_id>[^,\]]*)(?:, (?:groupId=(?P<group>[^,\]]+)|transactionalId=(?P<transactional_id>[^,\]]+)))?`)},
-	{"pid{id:", regexp.MustCompile(`PID\{Id:(?P<producer_id>\d+),Epoch:(?P<producer_epoch>-?\d+)\}`)},
-	{"|rdkafka#", regexp.MustCompile(`\|rdkafka#(?P<client_id>[\w-]+)\|`)},
-	{"producer", regexp.MustCompile(`(?i)\bproducer[_ ]?id["']?\s*[:=]?\s*"?(?P<producer_id>\d+)`)},
-	{"epoch", regexp.MustCompile(`(?i)\bproducer[_ ]epoch["']?\s*[:=]?\s*"?(?P<producer_epoch>\d+)`)},
-	{"partition ", regexp.MustCompile(`\b(?:for|on|of|in) (?:topic-partition|partition|topic partition) (?P<topic>` + name + `)-(?P<partition>\d+)\b`)},
-	{" [", regexp.MustCompile(`\b(?:for|on|to) (?P<topic>` + name + `) \[(?P<partition>\d+)\]`)},
-	{" on ", regexp.MustCompile(`\bon (?P<topic>` + name + `)/(?P<partition>\d+)\b`)},
-	{"topic", regexp.MustCompile(`(?i)["']?\btopic["']?\s*(?:[:=]\s*|\s)["']?(?P<topic>` + name + `)["']?[,;)\s]+["']?partition["']?\s*(?:[:=]\s*|\s)["']?(?P<partition>\d+)`)},
-	{"[partition ", regexp.MustCompile(`\[Partition (?P<topic>` + name + `)-(?P<partition>\d+) broker=(?P<broker>\d+)\]`)},
-	{"group", regexp.MustCompile(`(?i)["']?\bgroup(?:Id|_id)?["']?\s*[:=]\s*["']?(?P<group>` + name + `)`)},
-	{"[groupid ", regexp.MustCompile(`\[GroupId (?P<group>[^\]]+)\](?: Member (?P<member>\S+))?`)},
-	{"consumergroup/", regexp.MustCompile(`\bconsumergroup/(?P<group>` + name + `): `)},
-	{"transactionalid", regexp.MustCompile(`(?i)\btransactionalId[= ']+(?P<transactional_id>[^,'\]\s]+)`)},
-	{"instance", regexp.MustCompile(`(?i)group[._ ]?instance[._ ]?id["']?\s*[:=]\s*["']?(?P<group_instance_id>` + name + `)`)},
-	{"instance", regexp.MustCompile(`(?i)group[. ]instance[. ]id (?P<group_instance_id>` + name + `) (?:has been fenced|error|fenced)`)},
-	{"[replicamanager", regexp.MustCompile(`\[ReplicaManager broker=(?P<broker>\d+)\]`)},
-	{"attempts left", regexp.MustCompile(`retrying \((?P<attempts_left>\d+) attempts left\)`)},
 }
 
-// enrichRead is how much of a line is searched for its subject.
-const enrichRead = 4096
+// at is a subject. The expression is tried at the literal only: over whole lines it
+// would be slow.
+func at(need string, back int, re string) subject {
+	return subject{need, back, regexp.MustCompile(fmt.Sprintf(`(?s)^.{0,%d}?(?:%s)`, back, re))}
+}
+
+// subjects are tried on lines that are already known to be of Kafka.
+var subjects = []subject{
+	at("[producer clientid=", 0, `\[Producer clientId=(?P<client_id>[^,\]]*)(?:, transactionalId=(?P<transactional_id>[^,\]]+))?`),
+	at("[consumer clientid=", 0, `\[Consumer clientId=(?P<client_id>[^,\]]*)(?:, groupId=(?P<group>[^,\]]+))?`),
+	at("[consumer instanceid=", 0, `\[Consumer instanceId=(?P<group_instance_id>[^,\]]+), clientId=(?P<client_id>[^,\]]*)(?:, groupId=(?P<group>[^,\]]+))?`),
+	at("pid{id:", 0, `PID\{Id:(?P<producer_id>\d+),Epoch:(?P<producer_epoch>-?\d+)\}`),
+	at("|rdkafka#", 0, `\|rdkafka#(?P<client_id>[\w-]+)\|`),
+	at("producer", 1, `(?i)\bproducer[_ ]?id["']?\s*[:=]?\s*"?(?P<producer_id>\d+)`),
+	at("producer", 1, `(?i)\bproducer[_ ]epoch["']?\s*[:=]?\s*"?(?P<producer_epoch>\d+)`),
+	at("partition ", 10, `\b(?:for|on|of|in) (?:topic-)?partition (?P<topic>`+name+`)-(?P<partition>\d+)\b`),
+	at("partition ", 20, `\b(?:for|on|of|in) topic[ -]partition (?P<topic>`+name+`)-(?P<partition>\d+)\b`),
+	at(" for ", 0, ` for (?P<topic>`+name+`) \[(?P<partition>\d+)\]`),
+	at(" on ", 0, ` on (?P<topic>`+name+`) \[(?P<partition>\d+)\]`),
+	at(" to ", 0, ` to (?P<topic>`+name+`) \[(?P<partition>\d+)\]`),
+	at(" on ", 0, ` on (?P<topic>`+name+`)/(?P<partition>\d+)\b`),
+	at("topic-partition ", 0, `(?i)topic-partition (?P<topic>`+name+`)-(?P<partition>\d+)\b`),
+	at("topic", 1, `(?i)\btopic["']?\s*(?:[:=]\s*|\s)["']?(?P<topic>`+name+`)["']?[,;)\s]+["']?partition["']?\s*(?:[:=]\s*|\s)["']?(?P<partition>\d+)`),
+	at("[partition ", 0, `\[Partition (?P<topic>`+name+`)-(?P<partition>\d+) broker=(?P<broker>\d+)\]`),
+	at("group", 1, `(?i)\bgroup(?:Id|_id)?["']?\s*[:=]\s*["']?(?P<group>`+name+`)`),
+	at("[groupid ", 0, `\[GroupId (?P<group>[^\]]+)\](?: Member (?P<member>\S+))?`),
+	at("consumergroup/", 1, `\bconsumergroup/(?P<group>`+name+`): `),
+	at("transactionalid", 1, `(?i)\btransactionalId[= ']+(?P<transactional_id>[^,'\]\s]+)`),
+	at("group", 0, `(?i)group[._ ]?instance[._ ]?id["']?\s*[:=]\s*["']?(?P<group_instance_id>`+name+`)`),
+	at("group", 0, `(?i)group[. ]instance[. ]id (?P<group_instance_id>`+name+`) (?:has been fenced|error|fenced)`),
+	at("[replicamanager", 0, `\[ReplicaManager broker=(?P<broker>\d+)\]`),
+	at("retrying (", 0, `retrying \((?P<attempts_left>\d+) attempts left\)`),
+}
+
+const (
+	enrichRead = 4096 // bytes of a line that are searched for its subject
+	mostPlaces = 8    // at which it is looked for, for each expression
+	placeTail  = 700  // bytes at a literal: names are long
+)
+
+// lowered is text with ASCII letters in lower case, byte for byte.
+func lowered(text string) string {
+	b := []byte(text)
+	for i, c := range b {
+		b[i] = fold(c)
+	}
+	return string(b)
+}
 
 // fieldOf is where a named group of a pattern goes.
 var fieldOf = fieldsByName()
@@ -109,10 +138,17 @@ func (f *Facts) enrich(text string) {
 	if len(text) > enrichRead {
 		text = text[:enrichRead]
 	}
-	lower := strings.ToLower(text)
+	lower := lowered(text)
 	for _, s := range subjects {
-		if strings.Contains(lower, s.need) {
-			f.take(s.re, text)
+		for from, n := 0, 0; n < mostPlaces; n++ {
+			i := strings.Index(lower[from:], s.need)
+			if i < 0 {
+				break
+			}
+			if place := from + i; f.take(s.re, text[max(0, place-s.back):min(len(text), place+placeTail)]) {
+				break
+			}
+			from += i + len(s.need)
 		}
 	}
 	if f.Through == "" {
