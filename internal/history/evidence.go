@@ -124,6 +124,9 @@ func Examples(scan func(fn func(Event) error) error, vs []Violation) ([]Example,
 			e.N = last + 1
 		}
 		last = e.N
+		if e.fault() != nil {
+			return nil // it cannot stand in a history, nor in an example
+		}
 		at := place{e.Topic, e.Partition}
 		inLog := e.Kind == LogRead || e.Kind == Log
 		show := func(g *gatherer, role Role) {

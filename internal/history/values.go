@@ -88,6 +88,8 @@ func (c *Checker) observe(p *logPart, e *Event) {
 	default:
 		c.found(InconsistentOffset, e, []int64{cell.n}, []Record{e.record()},
 			"%s: event %d saw another record at this offset", e.name(), cell.n)
-		*cell = value64{print, e.N} // so that one cause gives one violation
+		if e.Kind == LogRead { // whoever agrees with the log is right
+			*cell = value64{print, e.N}
+		}
 	}
 }
