@@ -43,12 +43,19 @@ func (w *trial) first(kind Kind, like Event) int {
 	return -1
 }
 
-// newest says that no record of a newer epoch of its writer and key follows.
+// newest says that no record of a newer epoch of its writer and key is in the log.
 func (w *trial) newest(i int) bool {
+	if w.epochs == nil {
+		w.epochs = map[witness]int64{}
+		for _, e := range w.events {
+			if e.Kind == LogRead {
+				k := witness{key: e.Key, writer: e.Writer}
+				w.epochs[k] = max(w.epochs[k], e.Epoch)
+			}
+		}
+	}
 	e := w.events[i]
-	return !slices.ContainsFunc(w.events[i:], func(o Event) bool {
-		return o.Key == e.Key && o.Writer == e.Writer && o.Epoch > e.Epoch
-	})
+	return w.epochs[witness{key: e.Key, writer: e.Writer}] == e.Epoch
 }
 
 // swapped exchanges the places of two records of a partition.
@@ -56,7 +63,11 @@ func (w *trial) swapped(a, b Event) []Event {
 	out := slices.Clone(w.events)
 	for i := range out {
 		e := &out[i]
-		switch e.Kind {
+		kind := e.Kind
+		if kind == Did && a.Key != b.Key {
+			kind = Ack // each key is processed as it was, at its new place
+		}
+		switch kind {
 		case Ack:
 			if at(*e, a) {
 				e.Offset = b.Offset

@@ -18,6 +18,7 @@ type trial struct {
 	keys      int
 	sent      int
 	index     map[witness]int // of events, when all has ended
+	epochs    map[witness]int64
 }
 
 type tPart struct {
