@@ -30,9 +30,10 @@ type Example struct {
 }
 
 const (
-	beside     = 3  // records of the log before and behind
-	maxShown   = 40 // events of one example
-	maxNearest = 2  // faults that hit the partition, not the record itself
+	beside      = 3            // records of the log before and behind
+	maxShown    = 40           // events of one example
+	maxGathered = 4 * maxShown // while they are gathered
+	maxNearest  = 2            // faults that hit the partition, not the record itself
 )
 
 // Smallest picks, for each class, the violation whose events lie closest
@@ -82,6 +83,7 @@ type gatherer struct {
 	behind  map[place]int // records of the log still to take
 	last    int64         // number of the violation's last event
 	nearest []Event
+	cut     int
 }
 
 // Examples goes through a history once more and gives the events that show the
@@ -131,6 +133,10 @@ func Examples(scan func(fn func(Event) error) error, vs []Violation) ([]Example,
 		inLog := e.Kind == LogRead || e.Kind == Log
 		show := func(g *gatherer, role Role) {
 			if _, ok := g.shown[e.N]; ok && role != RoleFinding {
+				return
+			}
+			if len(g.shown) >= maxGathered && role != RoleFinding {
+				g.cut++
 				return
 			}
 			g.shown[e.N] = Shown{role, e}
@@ -187,7 +193,7 @@ func Examples(scan func(fn func(Event) error) error, vs []Violation) ([]Example,
 // fault takes a fault that hit one of the records, or else the last ones that
 // hit the partition before the violation.
 func (g *gatherer) fault(e *Event, byID map[recordID][]*gatherer) {
-	if e.Number > 0 && slices.Contains(byID[recordID{e.Topic, e.Writer, e.Key, e.Epoch, e.Number}], g) {
+	if e.Number > 0 && len(g.shown) < maxGathered && slices.Contains(byID[recordID{e.Topic, e.Writer, e.Key, e.Epoch, e.Number}], g) {
 		g.shown[e.N] = Shown{RoleFault, *e}
 		return
 	}
@@ -220,6 +226,7 @@ func (g *gatherer) example() Example {
 	if x.Cut = max(0, len(x.Events)-maxShown); x.Cut > 0 {
 		x.Events = x.Events[:maxShown]
 	}
+	x.Cut += g.cut
 	slices.SortFunc(x.Events, func(a, b Shown) int { return cmp.Compare(a.Event.N, b.Event.N) })
 	return x
 }

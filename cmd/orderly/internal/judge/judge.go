@@ -96,7 +96,7 @@ type Summary struct {
 	Faults     map[string]int        `json:"faults"`
 }
 
-func summary(r Run) Summary {
+func summary(r Run, accept []history.Class) Summary {
 	rep := r.Report
 	s := Summary{
 		Name: r.Name, Events: rep.Events, Records: max(rep.Records, rep.Reads, rep.Sends), Keys: rep.Keys, Partitions: rep.Partitions,
@@ -107,15 +107,17 @@ func summary(r Run) Summary {
 	}
 	maps.Copy(s.Counts, rep.Counts)
 	maps.Copy(s.Faults, rep.Faults)
-	s.Violations = violations(rep)
+	s.Violations = violations(rep, accept)
 	return s
 }
 
-// violations counts those that show that something broke.
-func violations(r history.Report) int {
+// violations counts those that show that something broke. What is accepted of
+// the subject does not count for the control either: a control that breaks in
+// another way shows nothing.
+func violations(r history.Report, accept []history.Class) int {
 	n := 0
 	for c, count := range r.Counts {
-		if !c.Weak() {
+		if !c.Weak() && !slices.Contains(accept, c) {
 			n += count
 		}
 	}
@@ -125,7 +127,7 @@ func violations(r history.Report) int {
 // Judge decides.
 func Judge(in Input) Verdict {
 	v := Verdict{
-		Format: 1, Version: in.Version, Subject: summary(in.Subject),
+		Format: 1, Version: in.Version, Subject: summary(in.Subject, in.Accept),
 		Reasons: []string{}, Findings: []Finding{}, Accepted: []Finding{}, Limits: append([]string{}, in.Limits...),
 	}
 	for _, c := range history.Classes() {
@@ -139,7 +141,7 @@ func Judge(in Input) Verdict {
 		}
 	}
 	if in.Control != nil {
-		s := summary(*in.Control)
+		s := summary(*in.Control, in.Accept)
 		v.Control = &s
 	} else {
 		v.Limits = append(v.Limits, noControl)
@@ -227,7 +229,7 @@ func doubts(in Input) []string {
 	if n := total(in.Control.Report.Faults); n < max(in.MinFaults, 1) {
 		add("%s hit the control; needed: %s", count(n, "fault", "faults"), thousands(max(in.MinFaults, 1)))
 	}
-	if violations(in.Control.Report) == 0 {
+	if violations(in.Control.Report, in.Accept) == 0 {
 		add("the control did not break: where nothing breaks, holding shows nothing")
 	}
 	return out
