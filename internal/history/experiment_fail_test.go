@@ -98,6 +98,8 @@ func TestExperiments(t *testing.T) {
 			func() Event { e := xo(LogRead, 1, 3); e.Writer = "v"; return e }(), xo(LogRead, 1, 5), xo(LogRead, 2, 6))},
 		{"sent before the acknowledgement", complete, "", "", "", list(func() Event { e := x(Send, 1); e.Writer = "v"; return e }(), xo(Ack, 1, 5),
 			func() Event { e := xo(LogRead, 1, 3); e.Writer = "v"; return e }(), xo(LogRead, 1, 5), xo(LogRead, 2, 6))},
+		{"first sent before the acknowledgement, and again", complete, "", "", "", list(xo(LogRead, 4, 0), func() Event { e := x(Send, 1); e.Writer = "v"; return e }(), xo(Ack, 5, 5),
+			func() Event { e := x(Send, 1); e.Writer = "v"; return e }(), func() Event { e := xo(LogRead, 1, 3); e.Writer = "v"; return e }(), xo(LogRead, 5, 5), xo(LogRead, 6, 6))},
 		{"acknowledged elsewhere", complete, InconsistentOffset, "event 1 saw another", "B05", list(xo(Ack, 1, 1), xo(LogRead, 1, 0), xo(LogRead, 2, 1))},
 		{"read again, and another one", complete, InconsistentOffset, "offset 1", "B05", list(inLog(3), xo(LogRead, 9, 1))},
 

@@ -158,6 +158,34 @@ func TestFindingIsExplained(t *testing.T) {
 	}
 }
 
+// The picture shows an inversion as two lines that cross: the record that was
+// sent first reaches the log last.
+func TestPictureShowsTheInversion(t *testing.T) {
+	v := Judge(Input{Subject: checked(t, "s", sent("a", 1, 3, 2, 4)...)})
+	p := picture(v.Findings[0].Example)
+	if len(p.Lines) != 2 {
+		t.Fatalf("%d lines: %+v", len(p.Lines), p)
+	}
+	var x [2][2]int // of the sending and of the place in the log
+	for i, l := range p.Lines {
+		var y [2]int
+		if _, err := fmt.Sscanf(l.Points, "%d,%d %d,%d", &x[i][0], &y[0], &x[i][1], &y[1]); err != nil {
+			t.Fatal(err)
+		}
+		if y[0] != p.Lanes[0].Y || y[1] != p.Lanes[1].Y || p.Lanes[0].Name != "writer w1" || p.Lanes[1].Name != "log orders/0" {
+			t.Errorf("line %q, lanes %+v", l.Points, p.Lanes)
+		}
+	}
+	if x[0][0] >= x[1][0] || x[0][1] <= x[1][1] {
+		t.Errorf("the lines %+v do not cross", p.Lines)
+	}
+	for _, d := range p.Dots {
+		if d.X > p.Width || d.Y > p.Height {
+			t.Errorf("dot %+v is outside of %dx%d", d, p.Width, p.Height)
+		}
+	}
+}
+
 // The names of the fields of the JSON are a promise.
 func TestJSONIsStable(t *testing.T) {
 	c := checked(t, "c", append(sent("a", 2, 1), fault("cut"))...)

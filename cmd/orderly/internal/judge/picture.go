@@ -2,7 +2,6 @@ package judge
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/orderly-go/orderly/internal/history"
@@ -13,6 +12,7 @@ import (
 // records cross, their order was turned round.
 type Picture struct {
 	Width, Height int
+	Axis          int // where the events' numbers and times stand
 	Lanes         []Lane
 	Dots          []Dot
 	Lines         []Line
@@ -30,6 +30,8 @@ type Dot struct {
 	Class string // of the style
 	Label string // short, above it
 	Title string // what happened
+	N     int64
+	Time  string
 	Fault bool
 }
 
@@ -42,7 +44,7 @@ type Line struct {
 const (
 	laneHeight = 56
 	laneStart  = 190
-	step       = 58
+	step       = 72
 )
 
 // picture draws an example.
@@ -63,12 +65,16 @@ func picture(x *history.Example) *Picture {
 	}
 	paths := [3][]string{}
 	for i, r := range all {
-		d := Dot{X: laneStart + step*i, Y: y[r.Lane], Label: label(x.Events[i].Event), Fault: r.Role == history.RoleFault}
+		d := Dot{N: r.N, Time: r.Time, X: laneStart + step*i, Y: y[r.Lane], Label: label(x.Events[i].Event), Fault: r.Role == history.RoleFault}
 		d.Title = fmt.Sprintf("#%d %s %s %s", r.N, r.Time, r.Lane, r.Text)
 		d.Class = string(r.Role)
 		if r.ID > 0 {
 			d.Class += fmt.Sprintf(" r%d", r.ID)
-			paths[r.ID] = append(paths[r.ID], fmt.Sprintf("%d,%d", d.X, d.Y))
+			switch x.Events[i].Event.Kind {
+			case history.Ack, history.Fail, history.Unclear: // from its sending straight to the log
+			default:
+				paths[r.ID] = append(paths[r.ID], fmt.Sprintf("%d,%d", d.X, d.Y))
+			}
 		}
 		p.Dots = append(p.Dots, d)
 	}
@@ -78,22 +84,35 @@ func picture(x *history.Example) *Picture {
 		}
 	}
 	p.Width = laneStart + step*len(all)
-	p.Height = 40 + laneHeight*len(p.Lanes)
+	p.Axis = 40 + laneHeight*len(p.Lanes)
+	p.Height = p.Axis + 30
 	return p
 }
 
 // label is what fits above a dot.
 func label(e history.Event) string {
-	inLog := slices.Contains([]history.Kind{history.LogRead, history.Log, history.Poll, history.Did, history.Start, history.End}, e.Kind)
-	switch {
-	case e.Kind == history.Fault:
+	name := fmt.Sprint(e.Number)
+	if e.Number == 0 {
+		name = fmt.Sprintf("@%d", e.Offset)
+	}
+	switch e.Kind {
+	case history.Fault:
 		return short(e.Why)
-	case e.Number > 0 && inLog:
-		return fmt.Sprintf("%d @%d", e.Number, e.Offset)
-	case e.Number > 0:
-		return fmt.Sprint(e.Number)
-	case inLog:
-		return fmt.Sprintf("@%d", e.Offset)
+	case history.Send, history.Poll, history.Start:
+		return name
+	case history.Ack, history.Did, history.End:
+		return name + " ok"
+	case history.Fail:
+		return name + " failed"
+	case history.Unclear:
+		return name + " ?"
+	case history.LogRead, history.Log:
+		if e.Number > 0 {
+			return fmt.Sprintf("%s @%d", name, e.Offset)
+		}
+		return name
+	case history.Commit:
+		return fmt.Sprintf("commit %d", e.Offset)
 	}
 	return string(e.Kind)
 }

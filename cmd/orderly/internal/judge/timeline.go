@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -32,7 +33,7 @@ func rows(x *history.Example) []Row {
 			if zero == 0 {
 				zero = e.At
 			}
-			r.Time = fmt.Sprintf("%+.6fs", float64(e.At-zero)/1e9)
+			r.Time = since(time.Duration(e.At - zero))
 		}
 		switch s.Role {
 		case history.RoleFinding:
@@ -43,6 +44,15 @@ func rows(x *history.Example) []Row {
 		out = append(out, r)
 	}
 	return out
+}
+
+// since is a time as short as can be read beside others.
+func since(d time.Duration) string {
+	s := d.Round(100 * time.Microsecond).String()
+	if d < 0 {
+		return s
+	}
+	return "+" + s
 }
 
 // recordOf says which of the violation's two foremost records an event is about.
