@@ -23,7 +23,6 @@
 //     dead and before anyone can own its partitions. A member that is cut off from the
 //     group counts as frozen: it cannot take part in a handover.
 //
-//
 // # Two halves
 //
 // A history may be of a group that keeps the project's contract, of an
