@@ -66,7 +66,7 @@ func TestGateAdmitsInTurn(t *testing.T) {
 		}
 		w.spare = true
 		w.hold = make(chan struct{})
-		w.pl.Admit(1)
+		w.pl.Admit(1, false)
 		for i := range 4 + 6 {
 			synctest.Wait()
 			if n := w.pl.Admitted(); n != 1 {
@@ -87,13 +87,13 @@ func TestGateAdmitsInTurn(t *testing.T) {
 
 		// More at a time; then none again, while some are out.
 		a.Enqueue(items(30, 31, 32, 33, 34, 35))
-		w.pl.Admit(4)
+		w.pl.Admit(4, false)
 		time.Sleep(time.Second) // the pool finds out that handlers are slow
 		synctest.Wait()
 		if n := w.pl.Admitted(); n != 4 || a.Stat().Running != 4 {
 			t.Errorf("%d let through, %d run, want 4", n, a.Stat().Running)
 		}
-		w.pl.Admit(0)
+		w.pl.Admit(0, false)
 		close(w.hold)
 		synctest.Wait()
 		if n := w.pl.Admitted(); n != 0 || len(w.calls.take()) != 3 {
@@ -150,7 +150,7 @@ func TestGateAndOtherHalts(t *testing.T) {
 		b := w.pl.Add(PartitionConfig{ID: "b"}, 1)
 		w.pl.Gate()
 		a.SetHalt(held)
-		w.pl.Admit(1)
+		w.pl.Admit(1, false)
 		a.Enqueue(items(0, 1))
 		b.Enqueue(items(0, 1, 2))
 		synctest.Wait()
@@ -191,7 +191,7 @@ func TestGateAndGatheringLanes(t *testing.T) {
 		p.Enqueue(items(0, 1, 2, 3))
 		synctest.Wait()
 		w.pl.Gate()
-		w.pl.Admit(1)
+		w.pl.Admit(1, false)
 		synctest.Wait()
 		if got := len(w.calls.take()); got != 3 {
 			t.Errorf("%d records let through, want all three one by one", got)
@@ -348,7 +348,7 @@ func TestGateLeavesAwaitsTheirTime(t *testing.T) {
 		p.Enqueue(items(0, 1))
 		synctest.Wait()
 		pl.Gate()
-		pl.Admit(2)
+		pl.Admit(2, false)
 		synctest.Wait()
 		if got := calls.take(); len(got) != 1 {
 			t.Fatalf("tries %v, want the first alone", got)
