@@ -17,7 +17,7 @@ const (
 type remembered struct {
 	in    map[Key]time.Duration // when each failed last
 	swept time.Duration
-	gone  int // keys that were driven out since the hints were set anew
+	gone  int                      // keys that were driven out since the hints were set anew
 	hints [hintWords]atomic.Uint64 // a set bit: a key with that hash may be in; read from any goroutine
 }
 
