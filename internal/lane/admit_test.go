@@ -17,6 +17,7 @@ type gateWorld struct {
 	bad   map[uint64]bool
 	hold  chan struct{} // handlers wait for it, when there is one
 	spare bool
+	again int // so many verdicts say Again
 }
 
 func newGateWorld(concurrency int) *gateWorld {
@@ -34,7 +35,8 @@ func newGateWorld(concurrency int) *gateWorld {
 			return nil
 		}),
 		OnFailure: func(r *Run, it *Item, err error) Verdict {
-			return Verdict{Delay: time.Minute, Spare: w.spare, Refund: true}
+			w.again--
+			return Verdict{Delay: time.Minute, Spare: w.spare, Again: w.again >= 0, Refund: true}
 		},
 	})
 	return w
@@ -364,5 +366,56 @@ func TestGateLeavesAwaitsTheirTime(t *testing.T) {
 			t.Fatalf("tries %v when its time has come", got)
 		}
 		pl.Close(nil)
+	})
+}
+
+// With fresh only units are let through whose head has not failed; and before all others
+// the one whose verdict said Again.
+func TestGateAdmitsFreshAndAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newGateWorld(8)
+		w.bad[1], w.bad[2] = true, true
+		a := w.pl.Add(PartitionConfig{ID: "a"}, 1)
+		a.Enqueue(items(0, 1, 2))
+		synctest.Wait()
+		w.calls.take()
+		w.pl.Gate()
+		w.spare = true
+		w.pl.Admit(1, true)
+		synctest.Wait()
+		if got := w.calls.take(); len(got) > 0 || w.pl.Admitted() != 0 {
+			t.Fatalf("%v let through, whose heads have failed; %d are out", got, w.pl.Admitted())
+		}
+		// One that comes is let through; when it fails it is the next again, though
+		// another waits that has not failed.
+		w.bad[3] = true
+		w.again = 2
+		a.Enqueue(items(10, 3))
+		synctest.Wait()
+		if got := fmt.Sprint(w.calls.take()); got != "[a:10 a:10 a:10]" {
+			t.Errorf("let through %s, want the new one, and it again twice", got)
+		}
+		b := w.pl.Add(PartitionConfig{ID: "b"}, 1)
+		w.bad[4], w.again, w.hold = true, 1, make(chan struct{})
+		b.Enqueue(items(20, 4))
+		synctest.Wait()
+		a.Enqueue(items(30, 5))
+		b.Enqueue(items(40, 6))
+		for range 4 {
+			w.hold <- struct{}{}
+			synctest.Wait()
+		}
+		if got := fmt.Sprint(w.calls.take()); got != "[b:20 b:20 a:30 b:40]" {
+			t.Errorf("let through %s, want b:20 twice in a row", got)
+		}
+		w.hold = nil
+		clear(w.bad)
+		w.pl.Ungate()
+		w.clock.advance(2 * time.Minute)
+		synctest.Wait()
+		if a.Stat().Records != 0 || b.Stat().Records != 0 {
+			t.Errorf("left: %+v %+v", a.Stat(), b.Stat())
+		}
+		closePool(t, w.pl)
 	})
 }
