@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,7 +18,7 @@ type gateWorld struct {
 	bad   map[uint64]bool
 	hold  chan struct{} // handlers wait for it, when there is one
 	spare bool
-	again int // so many verdicts say Again
+	again atomic.Int64 // so many verdicts say Again
 }
 
 func newGateWorld(concurrency int) *gateWorld {
@@ -35,8 +36,7 @@ func newGateWorld(concurrency int) *gateWorld {
 			return nil
 		}),
 		OnFailure: func(r *Run, it *Item, err error) Verdict {
-			w.again--
-			return Verdict{Delay: time.Minute, Spare: w.spare, Again: w.again >= 0, Refund: true}
+			return Verdict{Delay: time.Minute, Spare: w.spare, Again: w.again.Add(-1) >= 0, Refund: true}
 		},
 	})
 	return w
@@ -389,14 +389,15 @@ func TestGateAdmitsFreshAndAgain(t *testing.T) {
 		// One that comes is let through; when it fails it is the next again, though
 		// another waits that has not failed.
 		w.bad[3] = true
-		w.again = 2
+		w.again.Store(2)
 		a.Enqueue(items(10, 3))
 		synctest.Wait()
 		if got := fmt.Sprint(w.calls.take()); got != "[a:10 a:10 a:10]" {
 			t.Errorf("let through %s, want the new one, and it again twice", got)
 		}
 		b := w.pl.Add(PartitionConfig{ID: "b"}, 1)
-		w.bad[4], w.again, w.hold = true, 1, make(chan struct{})
+		w.bad[4], w.hold = true, make(chan struct{})
+		w.again.Store(1)
 		b.Enqueue(items(20, 4))
 		synctest.Wait()
 		a.Enqueue(items(30, 5))
