@@ -160,8 +160,8 @@ func TestModelFirstAttemptsFail(t *testing.T) {
 // nothing else comes; it closes all the same.
 func TestBadKeysRestWhileItGrows(t *testing.T) {
 	for _, bad := range []int{1, 4, 9} {
-		m, at := open(t, true)
-		at = m.next
+		m, _ := open(t, true)
+		at := m.next
 		m.Wake(false, at)
 		a := Nothing()
 		for range 3 {
@@ -196,8 +196,8 @@ func TestBadKeysRestWhileItGrows(t *testing.T) {
 
 // A key that rests does not hold one that comes.
 func TestHealthyKeysDoNotRest(t *testing.T) {
-	m, at := open(t, true)
-	at = m.next
+	m, _ := open(t, true)
+	at := m.next
 	m.Wake(false, at)
 	for range 3 {
 		m.Probed(true, at)
