@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/spf13/cobra"
 )
 
@@ -73,7 +74,7 @@ side by side, through retries, crashes and rebalances. This command shows it.
 func run(fn func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := fn(cmd, args); err != nil {
-			return &commandError{err}
+			return &commandError{connect.Unreachable(err)}
 		}
 		return nil
 	}
