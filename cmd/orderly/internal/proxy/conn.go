@@ -41,14 +41,15 @@ const maxExpected = 1024
 
 // An expect is a request whose answer the client waits for.
 type expect struct {
-	r     request
-	plan  *plan
-	acks0 bool
-	raw   bool   // a SASL token
-	sasl  bool   // the client has shown who it is
-	local []byte // the answer, when the broker is not asked
-	late  func(frame []byte)
-	facts *clientFacts
+	r      request
+	plan   *plan
+	acks0  bool
+	raw    bool // a SASL token
+	sasl   bool // the client has shown who it is
+	pushed bool
+	local  []byte // the answer, when the broker is not asked
+	late   func(frame []byte)
+	facts  *clientFacts
 }
 
 func newConn(p *Proxy, n *node, client net.Conn) *conn {
@@ -197,8 +198,9 @@ func (c *conn) carryOut(e *expect) (over bool) {
 		frame = p.forward
 	}
 	if err := c.forward(e, frame); err != nil {
-		p.hit.Note = "the broker had closed the connection"
-		c.p.engine.done(p.hit)
+		if !e.pushed { // else it is among those that abandon sees to
+			c.unanswered(e)
+		}
 		return true
 	}
 	if e.acks0 {
@@ -223,6 +225,7 @@ func (c *conn) forward(e *expect, frame []byte) error {
 func (c *conn) push(e *expect) error {
 	select {
 	case c.expected <- e:
+		e.pushed = true // as only the goroutine that pushes may ask
 		return nil
 	case <-c.gone:
 		return net.ErrClosed
@@ -326,7 +329,7 @@ func (c *conn) check(e *expect, frame []byte) error {
 	return nil
 }
 
-// abandon reports the faults whose answers will not come any more.
+// abandon is for the requests whose answers will not come any more.
 func (c *conn) abandon() {
 	for {
 		select {
@@ -342,6 +345,8 @@ func (c *conn) unanswered(e *expect) {
 	switch {
 	case e.late != nil:
 		e.late(nil)
+	case e.plan != nil && e.local == nil && e.r.key == apiProduce:
+		c.p.engine.giveBack(e.plan) // the client sends it again
 	case e.plan != nil && e.local == nil:
 		e.plan.hit.Note = "the connection ended before the broker's answer"
 		c.p.engine.done(e.plan.hit)

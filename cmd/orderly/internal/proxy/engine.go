@@ -57,6 +57,7 @@ const (
 
 // A plan is what becomes of one request. The zero plan is to pass it on.
 type plan struct {
+	rule    *rule
 	hit     *Hit
 	delay   time.Duration
 	cut     bool   // instead of passing it on
@@ -235,6 +236,20 @@ func (r *rule) strike(h *Hit) {
 	for _, t := range h.Targets() {
 		r.struck[t.id()]++
 		r.count.Chosen++
+	}
+}
+
+// giveBack is for a fault that could not be carried out, because its connection
+// ended before: what it was for is due again.
+func (e *engine) giveBack(p *plan) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	c := &p.rule.count
+	c.Requests--
+	c.Batches -= int64(len(p.hit.Batches))
+	for _, t := range p.hit.Targets() {
+		p.rule.struck[t.id()]--
+		c.Chosen--
 	}
 }
 

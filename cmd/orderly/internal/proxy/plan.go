@@ -10,7 +10,7 @@ import (
 // plan makes of a rule what becomes of the produce request whose batches it
 // strikes.
 func (r *rule) plan(req *request, w *written, h *Hit, struck []found, named func([16]byte) string) (*plan, error) {
-	p := &plan{hit: h, after: r.After, limit: r.For, topic: struck[0].topic, partition: struck[0].partition}
+	p := &plan{rule: r, hit: h, after: r.After, limit: r.For, topic: struck[0].topic, partition: struck[0].partition}
 	switch r.Kind {
 	case LostAck:
 		p.then = cutOff

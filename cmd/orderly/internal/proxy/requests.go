@@ -57,7 +57,7 @@ func (e *engine) other(c *conn, r *request) (*plan, error) {
 		}
 		h := &Hit{Fault: rule.plain(), Node: c.node.id, API: r.name(), Client: r.client, Request: &t}
 		h.Fault.Times = 0 // it was this one request
-		p := &plan{hit: h, limit: rule.For}
+		p := &plan{rule: rule, hit: h, limit: rule.For}
 		switch rule.Kind {
 		case LostAck:
 			p.then = cutOff

@@ -2,13 +2,13 @@ package proxy
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strconv"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -162,7 +162,7 @@ func (t tally) String() string {
 // that is seen for the first time behind a higher number of its key.
 func readLog(t testing.TB, addrs []string) tally {
 	t.Helper()
-	cl := client(t, addrs, kgo.ConsumeTopics(testTopic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	cl := client(t, addrs, kgo.ClientID("log reader"), kgo.ConsumeTopics(testTopic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
 	defer cl.Close()
 	ends := endOffsets(t, cl)
 	var out tally
@@ -178,6 +178,9 @@ func readLog(t testing.TB, addrs []string) tally {
 		}
 		fs.EachRecord(func(r *kgo.Record) {
 			at[r.Partition] = r.Offset + 1
+			if r.Attrs.IsControl() {
+				return
+			}
 			out.records++
 			n, err := strconv.Atoi(string(r.Value))
 			if err != nil {
@@ -208,18 +211,16 @@ func reached(at, ends map[int32]int64) bool {
 	return true
 }
 
-// endOffsets are behind each partition's last record that is no marker.
 func endOffsets(t testing.TB, cl *kgo.Client) map[int32]int64 {
 	t.Helper()
-	ends := make(map[int32]int64)
-	for p := range int32(testParts) {
-		end, err := lastOffset(t.Context(), cl, p)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ends[p] = end
+	all, err := kadm.NewClient(cl).ListEndOffsets(t.Context(), testTopic)
+	if err == nil {
+		err = all.Error()
 	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	ends := make(map[int32]int64)
+	all.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
 	return ends
 }
-
-var errNoOffset = errors.New("the broker gave no offset")
