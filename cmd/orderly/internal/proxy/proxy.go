@@ -55,6 +55,7 @@ type Proxy struct {
 	clients clients
 	notes   notes
 	boot    *node
+	closing func() error
 }
 
 const dialLimit = 10 * time.Second
@@ -63,6 +64,7 @@ const dialLimit = 10 * time.Second
 // Obstacle is why it cannot stand in front of this cluster.
 func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 	p := &Proxy{cfg: cfg}
+	p.closing = sync.OnceValue(p.end)
 	if err := p.settle(); err != nil {
 		return nil, err
 	}
@@ -112,7 +114,11 @@ func (p *Proxy) settle() error {
 	if err != nil || perr != nil || host == "" {
 		return &FaultError{fmt.Sprintf("listen %q: an address is host:port, and the host has to be one that clients reach", p.cfg.Listen)}
 	}
-	if ip := net.ParseIP(host); !p.cfg.Expose && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
+	ip := net.ParseIP(host)
+	if ip != nil && ip.IsUnspecified() {
+		return &FaultError{fmt.Sprintf("listen %q: it is no address of a single machine, and clients are told to connect to it; give the one that they reach", p.cfg.Listen)}
+	}
+	if !p.cfg.Expose && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return &FaultError{fmt.Sprintf("listen %q: other machines reach this address, and who comes through it gets faults; allow it by name (--expose), or listen on 127.0.0.1", p.cfg.Listen)}
 	}
 	p.host, p.port = host, int(n)
@@ -136,7 +142,9 @@ func (p *Proxy) Heal() {
 }
 
 // Close ends all connections. What is still held is given up.
-func (p *Proxy) Close() error {
+func (p *Proxy) Close() error { return p.closing() }
+
+func (p *Proxy) end() error {
 	p.stop()
 	p.nodes.mu.Lock()
 	p.nodes.closed = true
