@@ -118,8 +118,28 @@ func (p *Proxy) noteAlert(u *upstream, err error) {
 	}
 }
 
-// probe asks a broker which versions it knows: brokers answer that to everybody.
+// An UpstreamError says that the cluster cannot be talked to.
+type UpstreamError struct {
+	Addrs []string
+	Err   error
+}
+
+func (e *UpstreamError) Error() string {
+	return fmt.Sprintf("no broker of %s: %v", strings.Join(e.Addrs, ", "), e.Err)
+}
+
+func (e *UpstreamError) Unwrap() error { return e.Err }
+
+// probe asks a broker which versions it knows: they answer that to everybody.
 func (p *Proxy) probe(ctx context.Context) error {
+	err := p.ask(ctx)
+	if _, ok := errors.AsType[*Obstacle](err); ok || err == nil {
+		return err
+	}
+	return &UpstreamError{p.cfg.Upstream, err}
+}
+
+func (p *Proxy) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, dialLimit)
 	defer cancel()
 	u, err := p.dialAny(ctx, p.cfg.Upstream)
