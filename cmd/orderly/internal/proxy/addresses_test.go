@@ -263,9 +263,7 @@ func TestVersions(t *testing.T) {
 	for v := int16(0); v <= requests[apiVersions].highest; v++ {
 		r := &request{key: apiVersions, version: v}
 		resp := kmsg.NewPtrApiVersionsResponse()
-		for _, k := range []kmsg.ApiVersionsResponseApiKey{{ApiKey: apiProduce, MinVersion: 3, MaxVersion: 99}, {ApiKey: apiFetch, MinVersion: 50, MaxVersion: 60}, {ApiKey: 120, MaxVersion: 1}, {ApiKey: 999}, {ApiKey: apiHeartbeat, MaxVersion: 2}, {ApiKey: apiDescribeQuorum, MaxVersion: 2}} {
-			resp.ApiKeys = append(resp.ApiKeys, k)
-		}
+		resp.ApiKeys = []kmsg.ApiVersionsResponseApiKey{{ApiKey: apiProduce, MinVersion: 3, MaxVersion: 99}, {ApiKey: apiFetch, MinVersion: 50, MaxVersion: 60}, {ApiKey: 120, MaxVersion: 1}, {ApiKey: 999}, {ApiKey: apiHeartbeat, MaxVersion: 2}, {ApiKey: apiDescribeQuorum, MaxVersion: 2}}
 		out, err := clampVersions(r, r.answer(resp))
 		if err != nil {
 			t.Fatal(err)

@@ -95,11 +95,11 @@ func carriesAddresses(key int16) bool {
 	return false
 }
 
-// isOver reports whether an error is only the end of a connection.
+// isOver reports whether an error is only the end of a connection. What a peer says
+// in TLS (that it does not trust us, mostly) is more.
 func isOver(err error) bool {
-	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) {
-		return true
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Op != "remote error"
 	}
-	_, network := errors.AsType[*net.OpError](err)
-	return network || errors.Is(err, io.ErrUnexpectedEOF)
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed)
 }

@@ -81,11 +81,11 @@ func (c *conn) run() {
 	go func() {
 		defer close(c.answered)
 		defer c.cut()
-		if err := c.answers(); err != nil {
+		if err := c.answers(); err != nil && !isOver(err) {
 			c.p.trouble(c.node, err)
 		}
 	}()
-	if err := c.requests(); err != nil {
+	if err := c.requests(); err != nil && !isOver(err) {
 		c.p.trouble(c.node, err)
 	}
 	c.cut()

@@ -41,13 +41,6 @@ func (c *cursor) int32() int32 {
 	return 0
 }
 
-func (c *cursor) int64() int64 {
-	if b := c.span(8); b != nil {
-		return int64(binary.BigEndian.Uint64(b))
-	}
-	return 0
-}
-
 func (c *cursor) uuid() (id [16]byte) {
 	copy(id[:], c.span(16))
 	return id

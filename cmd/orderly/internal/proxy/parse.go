@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -52,10 +53,12 @@ func (f *Fault) set(name, value string) (err error) {
 	case "api":
 		f.API = value
 	default:
-		err = fmt.Errorf("there is no such setting; there are error, share, times, skip, after, for, topic, client, group, api")
+		err = errors.New("there is no such setting; there are error, share, times, skip, after, for, topic, client, group, api")
 	}
 	return err
 }
+
+var errShare = errors.New("a share is as 0.01, 1% or 1/100")
 
 // parseShare reads 0.01, 1% or 1/100.
 func parseShare(value string) (float64, error) {
@@ -63,14 +66,14 @@ func parseShare(value string) (float64, error) {
 		a, err1 := strconv.ParseFloat(above, 64)
 		b, err2 := strconv.ParseFloat(below, 64)
 		if err1 != nil || err2 != nil || b == 0 {
-			return 0, fmt.Errorf("a share is as 0.01, 1%% or 1/100")
+			return 0, errShare
 		}
 		return a / b, nil
 	}
 	number, percent := strings.CutSuffix(value, "%")
 	v, err := strconv.ParseFloat(number, 64)
 	if err != nil {
-		return 0, fmt.Errorf("a share is as 0.01, 1%% or 1/100")
+		return 0, errShare
 	}
 	if percent {
 		v /= 100
@@ -88,5 +91,5 @@ func parseError(value string) (int16, error) {
 			return code, nil
 		}
 	}
-	return 0, fmt.Errorf("Kafka has no such error: give its code, or its name as NOT_ENOUGH_REPLICAS")
+	return 0, errors.New("no error of Kafka's: give its code, or its name as NOT_ENOUGH_REPLICAS")
 }

@@ -145,7 +145,7 @@ func TestParseFault(t *testing.T) {
 		"lost-ack:share=1%,for=1s":      "for is for delay",
 		"lost-ack:share=1%,group=g":     "group and skip choose requests",
 		"delay:share=1%":                "it needs for=",
-		"refuse:share=1%,error=NO_SUCH": "no such error",
+		"refuse:share=1%,error=NO_SUCH": "no error of Kafka's",
 		"refuse:api=Produce,share=1%":   "api has no meaning",
 		"cut:api=Nothing":               "no request",
 		"cut:api=Produce":               "chosen by their records",

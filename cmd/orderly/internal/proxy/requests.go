@@ -103,10 +103,10 @@ func (e *engine) aliveAnswer(r *request) []byte {
 		return r.answer(kmsg.NewPtrHeartbeatResponse())
 	}
 	c := cursor{buf: r.frame, at: r.body}
-	group, member := string(c.text(true)), string(c.text(true))
+	group, member := c.text(true), string(c.text(true))
 	resp := kmsg.NewPtrConsumerGroupHeartbeatResponse()
 	resp.MemberID, resp.MemberEpoch = &member, c.int32()
-	if resp.HeartbeatIntervalMillis = e.intervals[group]; resp.HeartbeatIntervalMillis == 0 {
+	if resp.HeartbeatIntervalMillis = e.intervals[string(group)]; resp.HeartbeatIntervalMillis == 0 {
 		resp.HeartbeatIntervalMillis = defaultInterval
 	}
 	return r.answer(resp)

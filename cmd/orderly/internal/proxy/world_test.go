@@ -162,9 +162,14 @@ func (t tally) String() string {
 // that is seen for the first time behind a higher number of its key.
 func readLog(t testing.TB, addrs []string) tally {
 	t.Helper()
-	cl := client(t, addrs, kgo.ClientID("log reader"), kgo.ConsumeTopics(testTopic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
+	return readTopic(t, addrs, testTopic)
+}
+
+func readTopic(t testing.TB, addrs []string, topic string) tally {
+	t.Helper()
+	cl := client(t, addrs, kgo.ClientID("log reader"), kgo.ConsumeTopics(topic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())
 	defer cl.Close()
-	ends := endOffsets(t, cl)
+	ends := endOffsets(t, cl, topic)
 	var out tally
 	seen := make(map[string]bool)
 	highest := make(map[string]int)
@@ -211,9 +216,9 @@ func reached(at, ends map[int32]int64) bool {
 	return true
 }
 
-func endOffsets(t testing.TB, cl *kgo.Client) map[int32]int64 {
+func endOffsets(t testing.TB, cl *kgo.Client, topic string) map[int32]int64 {
 	t.Helper()
-	all, err := kadm.NewClient(cl).ListEndOffsets(t.Context(), testTopic)
+	all, err := kadm.NewClient(cl).ListEndOffsets(t.Context(), topic)
 	if err == nil {
 		err = all.Error()
 	}
