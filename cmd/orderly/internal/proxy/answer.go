@@ -37,14 +37,19 @@ func (c *conn) answer(e *expect, frame []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if p := e.plan; p != nil {
-		if p.edit != nil {
-			if frame, err = p.edit(frame); err != nil {
-				return nil, err
-			}
+	if e.plan == nil {
+		return frame, nil
+	}
+	for _, edit := range e.plan.edits {
+		if frame, err = edit(frame); err != nil {
+			return nil, err
 		}
-		if !p.replay {
-			c.p.engine.done(p.hit)
+	}
+	for _, s := range e.plan.strikes {
+		if !s.replay {
+			c.p.engine.finish(s)
+		} else if !c.p.engine.feel(s) {
+			s.replay = false
 		}
 	}
 	return frame, nil
@@ -57,12 +62,8 @@ func (c *conn) produced(e *expect, frame []byte) ([]byte, error) {
 	}
 	for _, rc := range receipts {
 		code := int16(binary.BigEndian.Uint16(rc.code))
-		if p := e.plan; p != nil && p.hit.Answer == nil && rc.topic == p.topic && rc.partition == p.partition {
-			p.hit.Answer = &code
-			if p.replay && code != 0 {
-				p.replay = false // there is nothing to say twice
-				p.hit.Note = "the broker refused it at the first time"
-			}
+		if e.plan != nil {
+			e.plan.received(rc, code)
 		}
 		if code == 0 {
 			c.p.waiting.acknowledged(rc.topic, rc.partition)
@@ -72,6 +73,20 @@ func (c *conn) produced(e *expect, frame []byte) ([]byte, error) {
 		return frame, nil
 	}
 	return rewriteEndpoints(frame, tags, c.p.relocate)
+}
+
+// received notes the broker's answer to the batches struck.
+func (p *plan) received(rc receipt, code int16) {
+	for _, s := range p.strikes {
+		if s.hit.Answer != nil || s.topic != rc.topic || s.partition != rc.partition {
+			continue
+		}
+		s.hit.Answer = &code
+		if s.replay && code != 0 {
+			s.replay = false // there is nothing to say twice
+			s.hit.Note = "the broker refused it at the first time"
+		}
+	}
 }
 
 func (c *conn) fetched(e *expect, frame []byte) ([]byte, error) {

@@ -56,12 +56,13 @@ type rule struct {
 	salt   uint64 // of the seed: two rules choose different records
 	below  uint64 // chosen is what has a smaller number
 	chosen map[uint64]bool
-	struck map[uint64]int // how often each chosen one has been
+	struck map[uint64]int     // how often each chosen one has been
+	begun  map[uint64]*strike // that their clients may not have felt yet
 	count  Count
 }
 
 func newRule(f Fault, index int, seed uint64) *rule {
-	r := &rule{Fault: f, index: index, struck: make(map[uint64]int)}
+	r := &rule{Fault: f, index: index, struck: make(map[uint64]int), begun: make(map[uint64]*strike)}
 	kind := fnv.New64a()
 	_, _ = kind.Write([]byte(f.Kind))
 	r.salt = mix(seed) ^ mix(kind.Sum64()+uint64(index))
@@ -86,8 +87,15 @@ func (r *rule) picks(id uint64) bool {
 	return mix(id^r.salt) < r.below
 }
 
-// due reports whether a chosen one is still to be struck.
-func (r *rule) due(id uint64) bool { return r.struck[id] < r.Times }
+// due reports whether a chosen one is still to be struck. When it comes on another
+// connection while a fault for it has only begun, then its client has not felt that
+// one, and will not. The caller has the engine's lock.
+func (r *rule) due(id uint64, c *conn) bool {
+	if p := r.begun[id]; p != nil && p.conn != c {
+		r.revoke(p)
+	}
+	return r.struck[id] < r.Times
+}
 
 func (r *rule) concerns(topic, client string) bool {
 	return (r.Topic == "" || r.Topic == topic) && (r.Client == "" || r.Client == client)

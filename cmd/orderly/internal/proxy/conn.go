@@ -176,7 +176,7 @@ func (c *conn) carryOut(e *expect) (over bool) {
 	case p == nil:
 		return c.forward(e, frame) != nil
 	case p.cut:
-		c.p.engine.done(p.hit)
+		c.finish(p, "")
 		return true
 	case p.hold:
 		c.heldOver = true
@@ -184,13 +184,15 @@ func (c *conn) carryOut(e *expect) (over bool) {
 		c.p.serving.Go(func() { c.holdBack(e) })
 		return true
 	case p.drop:
-		c.p.engine.done(p.hit)
 		e.local = p.answer
-		return c.push(e) != nil
+		if c.push(e) != nil {
+			c.unanswered(e)
+			return true
+		}
+		return false
 	case p.delay > 0:
 		if !c.pause(p.delay) {
-			p.hit.Note = "the client did not wait for it"
-			c.p.engine.done(p.hit)
+			c.unanswered(e)
 			return true
 		}
 	}
@@ -204,7 +206,7 @@ func (c *conn) carryOut(e *expect) (over bool) {
 		return true
 	}
 	if e.acks0 {
-		c.p.engine.done(p.hit)
+		c.finish(p, "")
 		return p.then == cutOff
 	}
 	return false
@@ -257,7 +259,9 @@ func (c *conn) answers() error {
 			return err
 		}
 		if frame == nil {
-			frame = e.local
+			if frame = e.local; e.plan != nil {
+				c.finish(e.plan, "")
+			}
 		} else if frame, err = c.answer(e, frame); err != nil {
 			return err
 		}
@@ -275,8 +279,13 @@ func (c *conn) answers() error {
 				return nil // the client has gone
 			}
 		}
-		if p := e.plan; p != nil && p.replay {
-			c.p.serving.Go(func() { c.sendAgain(e) })
+		if e.plan == nil {
+			continue
+		}
+		for _, s := range e.plan.strikes {
+			if s.replay {
+				c.p.serving.Go(func() { c.sendAgain(e, s) })
+			}
 		}
 	}
 }
@@ -345,10 +354,22 @@ func (c *conn) unanswered(e *expect) {
 	switch {
 	case e.late != nil:
 		e.late(nil)
-	case e.plan != nil && e.local == nil && e.r.key == apiProduce:
-		c.p.engine.giveBack(e.plan) // the client sends it again
-	case e.plan != nil && e.local == nil:
-		e.plan.hit.Note = "the connection ended before the broker's answer"
-		c.p.engine.done(e.plan.hit)
+	case e.plan == nil:
+	case e.r.key == apiProduce: // the client sends it again
+		for _, s := range e.plan.strikes {
+			c.p.engine.giveBack(s)
+		}
+	default:
+		c.finish(e.plan, "the connection ended before the broker's answer")
+	}
+}
+
+// finish reports a plan's strikes, whose outcome is known.
+func (c *conn) finish(p *plan, note string) {
+	for _, s := range p.strikes {
+		if note != "" {
+			s.hit.Note = note
+		}
+		c.p.engine.finish(s)
 	}
 }

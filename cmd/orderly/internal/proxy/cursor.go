@@ -75,19 +75,12 @@ func (c *cursor) compact() int {
 	return int(v) - 1
 }
 
-// count is the length of a list: at most one element for each byte that is left.
+// count is the length of a list. It is only a claim: nothing is to be made for it.
 func (c *cursor) count(flexible bool) int {
-	n := 0
 	if flexible {
-		n = c.compact()
-	} else {
-		n = int(c.int32())
+		return c.compact()
 	}
-	if n > len(c.buf)-c.at {
-		c.bad = true
-		return 0
-	}
-	return n
+	return int(c.int32())
 }
 
 // text is a string, or nil for null.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,24 +56,41 @@ const (
 	silence
 )
 
-// A plan is what becomes of one request. The zero plan is to pass it on.
+// progress is how far a strike has come.
+type progress int8
+
+const (
+	// begun: the client may not have felt it yet.
+	begun progress = iota
+	// felt: what the client gets is decided.
+	felt
+	// void: its connection ended before, and it was given back.
+	void
+)
+
+// A strike is a fault on its way.
+type strike struct {
+	rule  *rule
+	hit   *Hit
+	conn  *conn
+	state progress // under the engine's lock
+
+	topic     string // of the first batch struck; "" when it is not about batches
+	partition int32
+	replay    bool // it is still to be sent once more
+}
+
+// A plan is what becomes of one request. Without one it is passed on.
 type plan struct {
-	rule    *rule
-	hit     *Hit
+	strikes []*strike
 	delay   time.Duration
 	cut     bool   // instead of passing it on
 	hold    bool   // likewise, and pass it on later
 	drop    bool   // the broker does not get it: answer is what the client gets
-	answer  []byte // "" with acks=0
+	answer  []byte // nil with acks=0
 	forward []byte // passed on instead of the frame; nil: the frame
-	replay  bool   // give it to the broker once more
 	then    fate
-	edit    func(frame []byte) ([]byte, error) // of the broker's answer
-
-	after     int // batches of topic and partition, for hold and replay
-	limit     time.Duration
-	topic     string
-	partition int32
+	edits   []func(frame []byte) ([]byte, error) // of the broker's answer
 }
 
 // found is a batch with the chosen records in it that are due.
@@ -101,23 +119,74 @@ func (e *engine) produce(c *conn, r *request, w *written) (*plan, error) {
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	p := &plan{}
+	// A fault after which no batch of the request is acknowledged goes first, and
+	// alone: what else is chosen comes again when the client does.
 	for _, rule := range e.rules {
-		if rule.byCount() || rule.Kind == FetchError {
-			continue
+		if rule.Kind.whole() && !rule.byCount() && e.strike(p, rule, c, r, w, all) {
+			rule.whole(p)
+			return p, nil
 		}
-		struck, hits := e.struckBy(rule, r, all)
-		if len(struck) == 0 {
-			continue
-		}
-		if w.acks == 0 && (rule.Kind == LostAck || rule.Kind == SilentAck || rule.Kind == ErrorAfter || rule.Kind == Replay) {
-			rule.count.Impossible++ // there is no answer to lose, or to wait for
-			continue
-		}
-		h := &Hit{Fault: rule.plain(), Node: c.node.id, API: r.name(), Client: r.client, Batches: hits, Beside: len(w.parts) - len(struck)}
-		rule.strike(h)
-		return rule.plan(r, w, h, struck, e.named)
 	}
-	return nil, nil
+	// The others go together, or what one leaves alone would be acknowledged before
+	// its own fault has struck. Of one batch: those that refuse it first.
+	codes, after := make(codes), make(codes)
+	for _, rule := range e.rules {
+		if rule.byCount() || rule.Kind != Refuse && rule.Kind != ErrorAfter || !e.strike(p, rule, c, r, w, all) {
+			continue
+		}
+		to := codes
+		if rule.Kind == ErrorAfter {
+			to = after
+		}
+		for _, b := range p.strikes[len(p.strikes)-1].hit.Batches {
+			to[place{b.Topic, b.Partition}] = rule.Error
+		}
+		all = slices.DeleteFunc(all, func(f found) bool { return codes.have(f) || after.have(f) })
+	}
+	for _, rule := range e.rules {
+		if rule.byCount() || rule.Kind != Delay && rule.Kind != Replay || !e.strike(p, rule, c, r, w, all) {
+			continue
+		}
+		if rule.Kind == Delay {
+			p.delay = max(p.delay, rule.For)
+		} else {
+			p.strikes[len(p.strikes)-1].replay = true
+		}
+	}
+	if len(p.strikes) == 0 {
+		return nil, nil
+	}
+	if len(after) > 0 {
+		p.edits = append(p.edits, failAfter(r, after, e.named))
+	}
+	if len(codes) == 0 {
+		return p, nil
+	}
+	return p, p.refuse(r, w, codes, e.named)
+}
+
+// strike adds a strike to the plan when batches cover records that the rule chose
+// and that are due. The caller has the lock.
+func (e *engine) strike(p *plan, rule *rule, c *conn, r *request, w *written, all []found) bool {
+	struck, hits := e.struckBy(rule, c, r, all)
+	if len(struck) == 0 {
+		return false
+	}
+	if w.acks == 0 && rule.Kind.answered() {
+		rule.count.Impossible++ // there is no answer to lose, or to wait for
+		return false
+	}
+	h := &Hit{Fault: rule.plain(), Node: c.node.id, API: r.name(), Client: r.client, Batches: hits, Beside: len(w.parts) - len(struck)}
+	s := &strike{rule: rule, hit: h, conn: c, topic: struck[0].topic, partition: struck[0].partition}
+	rule.strike(h)
+	if rule.Kind == Hold {
+		s.state = felt // its client finds the connection closed
+	} else {
+		rule.hold(s)
+	}
+	p.strikes = append(p.strikes, s)
+	return true
 }
 
 // concerned reports whether any rule is about records of the topic.
@@ -196,14 +265,14 @@ func (f *found) sequenceTarget(client string, i int32) *Target {
 
 // struckBy gives the batches that cover a record that the rule chose and that is
 // due. The caller has the lock.
-func (e *engine) struckBy(rule *rule, r *request, all []found) (struck []found, hits []BatchHit) {
+func (e *engine) struckBy(rule *rule, c *conn, r *request, all []found) (struck []found, hits []BatchHit) {
 	for _, f := range all {
 		if !rule.concerns(f.topic, r.client) {
 			continue
 		}
 		var chosen []Target
 		for i, id := range f.keys {
-			if rule.picks(id) && rule.due(id) {
+			if rule.picks(id) && rule.due(id, c) {
 				chosen = append(chosen, f.texts[i])
 			}
 		}
@@ -211,7 +280,7 @@ func (e *engine) struckBy(rule *rule, r *request, all []found) (struck []found, 
 		// as well: the control that has none has to be struck at the same ones.
 		if e.identify == nil || rule.chosen != nil {
 			for i, id := range f.seqs {
-				if rule.picks(id) && rule.due(id) {
+				if rule.picks(id) && rule.due(id, c) {
 					chosen = append(chosen, *f.sequenceTarget(r.client, int32(i)))
 				}
 			}
@@ -229,7 +298,7 @@ func (e *engine) struckBy(rule *rule, r *request, all []found) (struck []found, 
 	return struck, hits
 }
 
-// strike counts what is struck. The caller has the engine's lock.
+// strike counts what is struck. The caller has the lock.
 func (r *rule) strike(h *Hit) {
 	r.count.Requests++
 	r.count.Batches += int64(len(h.Batches))
@@ -239,17 +308,60 @@ func (r *rule) strike(h *Hit) {
 	}
 }
 
-// giveBack is for a fault that could not be carried out, because its connection
-// ended before: what it was for is due again.
-func (e *engine) giveBack(p *plan) {
+// hold keeps a strike until its client has felt it. The caller has the engine's lock.
+func (r *rule) hold(p *strike) {
+	for _, t := range p.hit.Targets() {
+		r.begun[t.id()] = p
+	}
+}
+
+// release forgets it. The caller has the engine's lock.
+func (r *rule) release(p *strike) {
+	for _, t := range p.hit.Targets() {
+		if id := t.id(); r.begun[id] == p {
+			delete(r.begun, id)
+		}
+	}
+}
+
+// revoke makes due again what a strike was for that its client never felt, because
+// the connection ended before: other requests on it had faults too, or the client
+// did not wait. The caller has the engine's lock.
+func (r *rule) revoke(p *strike) {
+	if p.state != begun {
+		return
+	}
+	p.state = void
+	r.release(p)
+	r.count.Requests--
+	r.count.Batches -= int64(len(p.hit.Batches))
+	for _, t := range p.hit.Targets() {
+		r.struck[t.id()]--
+		r.count.Chosen--
+	}
+}
+
+func (e *engine) giveBack(p *strike) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	c := &p.rule.count
-	c.Requests--
-	c.Batches -= int64(len(p.hit.Batches))
-	for _, t := range p.hit.Targets() {
-		p.rule.struck[t.id()]--
-		c.Chosen--
+	p.rule.revoke(p)
+}
+
+// feel says that what the client gets is decided; false when it is void.
+func (e *engine) feel(p *strike) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p.state == begun {
+		p.state = felt
+		p.rule.release(p)
+	}
+	return p.state == felt
+}
+
+// finish reports a strike whose outcome is known.
+func (e *engine) finish(p *strike) {
+	if e.feel(p) {
+		e.done(p.hit)
 	}
 }
 

@@ -54,6 +54,14 @@ const (
 // Kinds are all of them.
 var Kinds = []Kind{LostAck, SilentAck, Cut, Refuse, ErrorAfter, Hold, Replay, Delay, FetchError, DropHeartbeat, CoordinatorError}
 
+// whole reports whether no batch of a request is acknowledged after the fault.
+func (k Kind) whole() bool { return k == LostAck || k == SilentAck || k == Cut || k == Hold }
+
+// answered reports whether the fault needs an answer of the broker's.
+func (k Kind) answered() bool {
+	return k == LostAck || k == SilentAck || k == ErrorAfter || k == Replay
+}
+
 // A Fault is a kind of fault and what it strikes.
 type Fault struct {
 	Kind  Kind          `json:"kind"`

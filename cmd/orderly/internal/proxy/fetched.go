@@ -1,6 +1,10 @@
 package proxy
 
-import "github.com/twmb/franz-go/pkg/kmsg"
+import (
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
 
 // fetched puts an error into a fetch answer, in place of the records of each
 // partition that has a chosen one among them.
@@ -52,7 +56,7 @@ func (e *engine) strikeFetched(c *conn, r *request, all []found) (*rule, *Hit, [
 		if rule.Kind != FetchError {
 			continue
 		}
-		struck, hits := e.struckBy(rule, r, all)
+		struck, hits := e.struckBy(rule, c, r, all)
 		if len(struck) == 0 {
 			continue
 		}
@@ -61,4 +65,8 @@ func (e *engine) strikeFetched(c *conn, r *request, all []found) (*rule, *Hit, [
 		return rule, h, struck
 	}
 	return nil, nil, nil
+}
+
+func covers(struck []found, topic string, partition int32) bool {
+	return slices.ContainsFunc(struck, func(f found) bool { return f.topic == topic && f.partition == partition })
 }

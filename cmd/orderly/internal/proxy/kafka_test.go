@@ -53,6 +53,14 @@ func TestRealKafka(t *testing.T) {
 		return topic
 	}
 
+	// While a broker knows nothing of a producer it takes any first sequence: when
+	// the very first batch of a partition is refused and the second is not, the
+	// first can never be written (the Java client tries until delivery.timeout.ms
+	// and then fails it). So no record of a first batch is chosen.
+	later := func(topic string, r *Record) ([]byte, int64, bool) {
+		key, number, ok := byValue(topic, r)
+		return key, number, ok && number >= 40
+	}
 	weak := []string{"enable.idempotence=false", "acks=all", "batch.size=1000", "linger.ms=1", "retry.backoff.ms=5"}
 	for i, c := range []struct {
 		fault    string
@@ -75,7 +83,7 @@ func TestRealKafka(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := startProxy(t, cluster.Addrs(), Config{Faults: []Fault{f}, Seed: 7, Identify: byValue})
+			p := startProxy(t, cluster.Addrs(), Config{Faults: []Fault{f}, Seed: 7, Identify: later})
 			failed := java(t, p.Addr(), topic, records, 0, nil, c.settings...)
 			p.Heal()
 			p.await(t, "the outcome of each fault", func(hits []Hit) bool { return int64(len(hits)) == p.Facts().Counts[0].Requests })

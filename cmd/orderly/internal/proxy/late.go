@@ -95,32 +95,32 @@ const answerLimit = 10 * time.Second
 // which it came. The client's side is gone.
 func (c *conn) holdBack(e *expect) {
 	defer func() { _ = c.upstream.Close() }()
-	p := e.plan
-	defer c.p.engine.done(p.hit)
+	s := e.plan.strikes[0]
+	defer c.p.engine.finish(s)
 	one := &waiter{ready: make(chan struct{})} // what is not about a batch has nothing to count
-	if p.topic != "" {
-		one = c.p.waiting.add(p.topic, p.partition, p.after)
+	if s.topic != "" {
+		one = c.p.waiting.add(s.topic, s.partition, s.rule.After)
 	}
 	<-c.answered // who would take frames, too
 	released := make(chan bool, 1)
-	c.p.serving.Go(func() { released <- c.p.waiting.until(c.p.ctx, one, p.limit) })
+	c.p.serving.Go(func() { released <- c.p.waiting.until(c.p.ctx, one, s.rule.For) })
 	for on := true; on; { // answers to earlier requests, which the client does not get
 		select {
 		case ok := <-released:
 			if !ok {
-				p.hit.Note = "never released: the proxy ended before"
+				s.hit.Note = "never released: the proxy ended before"
 				return
 			}
 			on = false
 		case _, ok := <-c.frames:
 			if !ok {
-				p.hit.Note = "never released: the broker had closed the connection"
+				s.hit.Note = "never released: the broker had closed the connection"
 				return
 			}
 		}
 	}
 	if err := writeFrame(c.upstream, e.r.frame); err != nil {
-		p.hit.Note = "never released: the broker had closed the connection"
+		s.hit.Note = "never released: the broker had closed the connection"
 		return
 	}
 	if e.acks0 {
@@ -132,25 +132,25 @@ func (c *conn) holdBack(e *expect) {
 		select {
 		case frame, ok := <-c.frames:
 			if !ok {
-				p.hit.Note = "the broker closed the connection on which it was released"
+				s.hit.Note = "the broker closed the connection on which it was released"
 				return
 			}
 			if correlationOf(frame) == e.r.correlation {
-				p.hit.Late = c.codeOf(e, frame)
+				s.hit.Late = c.codeOf(e, s, frame)
 				return
 			}
 		case <-timer.C:
-			p.hit.Note = fmt.Sprintf("released, but not answered within %s", answerLimit)
+			s.hit.Note = fmt.Sprintf("released, but not answered within %s", answerLimit)
 			return
 		case <-c.p.ctx.Done():
-			p.hit.Note = "released, but not answered before the proxy ended"
+			s.hit.Note = "released, but not answered before the proxy ended"
 			return
 		}
 	}
 }
 
 // codeOf is the broker's answer to the struck batch; nil when it cannot be told.
-func (c *conn) codeOf(e *expect, frame []byte) *int16 {
+func (c *conn) codeOf(e *expect, s *strike, frame []byte) *int16 {
 	if e.r.key != apiProduce {
 		return nil
 	}
@@ -159,7 +159,7 @@ func (c *conn) codeOf(e *expect, frame []byte) *int16 {
 		return nil
 	}
 	for _, rc := range receipts {
-		if rc.topic == e.plan.topic && rc.partition == e.plan.partition {
+		if rc.topic == s.topic && rc.partition == s.partition {
 			code := int16(binary.BigEndian.Uint16(rc.code))
 			return &code
 		}
@@ -169,32 +169,39 @@ func (c *conn) codeOf(e *expect, frame []byte) *int16 {
 
 // sendAgain gives the broker the identical bytes once more: on a connection of its
 // own or, when clients have to show who they are, on theirs.
-func (c *conn) sendAgain(e *expect) {
-	p := e.plan
-	defer c.p.engine.done(p.hit)
-	one := c.p.waiting.add(p.topic, p.partition, p.after)
-	if !c.p.waiting.until(c.p.ctx, one, p.limit) {
-		p.hit.Note = "not sent again: the proxy ended before"
+func (c *conn) sendAgain(e *expect, s *strike) {
+	defer c.p.engine.finish(s)
+	one := c.p.waiting.add(s.topic, s.partition, s.rule.After)
+	if !c.p.waiting.until(c.p.ctx, one, s.rule.For) {
+		s.hit.Note = "not sent again: the proxy ended before"
 		return
 	}
 	var frame []byte
 	var err error
 	if e.sasl {
-		p.hit.Note = "sent again on the client's own connection, which has shown who it is"
+		s.hit.Note = "sent again on the client's own connection, which has shown who it is"
 		frame, err = c.askAgain(e)
 	} else {
 		frame, err = c.askElsewhere(e)
 	}
 	if err != nil {
-		p.hit.Note = "not sent again: " + err.Error()
+		s.hit.Note = "not sent again: " + err.Error()
 		return
 	}
-	p.hit.Late = c.codeOf(e, frame)
+	s.hit.Late = c.codeOf(e, s, frame)
+}
+
+// sent is what the broker was given.
+func (e *expect) sent() []byte {
+	if e.plan != nil && e.plan.forward != nil {
+		return e.plan.forward
+	}
+	return e.r.frame
 }
 
 func (c *conn) askAgain(e *expect) ([]byte, error) {
 	answer := make(chan []byte, 1)
-	if err := c.forward(&expect{r: e.r, late: func(frame []byte) { answer <- frame }, facts: e.facts}, e.r.frame); err != nil {
+	if err := c.forward(&expect{r: e.r, late: func(frame []byte) { answer <- frame }, facts: e.facts}, e.sent()); err != nil {
 		return nil, fmt.Errorf("the client has closed its connection")
 	}
 	timer := time.NewTimer(answerLimit)
@@ -222,7 +229,7 @@ func (c *conn) askElsewhere(e *expect) ([]byte, error) {
 	defer func() { _ = up.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = up.Close() })
 	defer stop()
-	if err := writeFrame(up, e.r.frame); err != nil {
+	if err := writeFrame(up, e.sent()); err != nil {
 		return nil, err
 	}
 	return readFrame(bufio.NewReader(up))

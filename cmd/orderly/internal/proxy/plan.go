@@ -7,10 +7,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// plan makes of a rule what becomes of the produce request whose batches it
-// strikes.
-func (r *rule) plan(req *request, w *written, h *Hit, struck []found, named func([16]byte) string) (*plan, error) {
-	p := &plan{rule: r, hit: h, after: r.After, limit: r.For, topic: struck[0].topic, partition: struck[0].partition}
+// whole makes the plan of a fault of the connection, which goes alone.
+func (r *rule) whole(p *plan) {
 	switch r.Kind {
 	case LostAck:
 		p.then = cutOff
@@ -20,31 +18,34 @@ func (r *rule) plan(req *request, w *written, h *Hit, struck []found, named func
 		p.cut = true
 	case Hold:
 		p.hold = true
-	case Replay:
-		p.replay = true
 	case Delay:
 		p.delay = r.For
-	case ErrorAfter:
-		p.edit = failAfter(req, r.Error, struck, named)
-	case Refuse:
-		return p, p.refuse(req, w, r.Error, struck, named)
 	}
-	return p, nil
 }
 
-func covers(struck []found, topic string, partition int32) bool {
-	return slices.ContainsFunc(struck, func(f found) bool { return f.topic == topic && f.partition == partition })
+// A place is a partition.
+type place struct {
+	topic     string
+	partition int32
 }
 
-// failAfter writes an error over the broker's answer for the struck batches.
-func failAfter(req *request, code int16, struck []found, named func([16]byte) string) func([]byte) ([]byte, error) {
+// codes are the errors that partitions get.
+type codes map[place]int16
+
+func (c codes) have(f found) bool {
+	_, ok := c[place{f.topic, f.partition}]
+	return ok
+}
+
+// failAfter writes errors over the broker's answer for struck batches.
+func failAfter(req *request, after codes, named func([16]byte) string) func([]byte) ([]byte, error) {
 	return func(frame []byte) ([]byte, error) {
 		receipts, _, err := walkReceipts(req, frame, named)
 		if err != nil {
 			return nil, err
 		}
 		for _, rc := range receipts {
-			if covers(struck, rc.topic, rc.partition) {
+			if code, ok := after[place{rc.topic, rc.partition}]; ok {
 				binary.BigEndian.PutUint16(rc.code, uint16(code))
 				binary.BigEndian.PutUint64(rc.offset, ^uint64(0))
 			}
@@ -53,15 +54,15 @@ func failAfter(req *request, code int16, struck []found, named func([16]byte) st
 	}
 }
 
-// refuse takes the struck batches out of the request and puts the error into the
+// refuse takes struck batches out of the request and puts their errors into the
 // answer in their place. The bytes of the others stay as they are.
-func (p *plan) refuse(req *request, w *written, code int16, struck []found, named func([16]byte) string) error {
+func (p *plan) refuse(req *request, w *written, refused codes, named func([16]byte) string) error {
 	msg := kmsg.NewPtrProduceRequest()
 	msg.SetVersion(req.version)
 	if err := decode(msg, req.frame[req.body:]); err != nil {
 		return err
 	}
-	var refused []kmsg.ProduceResponseTopic
+	var answers []kmsg.ProduceResponseTopic
 	for i := range msg.Topics {
 		t := &msg.Topics[i]
 		name := t.Topic
@@ -71,7 +72,8 @@ func (p *plan) refuse(req *request, w *written, code int16, struck []found, name
 		out := kmsg.NewProduceResponseTopic()
 		out.Topic, out.TopicID = t.Topic, t.TopicID
 		t.Partitions = slices.DeleteFunc(t.Partitions, func(part kmsg.ProduceRequestTopicPartition) bool {
-			if !covers(struck, name, part.Partition) {
+			code, ok := refused[place{name, part.Partition}]
+			if !ok {
 				return false
 			}
 			failed := kmsg.NewProduceResponseTopicPartition()
@@ -80,7 +82,7 @@ func (p *plan) refuse(req *request, w *written, code int16, struck []found, name
 			return true
 		})
 		if len(out.Partitions) > 0 {
-			refused = append(refused, out)
+			answers = append(answers, out)
 		}
 	}
 	msg.Topics = slices.DeleteFunc(msg.Topics, func(t kmsg.ProduceRequestTopic) bool { return len(t.Partitions) == 0 })
@@ -91,7 +93,7 @@ func (p *plan) refuse(req *request, w *written, code int16, struck []found, name
 			return nil
 		}
 		resp := kmsg.NewPtrProduceResponse()
-		resp.Topics = refused
+		resp.Topics = answers
 		p.answer = req.answer(resp)
 		return nil
 	}
@@ -100,13 +102,13 @@ func (p *plan) refuse(req *request, w *written, code int16, struck []found, name
 		p.then = cutOff
 		return nil
 	}
-	p.edit = func(frame []byte) ([]byte, error) {
+	p.edits = append(p.edits, func(frame []byte) ([]byte, error) {
 		resp := kmsg.NewPtrProduceResponse()
 		body, err := decodeAnswer(req, frame, resp)
 		if err != nil {
 			return nil, err
 		}
-		for _, t := range refused {
+		for _, t := range answers {
 			i := slices.IndexFunc(resp.Topics, func(have kmsg.ProduceResponseTopic) bool { return have.Topic == t.Topic && have.TopicID == t.TopicID })
 			if i < 0 {
 				resp.Topics = append(resp.Topics, t)
@@ -115,6 +117,6 @@ func (p *plan) refuse(req *request, w *written, code int16, struck []found, name
 			resp.Topics[i].Partitions = append(resp.Topics[i].Partitions, t.Partitions...)
 		}
 		return encode(frame, body, resp), nil
-	}
+	})
 	return nil
 }

@@ -12,16 +12,24 @@ import (
 )
 
 // struckRecords are all records that the hits were for, in an order of their own.
+// Each was struck as often as its fault says.
 func struckRecords(t *testing.T, hits []Hit) []string {
 	t.Helper()
-	set := make(map[string]bool)
+	set := make(map[string]int)
+	times := 1
 	for _, h := range hits {
 		for _, target := range h.Targets() {
 			text, err := json.Marshal(target)
 			if err != nil {
 				t.Fatal(err)
 			}
-			set[string(text)] = true
+			set[string(text)]++
+			times = h.Fault.Times
+		}
+	}
+	for text, n := range set {
+		if n != times {
+			t.Errorf("%s was struck %d times, want %d", text, n, times)
 		}
 	}
 	return slices.Sorted(maps.Keys(set))

@@ -49,7 +49,7 @@ func (e *engine) other(c *conn, r *request) (*plan, error) {
 			continue
 		}
 		if rule.chosen != nil {
-			if !rule.chosen[id] || !rule.due(id) {
+			if !rule.chosen[id] || !rule.due(id, c) {
 				continue
 			}
 		} else if n < int64(rule.Skip) || n >= int64(rule.Skip)+int64(rule.Times) {
@@ -57,18 +57,10 @@ func (e *engine) other(c *conn, r *request) (*plan, error) {
 		}
 		h := &Hit{Fault: rule.plain(), Node: c.node.id, API: r.name(), Client: r.client, Request: &t}
 		h.Fault.Times = 0 // it was this one request
-		p := &plan{rule: rule, hit: h, limit: rule.For}
+		p := &plan{strikes: []*strike{{rule: rule, hit: h, conn: c, state: felt}}}
 		switch rule.Kind {
-		case LostAck:
-			p.then = cutOff
-		case SilentAck:
-			p.then = silence
-		case Cut:
-			p.cut = true
-		case Hold:
-			p.hold = true
-		case Delay:
-			p.delay = rule.For
+		default:
+			rule.whole(p)
 		case DropHeartbeat:
 			p.drop, p.answer = true, e.aliveAnswer(r)
 		case CoordinatorError:

@@ -82,7 +82,8 @@ func (p *Proxy) dialOne(ctx context.Context, addr string) (*upstream, error) {
 	if cfg.ServerName == "" {
 		cfg.ServerName, _, _ = net.SplitHostPort(addr)
 	}
-	cfg.Certificates = nil
+	// It wins over certificates that were given: whose they are would not be
+	// whose the client is.
 	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		u.asked.Store(true)
 		return new(tls.Certificate), nil

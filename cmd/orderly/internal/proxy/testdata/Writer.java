@@ -19,6 +19,7 @@ class Writer {
         });
         watch.setDaemon(true);
         watch.start();
+        System.setProperty("org.slf4j.simpleLogger.defaultLogLevel", "error"); // a retry is no news here
         var p = new Properties();
         p.put("bootstrap.servers", args[0]);
         p.put("client.id", "writer-java");
