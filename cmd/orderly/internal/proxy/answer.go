@@ -20,9 +20,9 @@ func (c *conn) answer(e *expect, frame []byte) ([]byte, error) {
 	var err error
 	switch r.key {
 	case apiVersions:
-		return clampVersions(r, frame)
+		frame, err = clampVersions(r, frame)
 	case apiSASLHandshake:
-		return c.p.withoutKerberos(r, frame)
+		frame, err = c.p.withoutKerberos(r, frame)
 	case apiProduce:
 		frame, err = c.produced(e, frame)
 	case apiFetch:

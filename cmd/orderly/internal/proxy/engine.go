@@ -12,6 +12,7 @@ type engine struct {
 	identify Identify
 	report   func(*Hit)
 	named    func([16]byte) string
+	as       map[string]string // names of topics in choices
 	waiting  *waiting
 
 	healed   atomic.Bool
@@ -97,9 +98,10 @@ type plan struct {
 type found struct {
 	part
 	batch
-	seqs  []uint64 // by their place in the writer's sequence
-	keys  []uint64 // by key and number
-	texts []Target // of keys
+	called string   // the topic's name in choices
+	seqs   []uint64 // by their place in the writer's sequence
+	keys   []uint64 // by key and number
+	texts  []Target // of keys
 }
 
 // produce decides about a produce request.
@@ -189,10 +191,18 @@ func (e *engine) strike(p *plan, rule *rule, c *conn, r *request, w *written, al
 	return true
 }
 
+// called is the topic's name in faults and choices.
+func (e *engine) called(topic string) string {
+	if name, ok := e.as[topic]; ok {
+		return name
+	}
+	return topic
+}
+
 // concerned reports whether any rule is about records of the topic.
 func (e *engine) concerned(topic, client string, fetched bool) bool {
 	for _, r := range e.rules { // which do not change
-		if !r.byCount() && (r.Kind == FetchError) == fetched && r.concerns(topic, client) {
+		if !r.byCount() && (r.Kind == FetchError) == fetched && r.concerns(e.called(topic), client) {
 			return true
 		}
 	}
@@ -222,7 +232,7 @@ func (e *engine) lookInto(r *request, p part) []found {
 			e.count(&e.unreadable, 1)
 			continue
 		}
-		f := found{part: p, batch: b}
+		f := found{part: p, batch: b, called: e.called(p.topic)}
 		if b.producer >= 0 {
 			for i := range b.count {
 				f.seqs = append(f.seqs, f.sequenceTarget(r.client, i).id())
@@ -234,7 +244,7 @@ func (e *engine) lookInto(r *request, p part) []found {
 				if !ok {
 					return true
 				}
-				t := Target{Topic: p.topic, Key: append(Bytes(nil), key...), Number: &number}
+				t := Target{Topic: f.called, Key: append(Bytes(nil), key...), Number: &number}
 				f.keys = append(f.keys, t.id())
 				f.texts = append(f.texts, t)
 				return true
@@ -260,14 +270,14 @@ func (e *engine) count(n *int64, by int64) {
 
 func (f *found) sequenceTarget(client string, i int32) *Target {
 	n := f.sequenceOf(i)
-	return &Target{Topic: f.topic, Client: client, Partition: f.partition, Sequence: &n}
+	return &Target{Topic: f.called, Client: client, Partition: f.partition, Sequence: &n}
 }
 
 // struckBy gives the batches that cover a record that the rule chose and that is
 // due. The caller has the lock.
 func (e *engine) struckBy(rule *rule, c *conn, r *request, all []found) (struck []found, hits []BatchHit) {
 	for _, f := range all {
-		if !rule.concerns(f.topic, r.client) {
+		if !rule.concerns(f.called, r.client) {
 			continue
 		}
 		var chosen []Target

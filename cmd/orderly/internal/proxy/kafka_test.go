@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,6 +62,7 @@ func TestRealKafka(t *testing.T) {
 		key, number, ok := byValue(topic, r)
 		return key, number, ok && number >= 40
 	}
+	chosen := make(map[Kind][]string)
 	weak := []string{"enable.idempotence=false", "acks=all", "batch.size=1000", "linger.ms=1", "retry.backoff.ms=5"}
 	for i, c := range []struct {
 		fault    string
@@ -83,12 +85,19 @@ func TestRealKafka(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			p := startProxy(t, cluster.Addrs(), Config{Faults: []Fault{f}, Seed: 7, Identify: later})
+			p := startProxy(t, cluster.Addrs(), Config{Faults: []Fault{f}, Seed: 7, Identify: later, As: map[string]string{topic: testTopic}})
 			failed := java(t, p.Addr(), topic, records, 0, nil, c.settings...)
 			p.Heal()
 			p.await(t, "the outcome of each fault", func(hits []Hit) bool { return int64(len(hits)) == p.Facts().Counts[0].Requests })
 			got := readTopic(t, cluster.Addrs(), topic)
 			count := p.Facts().Counts[0]
+			// The control is struck at the same records as its subject, on a topic of
+			// its own.
+			struckNow := struckRecords(t, p.all())
+			if before, ok := chosen[f.Kind]; ok && !slices.Equal(before, struckNow) {
+				t.Errorf("struck\n%v\nand before\n%v", struckNow, before)
+			}
+			chosen[f.Kind] = struckNow
 			t.Logf("%s %v: %v, %d failed; struck %d requests for %d records", c.fault, c.settings, got, failed, count.Requests, count.Chosen)
 			if failed != 0 || got.distinct != records || count.Chosen < 20 || !as(c.want[0], got.inversions) || !as(c.want[1], got.duplicates) {
 				t.Errorf("%v, %d failed, want %s", got, failed, c.want)

@@ -33,6 +33,10 @@ type Config struct {
 	// Identify knows records by key and number; nil leaves them known by their
 	// writer's sequence.
 	Identify Identify
+	// As gives topics the name under which their records are chosen: a run and its
+	// control, or a replay, write to topics of different names, and are to be struck
+	// at the same records. A topic that is not in it is called what it is.
+	As map[string]string
 	// OnHit is told each fault that struck, when its outcome is known, one after
 	// the other. It must not block for long: the request waits.
 	OnHit func(*Hit)
@@ -75,6 +79,7 @@ func Start(ctx context.Context, cfg Config) (*Proxy, error) {
 	p.topics.names = make(map[[16]byte]string)
 	p.clients.all = make(map[string]*clientFacts)
 	p.engine = newEngine(p.cfg.Faults, cfg.Seed, cfg.Identify, p.hit, p.topics.name, p.waiting)
+	p.engine.as = cfg.As
 	if err := p.probe(ctx); err != nil {
 		p.stop()
 		return nil, err

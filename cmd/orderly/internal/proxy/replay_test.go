@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -65,6 +66,27 @@ func TestReplays(t *testing.T) {
 	}
 	if other := run(12, byValue, safe); slices.Equal(other, first) {
 		t.Error("another seed struck the same records")
+	}
+
+	// A topic of another name is struck at the same records when it is called the
+	// same.
+	f, err := ParseFault(fault + ",topic=subject")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var called [][]string
+	for _, as := range []map[string]string{{testTopic: "subject"}, {"other": "subject"}, {testTopic: "different"}} {
+		c := startCluster(t, 1, kfake.SeedTopics(testParts, "other"))
+		p := startProxy(t, c.ListenAddrs(), Config{Faults: []Fault{f}, Seed: 11, Identify: byValue, As: as})
+		topic := testTopic
+		if as["other"] != "" {
+			topic = "other"
+		}
+		write(t, p.Addr(), 3000, append(safe[:len(safe):len(safe)], kgo.DefaultProduceTopic(topic))...)
+		called = append(called, struckRecords(t, p.all()))
+	}
+	if len(called[0]) < 15 || !slices.Equal(called[0], called[1]) || len(called[2]) != 0 {
+		t.Errorf("as one topic: %v\n%v\nas another: %v", called[0], called[1], called[2])
 	}
 
 	// Without numbers in the records: by their place in the writer's sequence.

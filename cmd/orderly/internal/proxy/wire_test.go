@@ -2,12 +2,15 @@ package proxy
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"net"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -40,6 +43,30 @@ func (w *wire) send(req kmsg.Request, version int16) {
 func (w *wire) closed() bool {
 	_, err := readFrame(w.in)
 	return err != nil
+}
+
+// On a silent connection nothing more comes, until it ends.
+func TestSilence(t *testing.T) {
+	var faults []Fault
+	for _, text := range []string{"silent-ack:api=ApiVersions", "lost-ack:api=FindCoordinator"} {
+		f, err := ParseFault(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		faults = append(faults, f)
+	}
+	c := startCluster(t, 1)
+	p := startProxy(t, c.ListenAddrs(), Config{Faults: faults})
+	w := dialWire(t, p.Addr())
+	w.send(kmsg.NewPtrApiVersionsRequest(), 0)
+	w.send(kmsg.NewPtrMetadataRequest(), 9)
+	w.send(kmsg.NewPtrFindCoordinatorRequest(), 2)
+	if frame, err := readFrame(w.in); err == nil {
+		t.Errorf("%q came", frame)
+	}
+	if hits := p.all(); len(hits) != 2 {
+		t.Errorf("%+v", hits)
+	}
 }
 
 // A client that asks with a version of ApiVersions that the proxy does not know is
@@ -125,6 +152,43 @@ func TestEscape(t *testing.T) {
 	f := p.Facts()
 	if len(f.Clients) != 1 || f.Clients[0].Client != "wire" || f.Clients[0].Handed != 1 || f.Clients[0].Connections != 1 || f.Clients[0].ProducedRecords != 0 || f.Clients[0].Requests["Metadata"] != 1 {
 		t.Errorf("%+v", f.Clients)
+	}
+}
+
+// Where a leader has gone, brokers tell with their own addresses in the answers to
+// what is written and read (KIP-951): a client that follows them stays here, too.
+func TestLeaderMoves(t *testing.T) {
+	c := startCluster(t, 3)
+	p := startProxy(t, c.ListenAddrs(), Config{})
+	produce := client(t, []string{p.Addr()}, kgo.ClientID("mover"), kgo.DefaultProduceTopic(testTopic), kgo.MetadataMinAge(time.Minute), kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)))
+	fetch := client(t, []string{p.Addr()}, kgo.ClientID("follower"), kgo.ConsumeTopics(testTopic), kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.MetadataMinAge(time.Minute))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	const rounds, each = 6, 40
+	read := 0
+	for round := range rounds {
+		for i := range each {
+			if err := produce.ProduceSync(ctx, numberedRecord(round*each+i)).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for read < (round+1)*each {
+			fs := fetch.PollFetches(ctx)
+			if ctx.Err() != nil {
+				t.Fatalf("read %d", read)
+			}
+			read += fs.NumRecords()
+		}
+		for part := range int32(testParts) {
+			if err := c.MoveTopicPartition(testTopic, part, int32(round)%3); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	for _, f := range p.Facts().Clients {
+		if f.Client == "mover" && f.ProducedRecords < rounds*each || f.Client == "follower" && f.FetchedRecords < rounds*each || f.Requests["Metadata"] > 2 {
+			t.Errorf("%+v", f)
+		}
 	}
 }
 
