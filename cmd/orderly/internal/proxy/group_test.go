@@ -103,7 +103,6 @@ func TestCoordinatorErrors(t *testing.T) {
 		"lost-ack:api=OffsetCommit", "cut:api=JoinGroup", "delay:for=20ms,api=SyncGroup", "hold:for=20ms,api=Heartbeat",
 	} {
 		t.Run(fault, func(t *testing.T) {
-			t.Parallel()
 			f, err := ParseFault(fault)
 			if err != nil {
 				t.Fatal(err)
