@@ -9,6 +9,6 @@ func newProve(version string, s Streams) *cobra.Command {
 		Args:  knownCommand,
 		RunE:  run(func(cmd *cobra.Command, _ []string) error { return cmd.Help() }),
 	}
-	cmd.AddCommand(newProveCheck(version, s))
+	cmd.AddCommand(newProveCheck(version, s), newProveProxy(s))
 	return cmd
 }
