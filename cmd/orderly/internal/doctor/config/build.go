@@ -73,6 +73,9 @@ func aboutKafka(prefix string) bool {
 	return prefix == "client" || prefix == "admin"
 }
 
+// maxSections bounds the prefixes of one file.
+const maxSections = 500
+
 // A section are the settings behind one prefix.
 type section struct {
 	prefix string
@@ -86,18 +89,18 @@ type section struct {
 
 // add makes units of entries, and gives how many.
 func (sc *scanner) add(s source, entries []entry) int {
-	lookup := func(name string) (string, bool) {
-		for _, e := range entries {
-			if e.path == name {
-				return e.text, true
-			}
-		}
-		return "", false
+	values := make(map[string]string, len(entries))
+	for _, e := range entries {
+		values[e.path] = e.text
 	}
+	lookup := func(name string) (string, bool) { t, ok := values[name]; return t, ok }
 	byPrefix := map[string]*section{}
 	var order []string
 	get := func(prefix string) *section {
 		x := byPrefix[prefix]
+		if x == nil && len(order) >= maxSections {
+			return &section{set: map[string]facts.Value{}}
+		}
 		if x == nil {
 			x = &section{prefix: prefix, role: roleOf(prefix), set: map[string]facts.Value{}}
 			byPrefix[prefix] = x
@@ -214,6 +217,9 @@ func hasRoles(prefix string, all map[string]*section) bool {
 
 // unit makes one unit of a section.
 func (sc *scanner) unit(s source, x *section, kind facts.Kind) {
+	if len(sc.set.Units) > maxUnits {
+		return
+	}
 	client := s.client
 	if client == facts.Unknown {
 		switch {
@@ -288,7 +294,7 @@ func (sc *scanner) unknown(u *facts.Unit, s source, x *section, kind facts.Kind)
 	case facts.Librdkafka:
 		whose = whose[1:]
 	}
-	for _, e := range x.names {
+	for _, e := range x.names[:min(len(x.names), 300)] {
 		name := dots(e.path)
 		if facts.Known(name) || len(name) < 4 {
 			continue

@@ -252,7 +252,7 @@ func (sc *scanner) kubernetes(path string, doc *node, depth int) {
 		}
 		if len(entries) > 0 {
 			sc.whole(src, entries)
-			if v, ok := facts.ParseVer(body.str("version")); ok {
+			if v, ok := facts.ParseVer(body.str("version")); ok && len(sc.set.Units) > 0 {
 				u := sc.set.Units[len(sc.set.Units)-1]
 				u.Versions, u.VersionOf = []facts.Ver{v}, path
 			}

@@ -34,7 +34,7 @@ var goPackages = []struct {
 // golang reads Go source by its syntax: settings of the four clients, and what the
 // code does with records. Values that other functions give are "decided elsewhere".
 func (sc *scanner) golang(path string, text []byte) string {
-	if deepest(text) > 500 {
+	if deepest(text) > 100 {
 		return "brackets too deep for a program"
 	}
 	g := &goFile{sc: sc, path: path, fset: token.NewFileSet(), names: map[string]facts.Client{}}

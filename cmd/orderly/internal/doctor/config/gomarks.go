@@ -132,7 +132,7 @@ func (g *goFile) ignored(stmts []ast.Stmt) {
 		if !logs {
 			continue
 		}
-		for _, later := range stmts[i+1:] {
+		for _, later := range stmts[i+1 : min(i+20, len(stmts))] {
 			if calls(later, commits...) != nil {
 				g.say("error-ignored", cond, "the error is logged, and the record is committed all the same")
 				break

@@ -56,7 +56,7 @@ func (sc *scanner) java(path string, text []byte) string {
 		case ts[i].text == "[" && ts[i].kind == 'p' && i > 0 && ts[i-1].kind == 'i': // Kotlin: props[KEY] = value
 			if end := closing(ts, i); is(ts, end+1, "=") && !is(ts, end+2, "=") {
 				stop := end + 2
-				for stop < len(ts) && ts[stop].line == ts[end].line && ts[stop].text != ";" {
+				for stop < min(len(ts), end+200) && ts[stop].line == ts[end].line && ts[stop].text != ";" {
 					stop++
 				}
 				put(ts[i-1].text+strconv.Itoa(method), ts[i+1:end], ts[end+2:stop])
@@ -80,7 +80,7 @@ func (sc *scanner) java(path string, text []byte) string {
 				start -= 2
 			}
 			stop := i + 1
-			for stop < len(ts) && ts[stop].text != "," && ts[stop].text != ")" {
+			for stop < min(len(ts), i+200) && ts[stop].text != "," && ts[stop].text != ")" {
 				stop++
 			}
 			put("to"+strconv.Itoa(method), ts[max(start, 0):i], ts[i+1:stop])
@@ -116,7 +116,7 @@ func endsWithBody(ts []tok, open int) bool {
 
 // javaSetting reads a name, as text or as a constant, and its value.
 func javaSetting(key, val []tok) (e entry, role facts.Kind, ok bool) {
-	if len(key) == 0 || len(val) == 0 {
+	if len(key) == 0 || len(val) == 0 || len(key) > 20 {
 		return e, "", false
 	}
 	last := key[len(key)-1]
@@ -157,7 +157,7 @@ func javaSetting(key, val []tok) (e entry, role facts.Kind, ok bool) {
 
 func flatTokens(ts []tok) string {
 	var b strings.Builder
-	for _, t := range ts {
+	for _, t := range ts[:min(len(ts), 200)] {
 		if t.kind != 's' {
 			b.WriteString(t.text)
 		}
@@ -184,8 +184,8 @@ func (j *javaFile) marks(i int) {
 	switch {
 	case is(ts, i, "@", "KafkaListener"):
 		j.listener = body(ts, i)
-		for k := j.listener[0] - 60; k < j.listener[0]; k++ {
-			if k > i && is(ts, k, "@", "Async") {
+		for k := max(j.listener[0]-60, i); k < j.listener[0]; k++ {
+			if is(ts, k, "@", "Async") {
 				j.say("async-handoff", k, "@Async on a listener: records are handled in any order")
 			}
 		}
@@ -194,7 +194,7 @@ func (j *javaFile) marks(i int) {
 	case is(ts, i, "@", "RetryableTopic"):
 		args := ""
 		if is(ts, i+2, "(") {
-			for k := i + 2; k < closing(ts, i+2); k++ {
+			for k := i + 2; k < min(closing(ts, i+2), i+100); k++ {
 				args += ts[k].text
 			}
 		}
@@ -259,7 +259,7 @@ func (j *javaFile) resend(i int) {
 	if len(cond) != 4 || cond[3].text != "null" || cond[1].text != "!" || !slices.Contains([]string{"e", "ex", "exception", "err", "error", "exc", "throwable", "t"}, cond[0].text) || !is(j.ts, end+1, "{") {
 		return
 	}
-	for k := end + 1; k < min(closing(j.ts, end+1), len(j.ts)); k++ {
+	for k := end + 1; k < min(closing(j.ts, end+1), end+2000); k++ {
 		if is(j.ts, k, ".", "send", "(") && k > 0 && strings.Contains(strings.ToLower(j.ts[k-1].text), "producer") || is(j.ts, k, "kafkaTemplate", ".", "send", "(") {
 			j.say("resend", k, "a record that failed is sent again, behind later ones")
 			return

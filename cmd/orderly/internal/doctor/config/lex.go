@@ -9,12 +9,34 @@ type tok struct {
 	kind byte // 'i' identifier, 'n' number, 's' string, 'p' mark
 	text string
 	line int
+	span int // of an opening bracket: how far away the one is that closes it
 }
 
 const maxTokens = 400_000
 
 // lex cuts a program into tokens; comments are left out.
-func lex(src string, python bool) (out []tok) {
+func lex(src string, python bool) []tok {
+	ts := cut(src, python)
+	var open []int
+	for i, t := range ts {
+		if t.kind != 'p' {
+			continue
+		}
+		switch t.text {
+		case "(", "[", "{":
+			ts[i].span = len(ts)
+			open = append(open, i)
+		case ")", "]", "}":
+			if n := len(open); n > 0 {
+				ts[open[n-1]].span = i - open[n-1]
+				open = open[:n-1]
+			}
+		}
+	}
+	return ts
+}
+
+func cut(src string, python bool) (out []tok) {
 	line := 1
 	for i := 0; i < len(src) && len(out) < maxTokens; {
 		c := src[i]
@@ -59,7 +81,7 @@ func lex(src string, python bool) (out []tok) {
 				j++
 			}
 			j = min(j, len(src))
-			out = append(out, tok{'s', src[at:j], start})
+			out = append(out, tok{'s', src[at:j], start, 0})
 			if j < len(src) && src[j] == '\n' && len(q) == 1 && c != '`' {
 				i = j
 			} else {
@@ -70,17 +92,17 @@ func lex(src string, python bool) (out []tok) {
 			for j < len(src) && isWord(src[j]) {
 				j++
 			}
-			out = append(out, tok{'i', src[i:j], line})
+			out = append(out, tok{'i', src[i:j], line, 0})
 			i = j
 		case c >= '0' && c <= '9':
 			j := i
 			for j < len(src) && (isWord(src[j]) || src[j] == '.') {
 				j++
 			}
-			out = append(out, tok{'n', strings.ReplaceAll(src[i:j], "_", ""), line})
+			out = append(out, tok{'n', strings.ReplaceAll(src[i:j], "_", ""), line, 0})
 			i = j
 		default:
-			out = append(out, tok{'p', src[i : i+1], line})
+			out = append(out, tok{'p', src[i : i+1], line, 0})
 			i++
 		}
 	}
@@ -101,43 +123,26 @@ func is(ts []tok, i int, texts ...string) bool {
 	return true
 }
 
-// closing is the place of the bracket that closes the one at i.
+// closing is the place of the bracket that closes the one at i; the end when nothing
+// does.
 func closing(ts []tok, i int) int {
-	depth := 0
-	for j := i; j < len(ts); j++ {
-		if ts[j].kind != 'p' {
-			continue
-		}
-		switch ts[j].text {
-		case "(", "[", "{":
-			depth++
-		case ")", "]", "}":
-			if depth--; depth == 0 {
-				return j
-			}
-		}
+	if i < 0 || i >= len(ts) || ts[i].span == 0 {
+		return len(ts)
 	}
-	return len(ts)
+	return min(i+ts[i].span, len(ts))
 }
 
 // parts cuts the tokens between two brackets at commas.
 func parts(ts []tok, open int) (out [][]tok) {
-	end := closing(ts, open)
-	depth, start := 0, open+1
+	end, start := closing(ts, open), open+1
 	for j := open + 1; j < end; j++ {
-		if ts[j].kind != 'p' {
-			continue
-		}
-		switch ts[j].text {
-		case "(", "[", "{":
-			depth++
-		case ")", "]", "}":
-			depth--
-		case ",":
-			if depth == 0 {
-				out = append(out, ts[start:j])
-				start = j + 1
-			}
+		switch {
+		case ts[j].kind != 'p':
+		case ts[j].span > 0:
+			j = min(closing(ts, j), end)
+		case ts[j].text == ",":
+			out = append(out, ts[start:j])
+			start = j + 1
 		}
 	}
 	if start < end {
@@ -151,7 +156,7 @@ func parts(ts []tok, open int) (out [][]tok) {
 // process.env.A || "1" keep what holds without the variable.
 func literalOf(ts []tok, depth int) *node {
 	n := &node{form: 'v', open: true}
-	if len(ts) == 0 || depth > 50 {
+	if len(ts) == 0 || depth > 50 || len(ts) > maxItems {
 		return n
 	}
 	n.line = ts[0].line
@@ -219,11 +224,11 @@ func dotted(ts []tok) string {
 }
 
 func envDefault(n *node, ts []tok) {
-	for i := range ts {
+	for i := range min(len(ts), 40) {
 		switch {
 		case is(ts, i, "environ", ".", "get", "("), is(ts, i, "getenv", "("), is(ts, i, "getOrDefault", "("):
 			open := i + 1
-			for ts[open].text != "(" {
+			for open < len(ts)-1 && ts[open].text != "(" {
 				open++
 			}
 			ps := parts(ts, open)

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -114,7 +115,9 @@ func (sc *scanner) finishSpring() {
 				profiles = append(profiles, d.profile)
 			}
 		}
+		first := len(sc.set.Units)
 		sc.springUnits(source{file: docs[0].file}, base)
+		plain := slices.Clone(sc.set.Units[first:])
 		for _, p := range profiles {
 			all, own := slices.Clone(base), false
 			for _, d := range docs {
@@ -123,9 +126,16 @@ func (sc *scanner) finishSpring() {
 					own = own || slices.ContainsFunc(d.entries, func(e entry) bool { return isSpringPath(unbracket(e.path)) })
 				}
 			}
-			if own {
-				sc.springUnits(source{file: docs[0].file, name: "profile " + safeName(p)}, all)
+			if !own {
+				continue
 			}
+			from := len(sc.set.Units)
+			sc.springUnits(source{file: docs[0].file, name: "profile " + safeName(p)}, all)
+			// What the profile does not change was said.
+			fresh := slices.DeleteFunc(slices.Clone(sc.set.Units[from:]), func(u *facts.Unit) bool {
+				return slices.ContainsFunc(plain, func(b *facts.Unit) bool { return b.Kind == u.Kind && maps.Equal(b.Set, u.Set) })
+			})
+			sc.set.Units = append(sc.set.Units[:from], fresh...)
 		}
 	}
 }

@@ -95,6 +95,12 @@ func readBuild(dir string) *build {
 	}
 	for _, name := range names {
 		path := filepath.Join(dir, name)
+		told := path // as the user would write it
+		if wd, err := os.Getwd(); err == nil {
+			if rel, err := filepath.Rel(wd, path); err == nil && strings.Count(rel, "..") < 4 {
+				told = rel
+			}
+		}
 		st, err := os.Stat(path)
 		if err != nil || !st.Mode().IsRegular() || st.Size() > maxFile {
 			continue
@@ -105,15 +111,15 @@ func readBuild(dir string) *build {
 		}
 		switch {
 		case name == "pom.xml":
-			b.pom(path, text)
+			b.pom(told, text)
 		case strings.HasPrefix(name, "build.gradle"):
-			b.gradle(path, text)
+			b.gradle(told, text)
 		case name == "go.mod":
-			b.gomod(path, text)
+			b.gomod(told, text)
 		case name == "package.json":
-			b.node(path, text)
+			b.node(told, text)
 		default:
-			b.python(path, text)
+			b.python(told, text)
 		}
 	}
 	return b

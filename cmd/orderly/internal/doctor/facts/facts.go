@@ -148,7 +148,9 @@ type Strange struct {
 
 // Mark notes what code does.
 func (s *Set) Mark(what, detail string, at Place) {
-	s.Marks = append(s.Marks, Mark{what, detail, at})
+	if len(s.Marks) < 10_000 {
+		s.Marks = append(s.Marks, Mark{what, detail, at})
+	}
 }
 
 // Ver is a version of three numbers.

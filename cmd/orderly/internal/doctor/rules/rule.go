@@ -107,6 +107,7 @@ type Finding struct {
 	Where    []Evidence
 	When     []string // the possibilities in which it is so; none: always
 	Fix      string
+	WhenNot  string
 }
 
 // Evidence is a place, and what is there.
@@ -149,7 +150,7 @@ func (r *Rule) run(s *facts.Set, out *[]Finding) (looked bool) {
 	if r.set != nil {
 		looked = len(s.Units) > 0 || looked
 		r.set(s, func(at []facts.Place, what string, args ...any) {
-			f := Finding{Rule: r, Severity: r.Severity, What: fmt.Sprintf(what, args...), Fix: fixText(r, nil)}
+			f := Finding{Rule: r, Severity: r.Severity, What: fmt.Sprintf(what, args...), Fix: fixText(r, nil), WhenNot: spelled(r.WhenNot, nil)}
 			for _, p := range at {
 				f.Where = append(f.Where, Evidence{Place: p})
 			}
@@ -158,7 +159,7 @@ func (r *Rule) run(s *facts.Set, out *[]Finding) (looked bool) {
 	}
 	for _, m := range s.Marks {
 		if slices.Contains(r.Marks, m.What) {
-			*out = append(*out, Finding{Rule: r, Severity: r.Severity, What: m.Detail, Where: []Evidence{{Place: m.Place}}, Fix: fixText(r, nil)})
+			*out = append(*out, Finding{Rule: r, Severity: r.Severity, What: m.Detail, Where: []Evidence{{Place: m.Place}}, Fix: fixText(r, nil), WhenNot: spelled(r.WhenNot, nil)})
 		}
 	}
 	return looked || len(r.Marks) > 0 && s.Has[facts.Code]
@@ -178,7 +179,7 @@ func (r *Rule) ofUnit(u *facts.Unit, out *[]Finding) (looked bool) {
 		}
 		looked = true
 		r.unit(v, func(settings []string, what string, args ...any) {
-			f := Finding{Rule: r, Severity: r.Severity, What: fmt.Sprintf(what, args...), Unit: u, Where: evidence(v, settings), Fix: fixText(r, &v)}
+			f := Finding{Rule: r, Severity: r.Severity, What: fmt.Sprintf(what, args...), Unit: u, Where: evidence(v, settings), Fix: fixText(r, &v), WhenNot: spelled(r.WhenNot, &v)}
 			if when[f.What] == nil {
 				found = append(found, f)
 			}
@@ -246,20 +247,24 @@ func evidence(v facts.View, settings []string) (ev []Evidence) {
 	return ev
 }
 
-// yield drops findings whose rule gives way to another one of the same unit.
+// yield drops findings whose rule gives way to another one of the same unit; what is
+// always so does not give way to what is so with some versions.
 func yield(fs []Finding) []Finding {
 	type at struct {
 		u  *facts.Unit
 		id string
 	}
-	said := map[at]bool{}
+	said := map[at]bool{} // true: always so
 	for _, f := range fs {
 		if f.Unit != nil {
-			said[at{f.Unit, f.Rule.ID}] = true
+			said[at{f.Unit, f.Rule.ID}] = said[at{f.Unit, f.Rule.ID}] || f.When == nil
 		}
 	}
 	return slices.DeleteFunc(fs, func(f Finding) bool {
-		return f.Unit != nil && slices.ContainsFunc(f.Rule.Yields, func(id string) bool { return said[at{f.Unit, id}] })
+		return f.Unit != nil && slices.ContainsFunc(f.Rule.Yields, func(id string) bool {
+			always, there := said[at{f.Unit, id}]
+			return always || there && f.When != nil
+		})
 	})
 }
 

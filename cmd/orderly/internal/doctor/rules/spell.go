@@ -95,6 +95,11 @@ func fixText(r *Rule, v *facts.View) string {
 			}
 		}
 	}
+	return spelled(text, v)
+}
+
+// spelled writes the settings of a text as the user's client does.
+func spelled(text string, v *facts.View) string {
 	return inBraces.ReplaceAllStringFunc(text, func(m string) string {
 		parts := inBraces.FindStringSubmatch(m)
 		return spell(v, parts[1], parts[2])
