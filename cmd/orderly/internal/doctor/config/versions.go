@@ -38,21 +38,26 @@ func (sc *scanner) buildOf(file string) *build {
 	if err != nil {
 		return &build{}
 	}
+	if b := sc.builds[dir]; b != nil {
+		return b
+	}
+	answer := &build{}
+	defer func(dir string) { sc.builds[dir] = answer }(dir)
 	for range 10 {
-		b, ok := sc.builds[dir]
-		if !ok {
-			b = readBuild(dir)
-			sc.builds[dir] = b
+		if b := sc.builds[dir]; b != nil {
+			answer = b
+			return answer
 		}
-		if len(b.uses) > 0 {
-			return b
+		if b := readBuild(dir); len(b.uses) > 0 {
+			answer = b
+			return answer
 		}
 		if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil || filepath.Dir(dir) == dir {
 			break
 		}
 		dir = filepath.Dir(dir)
 	}
-	return &build{}
+	return answer
 }
 
 // version gives a unit its client, where a project uses only one, and its version.
