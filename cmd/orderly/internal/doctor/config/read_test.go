@@ -3,12 +3,9 @@ package config_test
 import (
 	"bytes"
 	"encoding/json"
-	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -81,34 +78,6 @@ func TestEncodings(t *testing.T) {
 		set := read(t, config.Options{Paths: []string{dir}})
 		if len(set.Units) != 1 || set.Units[0].Set["acks"].Text != "1" || set.Units[0].Set["acks"].Line != 3 {
 			t.Errorf("%s: %+v %s", name, set.Units, skipped(set))
-		}
-	}
-}
-
-// Links in a circle, links to nowhere and pipes neither hang nor end the rest.
-func TestLinksAndPipes(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Log("links and pipes are made differently there: not covered")
-		return
-	}
-	dir := write(t, map[string]string{"a/producer.properties": good})
-	for link, to := range map[string]string{"a/up": dir, "b": "c", "c": "b", "gone.properties": "nowhere"} {
-		if err := os.Symlink(to, filepath.Join(dir, link)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	pipe := filepath.Join(dir, "pipe.properties")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	set := read(t, config.Options{Paths: []string{dir, pipe}})
-	if len(set.Units) != 1 {
-		t.Errorf("%d units", len(set.Units))
-	}
-	got := skipped(set)
-	for _, want := range []string{"b: a link", "c: a link", "gone.properties: a link", "pipe.properties: not a file"} {
-		if !strings.Contains(got, want) {
-			t.Errorf("%q is not named in\n%s", want, got)
 		}
 	}
 }

@@ -177,7 +177,7 @@ func (b *build) boot(path, version string) {
 
 // pom reads the few elements of a pom.xml that matter.
 func (b *build) pom(path string, text []byte) {
-	type artifact struct{ group, id, version string }
+	type artifact struct{ id, version string }
 	props := map[string]string{}
 	var stack []string
 	var cur artifact

@@ -9,7 +9,6 @@ import (
 
 var (
 	brokers   = []facts.Kind{facts.Broker}
-	topics    = []facts.Kind{facts.Topic}
 	both      = []facts.Kind{facts.Broker, facts.Topic}
 	cfgLive   = []facts.Source{facts.Config, facts.Cluster}
 	lookForCT = "Possibly, at each failure of a broker since then: look for gaps in your own numbers, and for log lines about truncation."
