@@ -125,6 +125,21 @@ func TestSecretsAreNotPrinted(t *testing.T) {
 	}
 }
 
+// What names a thing in a file cannot write to the terminal what it likes.
+func TestNamesWithControlCharacters(t *testing.T) {
+	dir := write(t, map[string]string{
+		"docker-compose.yml": "services:\n  \"\\e[31mred\": {image: 'apache/kafka:3.9.0', environment: {KAFKA_NODE_ID: 1, KAFKA_MIN_INSYNC_REPLICAS: \"1\\e[2J\", KAFKA_UNCLEAN_LEADER_ELECTION_ENABLE: \"true\"}}\n",
+		"application.yml":    "spring.config.activate.on-profile: \"\\e[31mred\"\nspring.kafka.producer.acks: 1\n",
+	})
+	var text bytes.Buffer
+	if err := diagnosis.Of(read(t, config.Options{Paths: []string{dir}})).Text(&text); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(text.String(), "\x1b") || !strings.Contains(text.String(), "a name that is not shown") {
+		t.Errorf("%q", text.String())
+	}
+}
+
 // The effective value and its origin: the file and line, or whose default.
 func TestEffectiveValues(t *testing.T) {
 	dir := write(t, map[string]string{
@@ -180,7 +195,7 @@ func TestForms(t *testing.T) {
 		{"run.sh", "docker run \\\n  -e SPRING_KAFKA_PRODUCER_ACKS=1 \\\n  app", 2, facts.Java},
 		{"run.sh", "kafka-console-producer --bootstrap-server k:1 --producer-property acks=1 --topic t", 1, facts.Java},
 		{"Dockerfile", "FROM app\nENV SPRING_KAFKA_PRODUCER_ACKS=1", 2, facts.Java},
-		{"cm.yaml", "apiVersion: v1\nkind: ConfigMap\ndata:\n  _example: |\n    acks=0\n  producer.properties: |\n    bootstrap.servers=k:1\n    key.serializer=s\n    acks=1\n", 9, facts.Java},
+		{"cm.yaml", "apiVersion: v1\nkind: ConfigMap\ndata:\n  _example: |\n    bootstrap.servers=k:1\n    key.serializer=s\n    acks=0\n  producer.properties: |\n    bootstrap.servers=k:1\n    key.serializer=s\n    acks=1\n", 11, facts.Java},
 		{"values.yaml", "app:\n  env:\n    - name: SPRING_KAFKA_PRODUCER_ACKS\n      value: \"1\"", 4, facts.Java},
 		{"main.go", "package a\nimport k \"github.com/IBM/sarama\"\nfunc f() {\n c := k.NewConfig()\n c.Producer.RequiredAcks = k.WaitForLocal\n}", 5, facts.Sarama},
 		{"main.go", "package a\nimport \"github.com/twmb/franz-go/pkg/kgo\"\nfunc f() {\n kgo.NewClient(\n kgo.RequiredAcks(kgo.LeaderAck()))\n}", 5, facts.FranzGo},
