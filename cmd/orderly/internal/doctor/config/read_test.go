@@ -195,7 +195,7 @@ func TestForms(t *testing.T) {
 		{"run.sh", "docker run \\\n  -e SPRING_KAFKA_PRODUCER_ACKS=1 \\\n  app", 2, facts.Java},
 		{"run.sh", "kafka-console-producer --bootstrap-server k:1 --producer-property acks=1 --topic t", 1, facts.Java},
 		{"Dockerfile", "FROM app\nENV SPRING_KAFKA_PRODUCER_ACKS=1", 2, facts.Java},
-		{"cm.yaml", "apiVersion: v1\nkind: ConfigMap\ndata:\n  _example: |\n    bootstrap.servers=k:1\n    key.serializer=s\n    acks=0\n  producer.properties: |\n    bootstrap.servers=k:1\n    key.serializer=s\n    acks=1\n", 11, facts.Java},
+		{"cm.yaml", "apiVersion: v1\nkind: ConfigMap\ndata:\n  _example.properties: |\n    bootstrap.servers=k:1\n    key.serializer=s\n    acks=0\n  producer.properties: |\n    bootstrap.servers=k:1\n    key.serializer=s\n    acks=1\n", 11, facts.Java},
 		{"values.yaml", "app:\n  env:\n    - name: SPRING_KAFKA_PRODUCER_ACKS\n      value: \"1\"", 4, facts.Java},
 		{"main.go", "package a\nimport k \"github.com/IBM/sarama\"\nfunc f() {\n c := k.NewConfig()\n c.Producer.RequiredAcks = k.WaitForLocal\n}", 5, facts.Sarama},
 		{"main.go", "package a\nimport \"github.com/twmb/franz-go/pkg/kgo\"\nfunc f() {\n kgo.NewClient(\n kgo.RequiredAcks(kgo.LeaderAck()))\n}", 5, facts.FranzGo},
