@@ -21,8 +21,11 @@ func (h handling) ended(r *lane.Run, it *lane.Item) error {
 	if !r.Serial() || int(it.Attempts) < h.cfg.Retry.MaxAttempts {
 		return nil
 	}
-	if m := it.Payload.(*Message); h.cfg.OnExhausted == PolicyBlock && m.trouble != nil && m.trouble.told != "" {
-		return nil
+	if p := h.cfg.OnExhausted; p == PolicyBlock || p == PolicyPark {
+		// Under park what cannot be parked blocks.
+		if tr := it.Payload.(*Message).trouble; tr != nil && tr.told != "" {
+			return nil
+		}
 	}
 	return Permanent(ErrProcessEnded)
 }

@@ -115,7 +115,7 @@ func retain(it *lane.Item) (*lane.Item, *trouble) {
 		m.trouble = tr
 		return it, tr
 	}
-	m := &Message{Record: old.Record, trouble: old.trouble}
+	m := &Message{Record: old.Record, trouble: old.trouble, release: old.release}
 	m.item = lane.Item{Payload: m, Hash: it.Hash, Slot: it.Slot, Offset: it.Offset, Attempts: it.Attempts, Size: it.Size}
 	return &m.item, m.trouble
 }

@@ -49,6 +49,7 @@ func (l *Log) Write(ctx context.Context, partition int32, e *parking.Entry, then
 	}
 	l.cl.Produce(ctx, out, func(r *kgo.Record, err error) {
 		if err != nil {
+			l.cl.ForceMetadataRefresh() // it may not know a partition that was added
 			err = fmt.Errorf("writing a %s entry to %s/%d: %w", e.Kind, l.topic, partition, err)
 		}
 		then(r.Offset, size(r), outcome(err), err)
