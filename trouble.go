@@ -45,16 +45,17 @@ const (
 	stateTooLarge    = "dead-letter-too-large"
 	stateStopped     = "stopped"
 
-	stateParking   = "parking-writing"     // it is being parked
-	stateBehind    = "parked"              // its key is parked: it joins the others
-	stateNotParked = "parking-refused"     // a cap, or its size: tried for ever in place
-	stateNoParking = "parking-unavailable" // there is no topic to park it in: the same
+	stateParking    = "parking-writing"     // it is being parked
+	stateNotWritten = "parking-failing"     // the topic does not take it: written again when it does
+	stateBehind     = "parked"              // its key is parked: it joins the others
+	stateNotParked  = "parking-refused"     // a cap, or its size: tried for ever in place
+	stateNoParking  = "parking-unavailable" // there is no topic to park it in: the same
 )
 
 // BlockedStates lists the values of BlockedKey.State.
 func BlockedStates() []string {
 	return []string{stateBackoff, stateUnavailable, stateExhausted, statePermanent, stateWriting, stateFailing, stateFailed, stateTooLarge,
-		stateParking, stateBehind, stateNotParked, stateNoParking, stateStopped}
+		stateParking, stateNotWritten, stateBehind, stateNotParked, stateNoParking, stateStopped}
 }
 
 func (tr *trouble) is(state string, err error) {

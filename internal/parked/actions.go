@@ -15,6 +15,8 @@ func (p *Partition) plan(o *parking.Owner, action parking.Action) {
 	switch a := action.(type) {
 	case parking.Write:
 		p.queue(func() { p.write(o, l, a) })
+	case parking.Probe:
+		p.m.run(func() { p.probe(o, l, a) })
 	case parking.Settle:
 		p.answer(a.Offset, Waiter.Settled)
 	case parking.Live:
@@ -95,14 +97,48 @@ func (p *Partition) write(o *parking.Owner, l *topicLog, w parking.Write) {
 		}
 		p.tell(o, func() []parking.Action {
 			if err != nil {
-				p.cause = err
+				p.failed(w.Entry, err)
 				return o.Failed(w.ID, why)
 			}
+			p.works()
 			p.target = max(p.target, pos+1)
 			p.read()
 			return o.Acked(w.ID, pos, size)
 		})
 	})
+}
+
+// failed names a write that failed, where it is asked for. Called with mu held.
+func (p *Partition) failed(e *parking.Entry, err error) {
+	p.cause = err
+	if w, ok := p.waiters[e.Offset]; ok && e.Kind == parking.KindParked {
+		p.queue(func() { w.Failing(err) })
+	}
+}
+
+// works: a write was acknowledged. Called with mu held.
+func (p *Partition) works() {
+	p.probes = 0
+	if p.reason == "" {
+		p.cause = nil
+	}
+}
+
+// probe finds out whether the topic takes writes again.
+func (p *Partition) probe(o *parking.Owner, l *topicLog, a parking.Probe) {
+	p.mu.Lock()
+	wait := min(50*time.Millisecond<<min(p.probes, 8), 10*time.Second)
+	p.probes++
+	p.mu.Unlock()
+	if !p.m.sleep(wait) {
+		return
+	}
+	p.mu.Lock()
+	over := p.ended || p.owner != o || !o.InDoubt()
+	p.mu.Unlock()
+	if !over {
+		p.write(o, l, parking.Write{ID: a.ID, Entry: a.Entry, From: -1})
+	}
 }
 
 // fetch reads the entry at a position. It tries until the owner is not the
@@ -139,10 +175,7 @@ func (p *Partition) release(o *parking.Owner, l *topicLog, run parking.Run) {
 		p.mu.Unlock()
 		return
 	}
-	r := Record{Topic: p.topic, Partition: p.partition, Offset: run.Offset, Key: e.Key, Entry: e}
-	if e.Parked != nil {
-		r.Tries = e.Parked.Failure.Releases
-	}
+	r := Record{Topic: p.topic, Partition: p.partition, Offset: run.Offset, Key: e.Key, Entry: e, Tries: run.Tries}
 	r.Ended = func(f *parking.Failure) {
 		p.tell(o, func() []parking.Action { return o.Ended(e.Key, run.Offset, f) })
 	}

@@ -11,12 +11,14 @@ import (
 	"github.com/orderly-go/orderly/internal/progress"
 )
 
-// A Waiter is a record that waits at the head of its key for an answer: one of these
-// is called once, or none when the ownership ends before.
+// A Waiter is a record that waits at the head of its key for an answer: one of the first
+// three is called once, or none when the ownership ends before.
 type Waiter interface {
 	Settled()              // it is parked, or was done before
 	Live()                 // it goes to its handler
 	Blocked(reason string) // it cannot be parked
+	// Failing: it is not parked yet, for its write has failed; one of the others follows.
+	Failing(err error)
 }
 
 // A Partition is the parking side of one ownership.
@@ -41,6 +43,7 @@ type Partition struct {
 	reason string // why the partition may not start
 	cause  error
 	doubts int // in a row, without having been open since
+	probes int // in a row, that failed
 
 	todo    []func() // in order; see do
 	doing   bool

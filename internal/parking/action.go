@@ -33,6 +33,7 @@ type Block struct {
 type Run struct {
 	ID          KeyID
 	Offset, Pos int64
+	Tries       int // releases that failed at it before
 }
 
 // NeedToken: the whole step again, for a token above Above. Nothing of the
@@ -40,6 +41,13 @@ type Run struct {
 type NeedToken struct {
 	Above  int64
 	Reason string
+}
+
+// Probe sends an entry to find out whether the topic takes writes again, after a while:
+// each of them that fails is followed by another. Acked or Failed follows.
+type Probe struct {
+	ID    WriteID
+	Entry *Entry
 }
 
 // Commit: the guard has changed and something waits until it is committed.
@@ -63,6 +71,7 @@ func (Settle) action()    {}
 func (Live) action()      {}
 func (Block) action()     {}
 func (Run) action()       {}
+func (Probe) action()     {}
 func (NeedToken) action() {}
 func (Commit) action()    {}
 func (Delete) action()    {}

@@ -44,6 +44,8 @@ func (b *bench) do(actions []Action) {
 		case Run:
 			b.did = append(b.did, fmt.Sprintf("run %d", a.Offset))
 			b.runs = append(b.runs, a)
+		case Probe:
+			b.did = append(b.did, "probe")
 		case NeedToken:
 			b.did = append(b.did, "token")
 		case Commit:

@@ -208,7 +208,7 @@ func (o *Owner) release(id KeyID, w *work, k *keyState) {
 	for _, r := range k.recs {
 		if r.offset > w.done {
 			w.running, w.pos = r.offset, r.pos
-			o.emit(Run{id, r.offset, r.pos})
+			o.emit(Run{id, r.offset, r.pos, int(r.tries)})
 			return
 		}
 	}

@@ -36,6 +36,7 @@ var needed = []string{
 	"breaker open", "breaker half-open", "breaker closed", "attempts given back", "killed while its breaker was open",
 	"dead-lettered", "skipped", "stopped", "given up and blocked", "a write failed", "a write was given up", "blocked dead-letter-too-large",
 	"killed by a record", "one at a time", "killed with one record alone, one at a time", "attempts taken over", "inline",
+	"parked", "parked behind another", "parked before", "retry done", "skip done", "released in the end",
 }
 
 // rare is what has to happen among the seeds of a soak.
