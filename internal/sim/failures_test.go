@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"time"
 
@@ -24,6 +23,7 @@ type failurePlan struct {
 	attempts     int
 	large        bool // some records are too large for a dead letter at times
 	parking      orderly.Parking
+	vandal       string // what becomes of the parking topic at last
 	*outcomes
 }
 
@@ -37,9 +37,6 @@ func newFailurePlan(r *rand.Rand, seed uint64) failurePlan {
 			dep: &dependency{style: pick(r, stylePlain, stylePlain, styleMarked, styleMixed, styleAsked)},
 		},
 	}
-	if os.Getenv("XPARK") != "" {
-		f.on, f.policy = true, orderly.PolicyPark
-	}
 	if !f.on {
 		f.policy = orderly.PolicyBlock
 		return f
@@ -51,6 +48,7 @@ func newFailurePlan(r *rand.Rand, seed uint64) failurePlan {
 	}
 	if f.policy == orderly.PolicyPark {
 		f.parking = parkingConfig(r)
+		f.vandal = pick(r, vandalNone, vandalNone, vandalNone, vandalNone, vandalNone, vandalNone, vandalDelete, vandalRecreate, vandalShorten)
 	}
 	switch r.IntN(4) {
 	case 0:
@@ -175,6 +173,7 @@ func (w *run) mend() {
 	f := w.failures
 	w.settle()
 	w.breakersClose("before")
+	w.vandalize()
 	f.lives.Store(0)
 	f.mended.Store(true)
 	w.log.Info("step", "do", "all records can be done")
@@ -191,14 +190,12 @@ func (w *run) resetByHand() {
 	if w.failures.policy != orderly.PolicyStop {
 		return
 	}
-	w.lock.Lock()
-	w.revived = revivals // nobody comes now
-	w.lock.Unlock()
-	for _, m := range w.all() {
-		m.end()
-		<-m.done
-	}
-	w.until("the group is empty", time.Hour, func() bool { return len(w.c.GroupInfo(groupName).Members) == 0 })
+	w.noneAlive()
+	w.resetGroup()
+}
+
+// resetGroup commits the group's offsets again, without any metadata.
+func (w *run) resetGroup() {
 	w.mu.Lock()
 	partitions := len(w.ends)
 	w.mu.Unlock()
