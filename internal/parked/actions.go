@@ -1,11 +1,14 @@
 package parked
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/orderly-go/orderly/internal/parking"
+	"github.com/orderly-go/orderly/internal/parkinglog"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
@@ -17,6 +20,9 @@ func (p *Partition) plan(o *parking.Owner, action parking.Action) {
 		p.queue(func() { p.write(o, l, a) })
 	case parking.Probe:
 		p.m.run(func() { p.probe(o, l, a) })
+	case parking.Policy:
+		p.m.once("mixed-policies", "group %s topic %s: partitions were owned under policy %q, and this member has %q: until all members have the same, "+
+			"what becomes of a record that fails depends on who owns its partition", p.m.cfg.Group, p.topic, a.Before, p.m.cfg.Self.Policy)
 	case parking.Settle:
 		p.answer(a.Offset, Waiter.Settled)
 	case parking.Live:
@@ -141,15 +147,38 @@ func (p *Partition) probe(o *parking.Owner, l *topicLog, a parking.Probe) {
 	}
 }
 
+// paged looks for an entry in what was fetched last: the next records of a key often
+// stand behind the one that is released.
+func (p *Partition) paged(o *parking.Owner, pos int64) *parking.Entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.owner != o {
+		return nil
+	}
+	i, ok := slices.BinarySearchFunc(p.page, pos, func(r parkinglog.Read, pos int64) int { return cmp.Compare(r.Pos, pos) })
+	if !ok {
+		return nil
+	}
+	return p.page[i].Entry
+}
+
 // fetch reads the entry at a position. It tries until the owner is not the
 // partition's any more, or the entry is gone.
 func (p *Partition) fetch(o *parking.Owner, l *topicLog, pos int64) (*parking.Entry, error) {
 	const oneBatch = 64 << 10 // a larger one is returned whole
+	if e := p.paged(o, pos); e != nil {
+		return e, nil
+	}
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		ctx, cancel := context.WithTimeout(p.m.ctx, 10*time.Second)
 		page, err := l.Fetch(ctx, p.partition, pos, oneBatch, 250)
 		cancel()
 		if len(page.Entries) > 0 && page.Entries[0].Pos == pos {
+			p.mu.Lock()
+			if p.owner == o {
+				p.page = page.Entries
+			}
+			p.mu.Unlock()
 			return page.Entries[0].Entry, nil
 		}
 		if err == nil && len(page.Entries) > 0 || errors.Is(err, kerr.OffsetOutOfRange) {

@@ -8,6 +8,7 @@ import (
 	"github.com/orderly-go/orderly/internal/group"
 	"github.com/orderly-go/orderly/internal/lane"
 	"github.com/orderly-go/orderly/internal/parking"
+	"github.com/orderly-go/orderly/internal/parkinglog"
 	"github.com/orderly-go/orderly/internal/progress"
 )
 
@@ -39,6 +40,7 @@ type Partition struct {
 	target  int64 // position before which something is known to stand
 	reading bool
 	ended   bool
+	page    []parkinglog.Read // fetched last for a release or a rewrite
 
 	reason string // why the partition may not start
 	cause  error
@@ -92,6 +94,7 @@ func (p *Partition) Granted(part *lane.Partition, token, watermark int64, extra 
 // to become of it. Called with mu held.
 func (p *Partition) drop(reason string, cause error) {
 	p.owner, p.log, p.reason, p.cause = nil, nil, reason, cause
+	p.page = nil
 	p.calm.Store(false)
 	for o, w := range p.waiters {
 		delete(p.waiters, o)
@@ -108,6 +111,9 @@ func (p *Partition) did(actions []parking.Action) {
 		p.plan(o, a)
 	}
 	p.calm.Store(o.Idle())
+	if !o.Busy() {
+		p.page = nil
+	}
 	if o.Open() && !p.opened {
 		p.opened, p.reason, p.cause, p.doubts = true, "", nil, 0
 		token := p.token

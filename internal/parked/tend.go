@@ -156,14 +156,14 @@ func (m *Manager) Prepare(ctx context.Context, source string) error {
 	if err != nil {
 		return err
 	}
-	if !plan.Create && !plan.Grow {
-		return nil
-	}
-	if !m.cfg.Create {
-		if plan.Create {
-			return fmt.Errorf("the parking topic %s is not there, and Parking.NoCreate says that it is not to be made", name)
+	switch {
+	case !m.cfg.Create && plan.Create:
+		return fmt.Errorf("the parking topic %s is not there, and Parking.NoCreate says that it is not to be made", name)
+	case m.cfg.Create && (plan.Create || plan.Grow):
+		if err := plan.Carry(ctx, m.admin); err != nil {
+			return err
 		}
-		return nil
 	}
-	return plan.Carry(ctx, m.admin)
+	// One that was just made may not be known everywhere: then the first write tells.
+	return parkinglog.Allowed(ctx, m.admin, name)
 }

@@ -50,6 +50,9 @@ type Probe struct {
 	Entry *Entry
 }
 
+// Policy: the partition's owner before had another policy than this one.
+type Policy struct{ Before string }
+
 // Commit: the guard has changed and something waits until it is committed.
 type Commit struct{}
 
@@ -71,6 +74,7 @@ func (Settle) action()    {}
 func (Live) action()      {}
 func (Block) action()     {}
 func (Run) action()       {}
+func (Policy) action()    {}
 func (Probe) action()     {}
 func (NeedToken) action() {}
 func (Commit) action()    {}

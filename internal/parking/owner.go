@@ -91,6 +91,9 @@ func (o *Owner) Idle() bool {
 	return o.Open() && len(o.state.keys) == 0 && len(o.work) == 0 && len(o.state.paused) == 0
 }
 
+// Busy reports whether records are released, or a trim copies some.
+func (o *Owner) Busy() bool { return o.busy > 0 || o.trim != nil }
+
 func (o *Owner) write(e *Entry, from int64) {
 	o.seq++
 	e.Token, e.Seq = o.token, o.seq
@@ -116,11 +119,15 @@ func (o *Owner) Read(pos int64, e *Entry, size int) []Action {
 		}
 		return nil // not ours, and no commit vouches for it
 	}
+	before := o.state.last
 	v := o.state.Apply(pos, e, size, o.rules)
 	if t := o.trim; t != nil && t.next != nil {
 		t.next.Apply(pos, e, size, o.rules)
 	}
 	if mine {
+		if e.Kind == KindMarker && v == Counts && !o.marked && before != nil && before.Policy != o.self.Policy {
+			o.emit(Policy{before.Policy})
+		}
 		o.mine(pos, e, v)
 	} else if e.Kind == KindMarker && e.Token > o.token {
 		o.needToken("another owner's marker stands in the parking topic")

@@ -22,6 +22,9 @@ type Log struct {
 	id    [16]byte
 }
 
+// ID is that of the topic.
+func (l *Log) ID() [16]byte { return l.id }
+
 // Options are those that a client needs for a Log: writes are acknowledged by all
 // replicas, in order, to the partition that is named, and are tried until they
 // have an outcome or the client is closed.

@@ -283,8 +283,8 @@ func newParkingStep(r *rand.Rand, lasts time.Duration) step {
 			w.during(lasts, w.c.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Topic: parkingTopic, Err: err, Count: -1}).Remove)
 		}
 	}
-	which, skip, twice := r.IntN(100), r.IntN(3) == 0, r.IntN(3) == 0
-	switch r.IntN(9) {
+	which, skip, twice := r.IntN(100), r.IntN(2) == 0, r.IntN(3) == 0
+	switch r.IntN(10) {
 	case 0:
 		return step{name: name("no leader"), do: func(w *run) {
 			fault(w, kerr.NotLeaderForPartition, kmsg.Produce, kmsg.Fetch, kmsg.ListOffsets)
@@ -310,7 +310,7 @@ func newParkingStep(r *rand.Rand, lasts time.Duration) step {
 				w.during(lasts, func() { close(until) })
 			}
 		}}
-	case 5, 6:
+	case 5, 6, 7:
 		return step{name: fmt.Sprintf("an operator's word, skip %t, twice %t", skip, twice), do: func(w *run) { w.command(which, skip, twice, lasts+time.Minute) }}
 	}
 	err := pick(r, kerr.NotEnoughReplicas, kerr.NotEnoughReplicasAfterAppend, kerr.RequestTimedOut, kerr.KafkaStorageError,
