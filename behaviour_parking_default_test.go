@@ -98,10 +98,12 @@ func TestMixedPoliciesAreNamed(t *testing.T) {
 }
 
 // What stood in the parking topic before the group took it into use does not count, and
-// is not shown.
+// is not shown, also where it may not be deleted.
 func TestParkedKeysBeginAtTheTrim(t *testing.T) {
 	t.Parallel()
-	b := engine(t)
+	fk := fake(t)
+	fk.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.DeleteRecords}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+	b := orderlytest.Dial(t, fk.ListenAddrs()...)
 	topic := newTopic(t, b, 1)
 	c := &calls{bad: alwaysBad}
 	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, OnExhausted: orderly.PolicyBlock, Handler: c.handle})
