@@ -191,18 +191,18 @@ func (w *run) resetByHand() {
 		return
 	}
 	w.noneAlive()
-	w.resetGroup()
+	w.commitByHand(func(stored) string { return "" })
 }
 
-// resetGroup commits the group's offsets again, without any metadata.
-func (w *run) resetGroup() {
+// commitByHand commits the group's offsets again, with other metadata.
+func (w *run) commitByHand(text func(stored) string) {
 	w.mu.Lock()
 	partitions := len(w.ends)
 	w.mu.Unlock()
 	offsets := make(kadm.Offsets)
 	for p := range int32(partitions) {
 		if st, ok := w.h.committed(topicName, p); ok {
-			offsets.AddOffset(topicName, p, st.offset, -1)
+			offsets.Add(kadm.Offset{Topic: topicName, Partition: p, At: st.offset, LeaderEpoch: -1, Metadata: text(st)})
 		}
 	}
 	if err := w.adm.CommitAllOffsets(context.Background(), groupName, offsets); err != nil {

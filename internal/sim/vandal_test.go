@@ -11,6 +11,7 @@ import (
 	"github.com/orderly-go/orderly/internal/history"
 	"github.com/orderly-go/orderly/internal/parked"
 	"github.com/orderly-go/orderly/internal/parking"
+	"github.com/orderly-go/orderly/internal/progress"
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
@@ -132,11 +133,19 @@ func (w *run) waitByName(harmed []int32) {
 }
 
 // giveUpParked is what an operator does then: with the group empty, the topic goes, and
-// so does what the commits say of it. What the commits had passed counts as done.
+// so does what the commits say of it. All that the commits name as settled counts as done.
 func (w *run) giveUpParked() {
 	w.noneAlive()
 	_ = w.c.DeleteTopic(parkingTopic)
-	w.resetGroup()
+	w.commitByHand(func(st stored) string {
+		meta := st.meta
+		meta.Extra = nil
+		text, _, err := progress.Encode(st.offset, meta, 4096)
+		if err != nil {
+			w.t.Errorf("metadata without a parking topic: %v", err)
+		}
+		return text
+	})
 	done := make(map[record]bool)
 	var log []record
 	for _, e := range w.h.events() {
@@ -149,7 +158,8 @@ func (w *run) giveUpParked() {
 		}
 	}
 	for _, r := range log {
-		if st, ok := w.h.committed(r.topic, r.partition); ok && r.offset < st.offset && !done[r] {
+		st, ok := w.h.committed(r.topic, r.partition)
+		if ok && !done[r] && (r.offset < st.offset || slices.ContainsFunc(st.meta.Ahead, func(x progress.Run) bool { return x.From <= r.offset && r.offset < x.To })) {
 			w.h.add(history.Event{Kind: history.Done, Member: "the operator", Topic: r.topic, Partition: r.partition, Offset: r.offset, Why: "given up with the parking topic"})
 		}
 	}
