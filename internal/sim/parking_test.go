@@ -103,9 +103,10 @@ func (l *parkings) processing(r kmsg.Request) bool {
 				switch {
 				case e.Kind == parking.KindMarker:
 					l.tops[p.Partition] = max(l.tops[p.Partition], e.Token)
-				case e.Resolved != nil && e.Resolved.Skipped && l.valid[id]:
-					// Known too early, which favours the consumer: its next record may begin
-					// as soon as this is read back.
+				case e.Resolved != nil && e.Resolved.Skipped:
+					// Known too early, and whether it counts or not, which favours the consumer:
+					// its next record may begin as soon as this is read back, and a marker that
+					// was handed to a broker may have been refused.
 					l.done(p.Partition, e, "skipped by an operator")
 				}
 			})
@@ -156,10 +157,9 @@ func (l *parkings) answered(reqBytes, respBytes []byte) error {
 			}
 			err := entriesOf(p, func(id letterID, e *parking.Entry) {
 				switch {
-				case !l.valid[id]:
 				case e.Kind == parking.KindParked:
 					l.parked[record{place{topicName, p.Partition}, e.Offset}] = true
-				case e.Resolved != nil && !e.Resolved.Skipped:
+				case e.Resolved != nil && !e.Resolved.Skipped && l.valid[id]:
 					l.done(p.Partition, e, "resolved")
 				}
 			})
