@@ -11,6 +11,8 @@ import (
 
 	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/orderly-go/orderly/internal/parkinglog"
+	"github.com/orderly-go/orderly/internal/progress"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -31,7 +33,8 @@ type AdminConfig struct {
 
 // An Admin sees what a group has parked, and commands its owners, whichever processes
 // they are. Commands are records of the parking topic: they outlast both sides. Its
-// user needs Describe and Read on the parking topics, and Write for commands.
+// user needs Describe and Read on the parking topics and Describe on the group, and
+// Write on the topics for commands.
 type Admin struct {
 	cfg AdminConfig
 	cl  *kgo.Client
@@ -96,12 +99,16 @@ func (a *Admin) find(ctx context.Context, topic string) (*parkinglog.Log, string
 }
 
 // ParkedKeys returns the parked keys of a topic, the one that was parked first before
-// the others. It reads the whole parking topic; what its owners have not written yet
-// is not in it.
+// the others. It reads the parking topic from where the group's commits say that it
+// counts; what its owners have not written yet is not in it.
 func (a *Admin) ParkedKeys(ctx context.Context, topic string) ([]ParkedKey, error) {
 	l, name, _, err := a.find(ctx, topic)
 	if err != nil {
 		return nil, err
+	}
+	trims, err := a.trims(ctx, topic, l.ID()) // before the bounds: a trim may come between
+	if err != nil {
+		return nil, &ParkingTopicError{Source: topic, Topic: name, Err: err}
 	}
 	bounds, err := parkinglog.Bounds(ctx, a.cl, name)
 	if err != nil {
@@ -112,6 +119,11 @@ func (a *Admin) ParkedKeys(ctx context.Context, topic string) ([]ParkedKey, erro
 		if b.Err != nil {
 			return nil, &ParkingTopicError{Source: topic, Topic: name, Err: b.Err}
 		}
+		from, ok := trims[partition]
+		if !ok {
+			continue // no commit names this topic: nothing in it counts
+		}
+		b.Start = max(b.Start, from)
 		of, err := parkedKeys(ctx, l, partition, b)
 		if err != nil {
 			return nil, &ParkingTopicError{Source: topic, Topic: name, Err: err}
@@ -125,6 +137,33 @@ func (a *Admin) ParkedKeys(ctx context.Context, topic string) ([]ParkedKey, erro
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.FirstOffset, b.FirstOffset))
 	})
 	return keys, nil
+}
+
+// trims returns from where the parking topic counts, for the partitions whose commits
+// name it.
+func (a *Admin) trims(ctx context.Context, topic string, id [16]byte) (map[int32]int64, error) {
+	offsets, err := kadm.NewClient(a.cl).FetchOffsetsForTopics(ctx, a.cfg.Group, topic)
+	if err != nil {
+		return nil, fmt.Errorf("what group %s has committed, for which Describe on the group is needed: %w", a.cfg.Group, err)
+	}
+	trims := make(map[int32]int64)
+	for partition, o := range offsets[topic] {
+		if o.Err != nil {
+			return nil, fmt.Errorf("what group %s has committed of partition %d: %w", a.cfg.Group, partition, o.Err)
+		}
+		meta, err := progress.Decode(o.At, o.Metadata)
+		if err != nil || o.At < 0 {
+			continue // none of ours
+		}
+		guard, err := parking.GuardOf(meta.Extra)
+		if err != nil {
+			return nil, fmt.Errorf("partition %d: %w", partition, err)
+		}
+		if guard != nil && guard.TopicID == id {
+			trims[partition] = guard.Trim
+		}
+	}
+	return trims, nil
 }
 
 func parkedKeys(ctx context.Context, l *parkinglog.Log, partition int32, b parkinglog.Bound) (keys []ParkedKey, err error) {

@@ -89,7 +89,7 @@ func TestRowParkPolicy(t *testing.T) {
 	c := &calls{bad: badKey("bad")}
 	var parkedEvents seen[orderly.ParkedEvent]
 	var attempts atomic.Int64
-	g := b.Group(orderly.ConsumerConfig{OnExhausted: orderly.PolicyPark, Topics: []string{topic}, Retry: orderly.Retry{MaxAttempts: 3},
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Retry: orderly.Retry{MaxAttempts: 3}, // the default
 		Events: orderly.Events{Parked: parkedEvents.add, Attempt: func(orderly.AttemptEvent) { attempts.Add(1) }}, Handler: c.handle})
 	b.Produce(topic, keyed(5, "bad", "good")...)
 	m := g.Start()

@@ -241,7 +241,7 @@ func TestNullKeysBlockByDefault(t *testing.T) {
 		}
 		return nil
 	}}
-	g := b.Group(orderly.ConsumerConfig{OnExhausted: orderly.PolicyPark, Topics: []string{topic}, Handler: c.handle})
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Handler: c.handle})
 	b.Produce(topic, orderlytest.NullKeyMsg("0"), orderlytest.Msg("good", "0"))
 	m := g.Start()
 	b.Eventually("the record to block", func() bool {

@@ -133,7 +133,7 @@ type ConsumerConfig struct {
 	// Retry says when a failed record is tried again.
 	Retry Retry
 	// OnExhausted is the policy for a record that used up its attempts, or whose
-	// error is Permanent. Default PolicyBlock.
+	// error is Permanent. Default PolicyPark; with ScopePartition PolicyBlock.
 	OnExhausted Policy
 	// Parking says how records are parked.
 	Parking Parking
@@ -220,9 +220,18 @@ func orDefault[T comparable](v *T, def T) {
 	}
 }
 
+// defaultPolicy loses nothing and passes nothing. A whole partition is not set aside
+// unless that is asked for.
+func (c *ConsumerConfig) defaultPolicy() Policy {
+	if c.Scope == ScopePartition {
+		return PolicyBlock
+	}
+	return PolicyPark
+}
+
 // withDefaults fills what was left zero.
 func (c ConsumerConfig) withDefaults() ConsumerConfig {
-	orDefault(&c.OnExhausted, PolicyBlock)
+	orDefault(&c.OnExhausted, c.defaultPolicy())
 	c.Parking.defaults()
 	if c.OnExhausted.writes() {
 		orDefault(&c.OnWriteFailure, PolicyBlock)

@@ -24,8 +24,11 @@ func (h handling) ended(r *lane.Run, it *lane.Item) error {
 	if times == 0 || int(it.Attempts) < h.cfg.Retry.MaxAttempts {
 		return nil
 	}
-	if m := it.Payload.(*Message); h.cfg.OnExhausted == PolicyBlock && m.trouble != nil && m.trouble.told != "" {
-		return nil
+	if p := h.cfg.OnExhausted; p == PolicyBlock || p == PolicyPark {
+		// Under park what cannot be parked blocks.
+		if tr := it.Payload.(*Message).trouble; tr != nil && tr.told != "" {
+			return nil
+		}
 	}
 	return Permanent(fmt.Errorf("%w: in %d of %d", ErrProcessEnded, times, it.Attempts))
 }

@@ -28,6 +28,9 @@ func (w *parkWait) Settled() {
 // Live: nothing of its key is parked.
 func (w *parkWait) Live() { w.await.Retry(0) }
 
+// Failing: the topic does not take it. Its key waits until it does.
+func (w *parkWait) Failing(err error) { w.m.trouble.is(stateNotWritten, err) }
+
 // Blocked: a cap is reached, or it is too large. It stays at the head of its key.
 func (w *parkWait) Blocked(reason string) {
 	if w.g == nil { // it has not failed

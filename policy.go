@@ -14,14 +14,14 @@ type Policy string
 
 const (
 	// PolicyBlock: it is tried for ever at the maximum backoff; its key waits.
-	// The default.
+	// The default with ScopePartition.
 	PolicyBlock Policy = "block"
 	// PolicyPark: it is written to the parking topic, and so are the later records
 	// of its key, in order and without a call of the handler, until the key is
 	// released: on a schedule, or by an operator. All other keys go on, the
 	// committed offset passes, and no record of the key overtakes another. In
 	// key scope records without an ordering key block instead. It needs a topic,
-	// which is made: see Parking.
+	// which is made: see Parking. The default with ScopeKey.
 	PolicyPark Policy = "park"
 	// PolicyStop: Run ends with a StopError.
 	PolicyStop Policy = "stop"

@@ -103,7 +103,7 @@ func keep(it *lane.Item) *lane.Item {
 		}
 		r.Headers = hs
 	}
-	m := &Message{Record: &r, trouble: old.trouble}
+	m := &Message{Record: &r, trouble: old.trouble, release: old.release}
 	m.item = lane.Item{Payload: m, Hash: it.Hash, Slot: it.Slot, Offset: it.Offset, Attempts: it.Attempts, Size: it.Size}
 	return &m.item
 }

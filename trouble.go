@@ -45,16 +45,17 @@ const (
 	stateTooLarge    = "dead-letter-too-large"
 	stateStopped     = "stopped"
 
-	stateParking   = "parking-writing"     // it is being parked
-	stateBehind    = "parked"              // its key is parked: it joins the others
-	stateNotParked = "parking-refused"     // a cap, or its size: tried for ever in place
-	stateNoParking = "parking-unavailable" // there is no topic to park it in: the same
+	stateParking    = "parking-writing"     // it is being parked
+	stateNotWritten = "parking-failing"     // the topic does not take it: written again when it does
+	stateBehind     = "parked"              // its key is parked: it joins the others
+	stateNotParked  = "parking-refused"     // a cap, or its size: tried for ever in place
+	stateNoParking  = "parking-unavailable" // there is no topic to park it in: the same
 )
 
 // BlockedStates lists the values of BlockedKey.State.
 func BlockedStates() []string {
 	return []string{stateBackoff, stateUnavailable, stateExhausted, statePermanent, stateWriting, stateFailing, stateFailed, stateTooLarge,
-		stateParking, stateBehind, stateNotParked, stateNoParking, stateStopped}
+		stateParking, stateNotWritten, stateBehind, stateNotParked, stateNoParking, stateStopped}
 }
 
 func (tr *trouble) is(state string, err error) {
@@ -115,7 +116,7 @@ func retain(it *lane.Item) (*lane.Item, *trouble) {
 		m.trouble = tr
 		return it, tr
 	}
-	m := &Message{Record: old.Record, trouble: old.trouble}
+	m := &Message{Record: old.Record, trouble: old.trouble, release: old.release}
 	m.item = lane.Item{Payload: m, Hash: it.Hash, Slot: it.Slot, Offset: it.Offset, Attempts: it.Attempts, Size: it.Size}
 	return &m.item, m.trouble
 }

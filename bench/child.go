@@ -57,6 +57,8 @@ type spec struct {
 	Load    load    // with Failing: what the topic holds
 	Paced   bool    // the records are written while they are read, so many a second
 
+	Parking *parkingSpec // nothing but parking is measured
+
 	Profile string // path prefix
 }
 
@@ -136,6 +138,8 @@ func runOne(arg string) error {
 	m := newMeter(s)
 	var err error
 	switch {
+	case s.Parking != nil:
+		return runParking(ctx, s, m)
 	case s.Failing != "":
 		h := newHealth(s, m)
 		if err = h.run(ctx); err == nil {

@@ -117,7 +117,7 @@ func (h *health) handle(_ context.Context, m *orderly.Message) error {
 
 func (h *health) run(ctx context.Context) (err error) {
 	c, err := orderly.NewConsumer(orderly.ConsumerConfig{
-		Brokers: h.s.Brokers, Group: h.s.Group, Topics: []string{h.s.Topic}, Handler: h.handle, Concurrency: failWorkers,
+		Brokers: h.s.Brokers, Group: h.s.Group, Topics: []string{h.s.Topic}, Handler: h.handle, Concurrency: failWorkers, OnExhausted: orderly.PolicyBlock,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
 	})
 	if err != nil {

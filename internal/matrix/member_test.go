@@ -159,7 +159,7 @@ func (m *member) run(ctx context.Context) error {
 	}
 	c, err := orderly.NewConsumer(orderly.ConsumerConfig{
 		Brokers: m.cfg.Brokers, Group: m.cfg.Group, Topics: []string{m.cfg.Topic},
-		Handler: m.handle, Concurrency: 16,
+		Handler: m.handle, Concurrency: 16, OnExhausted: orderly.PolicyBlock,
 		Retry:          orderly.Retry{Backoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond},
 		SessionTimeout: m.cfg.Session, RebalanceTimeout: 2 * m.cfg.Session, HeartbeatInterval: m.cfg.Session / 10,
 		CommitInterval: 100 * time.Millisecond, StartTimeout: patience,

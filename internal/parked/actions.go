@@ -1,11 +1,14 @@
 package parked
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/orderly-go/orderly/internal/parking"
+	"github.com/orderly-go/orderly/internal/parkinglog"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
@@ -15,6 +18,11 @@ func (p *Partition) plan(o *parking.Owner, action parking.Action) {
 	switch a := action.(type) {
 	case parking.Write:
 		p.queue(func() { p.write(o, l, a) })
+	case parking.Probe:
+		p.m.run(func() { p.probe(o, l, a) })
+	case parking.Policy:
+		p.m.once("mixed-policies", "group %s topic %s: partitions were owned under policy %q, and this member has %q: until all members have the same, "+
+			"what becomes of a record that fails depends on who owns its partition", p.m.cfg.Group, p.topic, a.Before, p.m.cfg.Self.Policy)
 	case parking.Settle:
 		p.answer(a.Offset, Waiter.Settled)
 	case parking.Live:
@@ -95,9 +103,10 @@ func (p *Partition) write(o *parking.Owner, l *topicLog, w parking.Write) {
 		}
 		p.tell(o, func() []parking.Action {
 			if err != nil {
-				p.cause = err
+				p.failed(w.Entry, err)
 				return o.Failed(w.ID, why)
 			}
+			p.works()
 			p.target = max(p.target, pos+1)
 			p.read()
 			return o.Acked(w.ID, pos, size)
@@ -105,15 +114,71 @@ func (p *Partition) write(o *parking.Owner, l *topicLog, w parking.Write) {
 	})
 }
 
+// failed names a write that failed, where it is asked for. Called with mu held.
+func (p *Partition) failed(e *parking.Entry, err error) {
+	p.cause = err
+	if w, ok := p.waiters[e.Offset]; ok && e.Kind == parking.KindParked {
+		p.queue(func() { w.Failing(err) })
+	}
+}
+
+// works: a write was acknowledged. Called with mu held.
+func (p *Partition) works() {
+	p.probes = 0
+	if p.reason == "" {
+		p.cause = nil
+	}
+}
+
+// probe finds out whether the topic takes writes again.
+func (p *Partition) probe(o *parking.Owner, l *topicLog, a parking.Probe) {
+	p.mu.Lock()
+	wait := min(50*time.Millisecond<<min(p.probes, 8), 10*time.Second)
+	p.probes++
+	p.mu.Unlock()
+	if !p.m.sleep(wait) {
+		return
+	}
+	p.mu.Lock()
+	over := p.ended || p.owner != o || !o.InDoubt()
+	p.mu.Unlock()
+	if !over {
+		p.write(o, l, parking.Write{ID: a.ID, Entry: a.Entry, From: -1})
+	}
+}
+
+// paged looks for an entry in what was fetched last: the next records of a key often
+// stand behind the one that is released.
+func (p *Partition) paged(o *parking.Owner, pos int64) *parking.Entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.owner != o {
+		return nil
+	}
+	i, ok := slices.BinarySearchFunc(p.page, pos, func(r parkinglog.Read, pos int64) int { return cmp.Compare(r.Pos, pos) })
+	if !ok {
+		return nil
+	}
+	return p.page[i].Entry
+}
+
 // fetch reads the entry at a position. It tries until the owner is not the
 // partition's any more, or the entry is gone.
 func (p *Partition) fetch(o *parking.Owner, l *topicLog, pos int64) (*parking.Entry, error) {
 	const oneBatch = 64 << 10 // a larger one is returned whole
+	if e := p.paged(o, pos); e != nil {
+		return e, nil
+	}
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
 		ctx, cancel := context.WithTimeout(p.m.ctx, 10*time.Second)
 		page, err := l.Fetch(ctx, p.partition, pos, oneBatch, 250)
 		cancel()
 		if len(page.Entries) > 0 && page.Entries[0].Pos == pos {
+			p.mu.Lock()
+			if p.owner == o {
+				p.page = page.Entries
+			}
+			p.mu.Unlock()
 			return page.Entries[0].Entry, nil
 		}
 		if err == nil && len(page.Entries) > 0 || errors.Is(err, kerr.OffsetOutOfRange) {
@@ -139,10 +204,7 @@ func (p *Partition) release(o *parking.Owner, l *topicLog, run parking.Run) {
 		p.mu.Unlock()
 		return
 	}
-	r := Record{Topic: p.topic, Partition: p.partition, Offset: run.Offset, Key: e.Key, Entry: e}
-	if e.Parked != nil {
-		r.Tries = e.Parked.Failure.Releases
-	}
+	r := Record{Topic: p.topic, Partition: p.partition, Offset: run.Offset, Key: e.Key, Entry: e, Tries: run.Tries}
 	r.Ended = func(f *parking.Failure) {
 		p.tell(o, func() []parking.Action { return o.Ended(e.Key, run.Offset, f) })
 	}

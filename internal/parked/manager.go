@@ -73,7 +73,11 @@ type topicLog struct {
 func New(cfg Config) (*Manager, error) {
 	m := &Manager{cfg: cfg, logs: make(map[string]*topicLog), parts: make(map[*Partition]struct{}), said: make(map[string]bool)}
 	var err error
-	if m.admin, err = kgo.NewClient(slices.Concat(cfg.Opts, []kgo.Opt{kgo.MetadataMinAge(100 * time.Millisecond)})...); err != nil {
+	if m.admin, err = kgo.NewClient(slices.Concat(cfg.Opts, []kgo.Opt{
+		kgo.MetadataMinAge(100 * time.Millisecond),
+		// A partition without a leader must not hold up the answer about the others.
+		kgo.RequestRetries(3), kgo.RetryBackoffFn(func(tries int) time.Duration { return time.Duration(tries) * 50 * time.Millisecond }),
+	})...); err != nil {
 		return nil, err
 	}
 	m.ctx, m.cancel = context.WithCancel(context.Background())

@@ -8,15 +8,18 @@ import (
 	"github.com/orderly-go/orderly/internal/group"
 	"github.com/orderly-go/orderly/internal/lane"
 	"github.com/orderly-go/orderly/internal/parking"
+	"github.com/orderly-go/orderly/internal/parkinglog"
 	"github.com/orderly-go/orderly/internal/progress"
 )
 
-// A Waiter is a record that waits at the head of its key for an answer: one of these
-// is called once, or none when the ownership ends before.
+// A Waiter is a record that waits at the head of its key for an answer: one of the first
+// three is called once, or none when the ownership ends before.
 type Waiter interface {
 	Settled()              // it is parked, or was done before
 	Live()                 // it goes to its handler
 	Blocked(reason string) // it cannot be parked
+	// Failing: it is not parked yet, for its write has failed; one of the others follows.
+	Failing(err error)
 }
 
 // A Partition is the parking side of one ownership.
@@ -37,10 +40,12 @@ type Partition struct {
 	target  int64 // position before which something is known to stand
 	reading bool
 	ended   bool
+	page    []parkinglog.Read // fetched last for a release or a rewrite
 
 	reason string // why the partition may not start
 	cause  error
 	doubts int // in a row, without having been open since
+	probes int // in a row, that failed
 
 	todo    []func() // in order; see do
 	doing   bool
@@ -89,6 +94,7 @@ func (p *Partition) Granted(part *lane.Partition, token, watermark int64, extra 
 // to become of it. Called with mu held.
 func (p *Partition) drop(reason string, cause error) {
 	p.owner, p.log, p.reason, p.cause = nil, nil, reason, cause
+	p.page = nil
 	p.calm.Store(false)
 	for o, w := range p.waiters {
 		delete(p.waiters, o)
@@ -105,6 +111,9 @@ func (p *Partition) did(actions []parking.Action) {
 		p.plan(o, a)
 	}
 	p.calm.Store(o.Idle())
+	if !o.Busy() {
+		p.page = nil
+	}
 	if o.Open() && !p.opened {
 		p.opened, p.reason, p.cause, p.doubts = true, "", nil, 0
 		token := p.token

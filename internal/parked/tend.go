@@ -12,9 +12,10 @@ const (
 	// lookEvery is how often the ends of the topics are asked for: commands stand
 	// there, and markers of others.
 	lookEvery = time.Second
-	// trimAbove is from how many entries on a trim is worth its writes.
-	trimAbove = 10_000
 )
+
+// TrimAbove is from how many entries on a trim is worth its writes. Tests set it lower.
+var TrimAbove int64 = 10_000
 
 // tend moves the owners' clocks, and looks for what nobody tells.
 func (m *Manager) tend() {
@@ -55,7 +56,7 @@ func (p *Partition) tick(now time.Time) bool {
 	if !p.calm.Load() || p.owner.State().Holds() {
 		p.did(p.owner.Tick(now.UnixMilli()))
 	}
-	if n, needed := p.owner.Garbage(); n >= trimAbove && needed <= n/2 {
+	if n, needed := p.owner.Garbage(); n >= TrimAbove && needed <= n/2 {
 		p.did(p.owner.Trim())
 	}
 	return false
@@ -155,14 +156,14 @@ func (m *Manager) Prepare(ctx context.Context, source string) error {
 	if err != nil {
 		return err
 	}
-	if !plan.Create && !plan.Grow {
-		return nil
-	}
-	if !m.cfg.Create {
-		if plan.Create {
-			return fmt.Errorf("the parking topic %s is not there, and Parking.NoCreate says that it is not to be made", name)
+	switch {
+	case !m.cfg.Create && plan.Create:
+		return fmt.Errorf("the parking topic %s is not there, and Parking.NoCreate says that it is not to be made", name)
+	case m.cfg.Create && (plan.Create || plan.Grow):
+		if err := plan.Carry(ctx, m.admin); err != nil {
+			return err
 		}
-		return nil
 	}
-	return plan.Carry(ctx, m.admin)
+	// One that was just made may not be known everywhere: then the first write tells.
+	return parkinglog.Allowed(ctx, m.admin, name)
 }

@@ -33,6 +33,7 @@ type Block struct {
 type Run struct {
 	ID          KeyID
 	Offset, Pos int64
+	Tries       int // releases that failed at it before
 }
 
 // NeedToken: the whole step again, for a token above Above. Nothing of the
@@ -41,6 +42,16 @@ type NeedToken struct {
 	Above  int64
 	Reason string
 }
+
+// Probe sends an entry to find out whether the topic takes writes again, after a while:
+// each of them that fails is followed by another. Acked or Failed follows.
+type Probe struct {
+	ID    WriteID
+	Entry *Entry
+}
+
+// Policy: the partition's owner before had another policy than this one.
+type Policy struct{ Before string }
 
 // Commit: the guard has changed and something waits until it is committed.
 type Commit struct{}
@@ -63,6 +74,8 @@ func (Settle) action()    {}
 func (Live) action()      {}
 func (Block) action()     {}
 func (Run) action()       {}
+func (Policy) action()    {}
+func (Probe) action()     {}
 func (NeedToken) action() {}
 func (Commit) action()    {}
 func (Delete) action()    {}

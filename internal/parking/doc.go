@@ -20,7 +20,8 @@
 // that may or may not have happened is never repeated under its token: it could
 // land at any time, behind a trim that has dropped all trace of its repetition.
 // The owner takes a new token (NeedToken); its new marker voids what is still on
-// the way.
+// the way. Until the topic takes writes again only the keys wait that something is to
+// be written for (doubt.go).
 //
 // # One key
 //

@@ -335,6 +335,9 @@ func (p *proc) do(actions []Action) {
 			l.live++
 		case Run:
 			p.runs = append(p.runs, exec{a.Offset, p.token, false})
+		case Probe:
+			e := *a.Entry
+			w.flight = append(w.flight, &flying{proc: p, write: &Write{ID: a.ID, Entry: &e, From: -1}, entry: &e})
 		case NeedToken:
 			w.say("p%d needs a token: %s", p.n, a.Reason)
 			p.needGrant = true

@@ -19,6 +19,7 @@ type Owner struct {
 	pending    map[int64]*Entry // written under the present token, not read back
 	marked     bool             // the marker of the present token was read
 	stale      bool             // a new token is needed
+	doubtful   map[int64]bool   // of pending: they failed, and may land at any time
 
 	guard     Guard // as committed
 	fresh     bool  // the commit names no parking topic yet
@@ -60,6 +61,7 @@ func (o *Owner) Granted(g Grant) []Action {
 	o.guard, o.fresh = g.Guard, g.Fresh && !o.rules.broken(ruleFresh)
 	o.marked, o.stale, o.trim = false, false, nil
 	o.pending, o.handled = make(map[int64]*Entry), make(map[string]bool)
+	o.doubtful = nil
 	for _, w := range o.work {
 		w.written, w.inflight, w.resolving = 0, 0, none
 		w.retries, w.skips = nil, nil // taken up again: they are not answered
@@ -76,7 +78,9 @@ func (o *Owner) Granted(g Grant) []Action {
 func (o *Owner) mark() { o.write(&Entry{Kind: KindMarker, Marker: &o.self}, -1) }
 
 // open reports whether entries may be written and parked records be run.
-func (o *Owner) open() bool { return o.marked && !o.stale && o.trim == nil }
+func (o *Owner) open() bool {
+	return o.marked && !o.stale && o.trim == nil && len(o.doubtful) == 0
+}
 
 // Open reports whether the partition's records may be started.
 func (o *Owner) Open() bool { return o.marked && !o.stale && !o.fresh }
@@ -86,6 +90,9 @@ func (o *Owner) Open() bool { return o.marked && !o.stale && !o.fresh }
 func (o *Owner) Idle() bool {
 	return o.Open() && len(o.state.keys) == 0 && len(o.work) == 0 && len(o.state.paused) == 0
 }
+
+// Busy reports whether records are released, or a trim copies some.
+func (o *Owner) Busy() bool { return o.busy > 0 || o.trim != nil }
 
 func (o *Owner) write(e *Entry, from int64) {
 	o.seq++
@@ -112,11 +119,15 @@ func (o *Owner) Read(pos int64, e *Entry, size int) []Action {
 		}
 		return nil // not ours, and no commit vouches for it
 	}
+	before := o.state.last
 	v := o.state.Apply(pos, e, size, o.rules)
 	if t := o.trim; t != nil && t.next != nil {
 		t.next.Apply(pos, e, size, o.rules)
 	}
 	if mine {
+		if e.Kind == KindMarker && v == Counts && !o.marked && before != nil && before.Policy != o.self.Policy {
+			o.emit(Policy{before.Policy})
+		}
 		o.mine(pos, e, v)
 	} else if e.Kind == KindMarker && e.Token > o.token {
 		o.needToken("another owner's marker stands in the parking topic")
@@ -134,6 +145,7 @@ func (o *Owner) Read(pos int64, e *Entry, size int) []Action {
 // mine takes an entry of our own.
 func (o *Owner) mine(pos int64, e *Entry, v Verdict) {
 	delete(o.pending, e.Seq)
+	resumed := o.cleared(e.Seq)
 	if e.Kind == KindMarker {
 		switch {
 		case v != Counts:
@@ -161,6 +173,9 @@ func (o *Owner) mine(pos int64, e *Entry, v Verdict) {
 		return
 	}
 	o.landed(e)
+	if resumed {
+		o.pumpAll()
+	}
 }
 
 // landed takes a write of ours out of those under way for its key. Whether it
@@ -178,6 +193,10 @@ func (o *Owner) landed(e *Entry) {
 // Acked takes the acknowledgement of a write. It says nothing about whether the
 // entry counts: a higher marker may stand before it.
 func (o *Owner) Acked(id WriteID, pos int64, size int) []Action {
+	if id.Seq == probe {
+		o.probed(id)
+		return o.take()
+	}
 	if e := o.pending[id.Seq]; e != nil && id.Token == o.token && o.rules.broken(ruleReadBack) {
 		return o.Read(pos, e, size)
 	}
@@ -195,12 +214,16 @@ const (
 
 // Failed takes the failure of a write.
 func (o *Owner) Failed(id WriteID, why WriteError) []Action {
+	if id.Seq == probe {
+		o.probe(id.Token)
+		return o.take()
+	}
 	e := o.pending[id.Seq]
 	if e == nil || id.Token != o.token {
 		return nil // void, or read back meanwhile
 	}
 	if why == Unknown && !o.rules.broken(ruleNewToken) {
-		o.needToken("a write to the parking topic has no known outcome")
+		o.doubt(id)
 		return o.take()
 	}
 	delete(o.pending, id.Seq)

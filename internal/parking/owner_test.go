@@ -44,6 +44,8 @@ func (b *bench) do(actions []Action) {
 		case Run:
 			b.did = append(b.did, fmt.Sprintf("run %d", a.Offset))
 			b.runs = append(b.runs, a)
+		case Probe:
+			b.did = append(b.did, "probe")
 		case NeedToken:
 			b.did = append(b.did, "token")
 		case Commit:
@@ -308,5 +310,78 @@ func TestANewTopicWithAHigherMarker(t *testing.T) {
 	b.want("token")
 	if b.o.Open() {
 		t.Error("open under a token that is too low")
+	}
+}
+
+// Records of a key that is released join its end only until all is done that was parked
+// when the release began: from then on they wait, so that it ends, however many come.
+func TestAReleaseEndsThoughRecordsKeepComing(t *testing.T) {
+	b := newBench(t, func(r *Rules) { r.Join = 0 })
+	b.arrive("a", 1, permanent)
+	b.arrive("a", 2, nil)
+	b.want("settle 1", "settle 2")
+	b.command("r", Retry, "a", 1)
+	next := int64(3)
+	for o := int64(1); o <= 3; o++ {
+		b.want(fmt.Sprintf("run %d", o))
+		b.ended("a", o, nil)
+		b.arrive("a", next, nil) // one for each that is done: the end is never reached
+		next++
+		if o < 2 {
+			b.did = slices.DeleteFunc(b.did, func(s string) bool { return strings.HasPrefix(s, "settle") })
+		}
+	}
+	b.want("live 4", "live 5")
+}
+
+// The handler is told how often a release has failed at its record.
+func TestARunSaysHowOftenItsRecordFailed(t *testing.T) {
+	b := newBench(t, nil)
+	b.arrive("a", 1, permanent)
+	for tries := range 3 {
+		b.command(fmt.Sprint("r", tries), Retry, "a", 1)
+		if got := b.runs[len(b.runs)-1].Tries; got != tries {
+			t.Errorf("after %d failed releases: %d", tries, got)
+		}
+		b.ended("a", 1, permanent)
+	}
+}
+
+// A write without a known outcome holds up what depends on the topic, and nothing else,
+// until the topic takes writes again; then a new token ends the doubt.
+func TestADoubtHoldsUpOnlyWhatDependsOnIt(t *testing.T) {
+	b := newBench(t, nil)
+	b.held = true
+	b.arrive("a", 1, permanent)
+	w := b.sent[0]
+	b.sent = nil
+	b.do(b.o.Failed(w.ID, Unknown))
+	b.want("probe")
+	if !b.o.Open() || b.o.Concerns([]byte("b"), 2) || !b.o.Concerns([]byte("a"), 3) {
+		t.Error("the key waits, and no other")
+	}
+	b.arrive("c", 4, permanent)
+	if len(b.sent) > 0 {
+		t.Errorf("sent behind a write in doubt: %v", b.sent)
+	}
+	b.do(b.o.Failed(WriteID{w.ID.Token, probe}, Unknown))
+	b.want("probe") // another one
+	// The write has landed after all: there is no doubt any more.
+	b.held = false
+	b.put(w.Entry)
+	b.land()
+	b.want("settle 1", "settle 4")
+	b.do(b.o.Acked(WriteID{w.ID.Token, probe}, 99, 1))
+	b.want()
+
+	b.held = true
+	b.arrive("d", 5, permanent)
+	w = b.sent[0]
+	b.sent = nil
+	b.do(b.o.Failed(w.ID, Unknown))
+	b.do(b.o.Acked(WriteID{w.ID.Token, probe}, 99, 1))
+	b.want("probe", "token")
+	if b.o.Open() {
+		t.Error("open before the new token")
 	}
 }

@@ -129,6 +129,8 @@ func TestAWriteWithoutAnOutcomeNeedsANewToken(t *testing.T) {
 		b.sent, b.held = nil, false
 		b.do(b.o.Failed(late.ID, Unknown))
 		if x == ruleNone {
+			b.want("probe")
+			b.do(b.o.Acked(WriteID{late.ID.Token, probe}, 99, 1))
 			b.want("token")
 			b.do(b.o.Granted(Grant{Token: 6}))
 		} else {

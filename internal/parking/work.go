@@ -30,6 +30,7 @@ type work struct {
 	running   int64    // with a handler
 	pos       int64    // where it stands
 	done      int64    // what was handled in this release, up to here
+	last      int64    // what was parked when it began, up to here
 	failed    *Entry   // the failure that ends it, until it is read back
 	retries   []*Entry // commands that wait for its end
 	skips     []*Entry // commands
@@ -41,7 +42,7 @@ func (o *Owner) working(id KeyID) *work {
 	w := o.work[id]
 	if w == nil {
 		o.count++
-		w = &work{n: o.count, resolving: none, tooLarge: none, running: none, done: none}
+		w = &work{n: o.count, resolving: none, tooLarge: none, running: none, done: none, last: none}
 		o.work[id] = w
 	}
 	return w
@@ -113,8 +114,11 @@ func (o *Owner) decide(w *work, k *keyState) {
 	case handled && o.rules.broken(ruleResolved):
 	case w.inflight > 0 && w.resolving != none:
 		return
-	case w.releasing && len(k.recs) <= o.rules.Join:
-		return // the rest fits: they follow it to the handler
+	case w.releasing && (len(k.recs) <= o.rules.Join || w.done >= w.last):
+		// The rest fits: they follow it to the handler. And where it does not, they wait
+		// once all is done that was parked when the release began: it has to end, however
+		// many come.
+		return
 	case len(k.recs) > 0 || w.inflight > 0:
 		o.park(w, k)
 		return
@@ -187,7 +191,10 @@ func (o *Owner) releaseDue() {
 func (o *Owner) begin(id KeyID) {
 	w := o.working(id)
 	if !w.releasing {
-		w.releasing, w.done = true, none
+		w.releasing, w.done, w.last = true, none, none
+		if k := o.state.keys[id]; k != nil && len(k.recs) > 0 {
+			w.last = k.recs[len(k.recs)-1].offset
+		}
 		o.busy++
 	}
 	o.pump(id, w)
@@ -208,7 +215,7 @@ func (o *Owner) release(id KeyID, w *work, k *keyState) {
 	for _, r := range k.recs {
 		if r.offset > w.done {
 			w.running, w.pos = r.offset, r.pos
-			o.emit(Run{id, r.offset, r.pos})
+			o.emit(Run{id, r.offset, r.pos, int(r.tries)})
 			return
 		}
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -65,6 +67,32 @@ func metadata(ctx context.Context, cl *kgo.Client, topic string) (*kmsg.Metadata
 		return nil, err
 	}
 	return &resp.Topics[0], nil
+}
+
+// Allowed reports that a topic may be read and written, as far as the brokers say what
+// is allowed. It says nothing of one that is not there.
+func Allowed(ctx context.Context, cl *kgo.Client, topic string) error {
+	req := kmsg.NewPtrMetadataRequest()
+	t := kmsg.NewMetadataRequestTopic()
+	t.Topic = kmsg.StringPtr(topic)
+	req.Topics = append(req.Topics, t)
+	req.IncludeTopicAuthorizedOperations = true
+	resp, err := req.RequestWith(ctx, cl)
+	if err != nil || len(resp.Topics) != 1 || resp.Topics[0].ErrorCode != 0 {
+		return err
+	}
+	const unknown = math.MinInt32 // of brokers that do not say
+	ops := resp.Topics[0].AuthorizedOperations
+	var missing []string
+	for _, op := range []kmsg.ACLOperation{kmsg.ACLOperationRead, kmsg.ACLOperationWrite} {
+		if ops != unknown && ops&(1<<op) == 0 {
+			missing = append(missing, op.String())
+		}
+	}
+	if len(missing) > 0 {
+		return fmt.Errorf("parking topic %s: it may not be used for %s: %w", topic, strings.Join(missing, " and "), kerr.TopicAuthorizationFailed)
+	}
+	return nil
 }
 
 // Make compares the parking topic with its source topic. It changes nothing.

@@ -22,6 +22,9 @@ type Log struct {
 	id    [16]byte
 }
 
+// ID is that of the topic.
+func (l *Log) ID() [16]byte { return l.id }
+
 // Options are those that a client needs for a Log: writes are acknowledged by all
 // replicas, in order, to the partition that is named, and are tried until they
 // have an outcome or the client is closed.
@@ -49,6 +52,7 @@ func (l *Log) Write(ctx context.Context, partition int32, e *parking.Entry, then
 	}
 	l.cl.Produce(ctx, out, func(r *kgo.Record, err error) {
 		if err != nil {
+			l.cl.ForceMetadataRefresh() // it may not know a partition that was added
 			err = fmt.Errorf("writing a %s entry to %s/%d: %w", e.Kind, l.topic, partition, err)
 		}
 		then(r.Offset, size(r), outcome(err), err)

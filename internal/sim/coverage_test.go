@@ -36,11 +36,14 @@ var needed = []string{
 	"breaker open", "breaker half-open", "breaker closed", "attempts given back", "killed while its breaker was open",
 	"dead-lettered", "skipped", "stopped", "given up and blocked", "a write failed", "a write was given up", "blocked dead-letter-too-large",
 	"killed by a record", "one at a time", "killed with one record alone, one at a time", "attempts taken over", "inline",
+	"parked", "parked behind another", "parked before", "retry done", "released in the end",
+	"the parking topic was harmed",
 }
 
 // rare is what has to happen among the seeds of a soak.
 var rare = []string{
 	"dead-lettered more than once", "dropped late-dead-letter", "blocked dead-letter-failed", "given up because the process ended",
+	"skip done", "the parking topic was deleted", "the parking topic was created again", "the parking topic was shortened",
 }
 
 func (c *coverage) check(t *testing.T) {

@@ -14,16 +14,19 @@
 // Unavailable, RetryAfter, panics) for a while or until all is mended, and that kill
 // their process; outages of what the handlers need, also with kills, with and without
 // a probe; a dead-letter topic that is away, leaderless, slow, too small or refuses
-// writes; each of the policies; handlers slow, and fast enough to run inline.
+// writes; a parking topic that is leaderless, unreadable, slow, without rights, refuses
+// writes or trims, and at last is deleted, created again or shortened while records are
+// parked; releases on schedule and operators' commands; each of the policies; handlers slow, and fast enough to run inline.
 //
 // What is judged, besides internal/history: that a record is given up only when its
 // attempts were spent, by what handlers answered while no breaker was open; that
 // attempts go on from what the last commit says; that dead letters are what brokers have
-// acknowledged, and no more than were sent; that in the end each record is done or
+// acknowledged, and no more than were sent; that what is parked is done in order, never
+// again once the parking topic says that it is done, and all of it in the end; that in the end each record is done or
 // blocked by a record that cannot be done; that breakers close when they can; that all is
 // done when all is mended. Over the seeds together each kind of event has to occur.
 //
-// Left out: parking, stores, and keys that say Unavailable for ever.
+// Left out: stores, and keys that say Unavailable for ever.
 //
 // Who is who, one file each:
 //
@@ -35,6 +38,8 @@
 //   - behaviour: what handlers do with a record
 //   - outcome: how records fail, and the dependency
 //   - letters: the dead-letter topic, as the brokers have it
+//   - parking: parked records, as the brokers have them, and what operators do
+//   - vandal: who harms the parking topic
 //   - schedule: what happens in a seed, and when
 //   - failures: the part of it that is about failures, and how it is mended
 //   - ledger: what failed records have spent

@@ -22,13 +22,15 @@ type failurePlan struct {
 	writeFailure orderly.Policy
 	attempts     int
 	large        bool // some records are too large for a dead letter at times
+	parking      orderly.Parking
+	vandal       string // what becomes of the parking topic at last
 	*outcomes
 }
 
 func newFailurePlan(r *rand.Rand, seed uint64) failurePlan {
 	f := failurePlan{
 		on:       r.IntN(6) > 0,
-		policy:   pick(r, orderly.PolicyBlock, orderly.PolicyDeadLetter, orderly.PolicyDeadLetter, orderly.PolicySkip, orderly.PolicyStop),
+		policy:   pick(r, orderly.PolicyBlock, orderly.PolicyDeadLetter, orderly.PolicyDeadLetter, orderly.PolicySkip, orderly.PolicyStop, orderly.PolicyPark, orderly.PolicyPark, orderly.PolicyPark),
 		attempts: pick(r, 2, 3, 10),
 		outcomes: &outcomes{
 			seed: seed, poison: pick(r, 0, 0.005, 0.02), hopeless: pick(r, 0, 0.005, 0.02), killer: pick(r, 0, 0, 0.005),
@@ -43,6 +45,10 @@ func newFailurePlan(r *rand.Rand, seed uint64) failurePlan {
 	if f.policy == orderly.PolicyDeadLetter {
 		f.large = r.IntN(3) > 0
 		f.writeFailure = pick(r, orderly.PolicyBlock, orderly.PolicyBlock, orderly.PolicyStop)
+	}
+	if f.policy == orderly.PolicyPark {
+		f.parking = parkingConfig(r)
+		f.vandal = pick(r, vandalNone, vandalNone, vandalNone, vandalNone, vandalNone, vandalNone, vandalDelete, vandalRecreate, vandalShorten)
 	}
 	switch r.IntN(4) {
 	case 0:
@@ -69,6 +75,10 @@ func (f *failurePlan) configure(r *rand.Rand, c *memberConfig) {
 		c.DeadLetter.Create = r.IntN(3) == 0
 		c.DeadLetter.AnyPartition = r.IntN(4) == 0
 		// So that what is written can be read on its way.
+		c.KafkaOpts = append(c.KafkaOpts, kgo.ProducerBatchCompression(kgo.NoCompression()))
+	}
+	if f.policy == orderly.PolicyPark {
+		c.Parking = f.parking
 		c.KafkaOpts = append(c.KafkaOpts, kgo.ProducerBatchCompression(kgo.NoCompression()))
 	}
 	b := &c.Breaker
@@ -105,6 +115,8 @@ func (f *failurePlan) newStep(r *rand.Rand, session time.Duration) step {
 		}}
 	case n < 9 && f.policy == orderly.PolicyDeadLetter:
 		return newLetterFault(r, lasts)
+	case n < 9 && f.policy == orderly.PolicyPark:
+		return newParkingStep(r, lasts)
 	}
 	records := 50 + r.IntN(400)
 	return step{name: "burst", do: func(w *run) { w.produce(w.records(records)) }}
@@ -115,6 +127,9 @@ func (w *run) prepareFailures() {
 	f := w.failures
 	f.dep.began = time.Now()
 	f.died = func(*member) { w.later(w.revive) }
+	if f.policy == orderly.PolicyPark {
+		w.prepareParking()
+	}
 	if f.policy == orderly.PolicyDeadLetter {
 		w.letters.source = w.c.TopicInfo(topicName).TopicID
 		w.makeLetterTopic()
@@ -158,11 +173,13 @@ func (w *run) mend() {
 	f := w.failures
 	w.settle()
 	w.breakersClose("before")
+	w.vandalize()
 	f.lives.Store(0)
 	f.mended.Store(true)
 	w.log.Info("step", "do", "all records can be done")
 	w.resetByHand()
 	w.supervise()
+	w.unpark()
 	w.breakersClose("after")
 }
 
@@ -173,21 +190,19 @@ func (w *run) resetByHand() {
 	if w.failures.policy != orderly.PolicyStop {
 		return
 	}
-	w.lock.Lock()
-	w.revived = revivals // nobody comes now
-	w.lock.Unlock()
-	for _, m := range w.all() {
-		m.end()
-		<-m.done
-	}
-	w.until("the group is empty", time.Hour, func() bool { return len(w.c.GroupInfo(groupName).Members) == 0 })
+	w.noneAlive()
+	w.commitByHand(func(stored) string { return "" })
+}
+
+// commitByHand commits the group's offsets again, with other metadata.
+func (w *run) commitByHand(text func(stored) string) {
 	w.mu.Lock()
 	partitions := len(w.ends)
 	w.mu.Unlock()
 	offsets := make(kadm.Offsets)
 	for p := range int32(partitions) {
 		if st, ok := w.h.committed(topicName, p); ok {
-			offsets.AddOffset(topicName, p, st.offset, -1)
+			offsets.Add(kadm.Offset{Topic: topicName, Partition: p, At: st.offset, LeaderEpoch: -1, Metadata: text(st)})
 		}
 	}
 	if err := w.adm.CommitAllOffsets(context.Background(), groupName, offsets); err != nil {
@@ -276,6 +291,7 @@ func (w *run) unexplained() (left []string) {
 		}
 		return seq{at, key}
 	}
+	parked := w.waitsParked()
 	blocked := make(map[seq]int64)
 	full, open := make(map[place]bool), make(map[place]bool)
 	for _, m := range w.all() {
@@ -287,7 +303,7 @@ func (w *run) unexplained() (left []string) {
 			at := place{p.Topic, p.Partition}
 			open[at] = st.Breaker.State != "" && st.Breaker.State != orderly.BreakerClosed
 			for _, b := range p.Oldest {
-				if b.State == "exhausted" || b.State == "permanent" || open[at] {
+				if b.State == "exhausted" || b.State == "permanent" || b.State == "parking-refused" || open[at] {
 					blocked[name(at, history.BytesKey(b.Key))] = b.Offset
 				}
 			}
@@ -314,7 +330,9 @@ func (w *run) unexplained() (left []string) {
 		}
 		head, ok := blocked[s]
 		switch {
-		case w.failures.policy != orderly.PolicyBlock && !(open[at] && (full[at] || w.scope == orderly.ScopePartition)):
+		case w.parkedAndWaits(parked[at], e.Key, record{at, first[s]}):
+			continue
+		case w.failures.policy != orderly.PolicyBlock && w.failures.policy != orderly.PolicyPark && !(open[at] && (full[at] || w.scope == orderly.ScopePartition)):
 			// Only a breaker that finds nothing to try but such records can hold it up.
 		case full[at] && !ok, ok && head == first[s] && w.hopelessAt(record{at, head}, e.Key):
 			continue
@@ -322,6 +340,16 @@ func (w *run) unexplained() (left []string) {
 		left = append(left, fmt.Sprintf("%d/%d", e.Partition, e.Offset))
 	}
 	return left
+}
+
+// parkedAndWaits says whether a key's first record that is not done is parked, and
+// waits for mending.
+func (w *run) parkedAndWaits(keys map[history.Key]orderly.ParkedKey, key history.Key, first record) bool {
+	if w.scope == orderly.ScopePartition {
+		key = history.BytesKey(nil)
+	}
+	k, ok := keys[key]
+	return ok && k.FirstOffset == first.offset && (k.Permanent || w.hopelessAt(first, key))
 }
 
 // hopelessAt says whether a record fails until all is mended.
@@ -377,7 +405,7 @@ func (w *run) openBreakers() (open []string) {
 			continue
 		}
 		for _, p := range st.Partitions {
-			if slices.Contains(p.Reasons, "window-full") || slices.Contains(p.Reasons, "buffer-full") || w.scope == orderly.ScopePartition && p.Blocked > 0 {
+			if slices.Contains(p.Reasons, "window-full") || slices.Contains(p.Reasons, "buffer-full") || w.scope == orderly.ScopePartition && (p.Blocked > 0 || p.Parking.Records > 0) {
 				continue
 			}
 			open = append(open, fmt.Sprintf("%s: %+v", m.name, st))

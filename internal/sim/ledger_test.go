@@ -12,6 +12,7 @@ import (
 
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/internal/breaker"
+	"github.com/orderly-go/orderly/internal/history"
 )
 
 // A ledger is what is known of failed records: which attempts they have spent, by
@@ -24,8 +25,9 @@ type ledger struct {
 	records map[record]*account
 	tenures map[holding]*tenure
 	shut    map[*member]bool // its breaker is not closed
-	blanks  map[place]int    // ends of an ownership at which no handler of it ran
-	tally   map[string]int   // what has happened, for coverage
+	unsure  map[*member][]unsure
+	blanks  map[place]int  // ends of an ownership at which no handler of it ran
+	tally   map[string]int // what has happened, for coverage
 	broken  []string
 }
 
@@ -55,6 +57,13 @@ func (a *account) spent() (n int) {
 	return n
 }
 
+// unsure is an attempt of which it is not known whether it counted: the breaker was not
+// closed, as far as it had said.
+type unsure struct {
+	of *account
+	at time.Time
+}
+
 // A charge is what a member may have counted of a record.
 type charge struct {
 	n     int
@@ -80,7 +89,7 @@ type stint struct {
 
 func newLedger(w *world) *ledger {
 	return &ledger{
-		w: w, records: make(map[record]*account), tenures: make(map[holding]*tenure), shut: make(map[*member]bool),
+		w: w, records: make(map[record]*account), tenures: make(map[holding]*tenure), shut: make(map[*member]bool), unsure: make(map[*member][]unsure),
 		blanks: make(map[place]int), tally: make(map[string]int),
 	}
 }
@@ -185,6 +194,13 @@ func (l *ledger) watch(m *member, ev *orderly.Events) {
 			own.Skipped(e)
 		}
 	}
+	ev.Parked = func(e orderly.ParkedEvent) {
+		enter(func() { l.parked(m, e) })
+		m.w.h.add(history.Event{Kind: history.Park, Member: m.name, Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Token: e.FencingToken})
+		if own.Parked != nil {
+			own.Parked(e)
+		}
+	}
 	ev.WriteFailed = func(e orderly.WriteFailedEvent) {
 		enter(func() { l.writeFailed(m, e) })
 		if own.WriteFailed != nil {
@@ -281,7 +297,7 @@ func (l *ledger) started(m *member, msg *orderly.Message) {
 	t := l.tenure(m, r.place)
 	known := t.stints[r.offset] != nil
 	s := l.stint(m, r)
-	if !known && msg.Attempt != s.recorded+1 {
+	if !known && msg.Attempt != s.recorded+1 && !l.w.parkings.wasParked(r) {
 		l.blame("%s began offset %d of partition %d as attempt %d, the first of this ownership: %d were recorded", m.name, r.offset, r.partition, msg.Attempt, s.recorded)
 	}
 	t.running[r.offset]++
@@ -318,7 +334,11 @@ func (l *ledger) attempt(m *member, e orderly.AttemptEvent) {
 		l.stint(m, r) // no handler was called; the next attempt has another number
 		return
 	}
-	if e.Class == orderly.ClassUnavailable || l.shut[m] {
+	if e.Class == orderly.ClassUnavailable {
+		return
+	}
+	if l.shut[m] {
+		l.unsure[m] = append(l.unsure[m], unsure{a, time.Now()})
 		return
 	}
 	c := a.charged[m]
@@ -336,10 +356,18 @@ func (l *ledger) attempt(m *member, e orderly.AttemptEvent) {
 		return
 	}
 	s.sure++
-	if most := max(1, m.attempts-s.recorded) + s.gaveUp; m.policy != orderly.PolicyBlock && s.sure > most {
+	if most := max(1, m.attempts-s.recorded) + s.gaveUp; m.policy != orderly.PolicyBlock && m.policy != orderly.PolicyPark && s.sure > most {
 		l.blame("%s: offset %d of partition %d has spent %d attempts under one ownership; %d were recorded, %d are allowed, and its dead letter was given up %d times",
 			m.name, r.offset, r.partition, s.sure, s.recorded, m.attempts, s.gaveUp)
 	}
+}
+
+// charge is what the member may have counted.
+func (a *account) charge(m *member) *charge {
+	if a.charged[m] == nil {
+		a.charged[m] = &charge{first: time.Now()}
+	}
+	return a.charged[m]
 }
 
 func zeroOr(c *charge) int {
@@ -354,6 +382,14 @@ func (l *ledger) breaker(m *member, e orderly.BreakerEvent) {
 	opened := e.State != orderly.BreakerClosed && !l.shut[m]
 	l.shut[m] = e.State != orderly.BreakerClosed
 	l.tally["breaker "+e.State]++
+	if e.State == orderly.BreakerClosed {
+		for _, u := range l.unsure[m] {
+			if u.at.Equal(time.Now()) { // it may have closed before
+				u.of.charge(m).n++
+			}
+		}
+		delete(l.unsure, m)
+	}
 	if !opened {
 		return
 	}
@@ -387,6 +423,23 @@ func (l *ledger) blocked(m *member, e orderly.BlockedEvent) {
 	}
 	if m.policy == orderly.PolicyBlock && (e.State == "exhausted" || e.State == "permanent") {
 		l.tally["given up and blocked"]++
+	}
+}
+
+// parked judges that a record was parked.
+func (l *ledger) parked(m *member, e orderly.ParkedEvent) {
+	r := record{place{e.Topic, e.Partition}, e.Offset}
+	if m.policy != orderly.PolicyPark {
+		l.blame("%s parked offset %d of partition %d under policy %s", m.name, e.Offset, e.Partition, m.policy)
+	}
+	switch {
+	case e.Before:
+		l.tally["parked before"]++
+	case e.Reason == "":
+		l.tally["parked behind another"]++
+	default:
+		l.tally["parked"]++
+		l.given(m, r, e.Reason, e.Attempts, e.Err)
 	}
 }
 

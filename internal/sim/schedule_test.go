@@ -49,6 +49,7 @@ type run struct {
 	revived  int
 	born     int
 	trickled int
+	commands int      // of operators
 	lasting  []func() // ends of faults that last
 }
 
@@ -323,5 +324,8 @@ func carryOut(t testing.TB, p plan, out **world) {
 	// So long because the breaker's own waits grow to five minutes by default, and where
 	// first attempts fail for most keys it opens again and again.
 	w.caughtUp(6 * time.Hour)
+	if p.failures.policy == orderly.PolicyPark {
+		w.nothingIsParked()
+	}
 	w.verdict(p.scope, true)
 }

@@ -26,7 +26,7 @@ const (
 	soakSeeds = 5000
 	// stuckAfter is real time: a bubble whose clock stands still for so long will
 	// not move again.
-	stuckAfter = time.Minute
+	stuckAfter = 3 * time.Minute
 )
 
 // TestSeeds runs random schedules of faults. Every history has to hold, and in the

@@ -5,6 +5,7 @@ package sim
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -29,15 +30,16 @@ const (
 
 // A world is a cluster with one topic, one group, and what happened there.
 type world struct {
-	t       testing.TB
-	c       *kfake.Cluster
-	f       *fabric
-	h       *chronicle
-	ledger  *ledger
-	letters *letters
-	addrs   []string
-	log     *slog.Logger
-	logText *logBuffer
+	t        testing.TB
+	c        *kfake.Cluster
+	f        *fabric
+	h        *chronicle
+	ledger   *ledger
+	letters  *letters
+	parkings *parkings
+	addrs    []string
+	log      *slog.Logger
+	logText  *logBuffer
 
 	cl  *kgo.Client // for producing and administration; no fault concerns it
 	adm *kadm.Client
@@ -45,6 +47,7 @@ type world struct {
 	mu         sync.Mutex
 	ends       []int64 // next offset, by partition
 	large      map[record]bool
+	keyOf      map[record][]byte
 	members    []*member
 	goroutines sync.WaitGroup
 	over       chan struct{} // closed when the world ends
@@ -60,9 +63,9 @@ type worldConfig struct {
 // defers.
 func newWorld(t testing.TB, cfg worldConfig) *world {
 	t.Helper()
-	w := &world{t: t, f: &fabric{}, h: newChronicle(), logText: &logBuffer{}, over: make(chan struct{}), large: make(map[record]bool), keepers: make(map[string]chan struct{})}
+	w := &world{t: t, f: &fabric{}, h: newChronicle(), logText: &logBuffer{}, over: make(chan struct{}), large: make(map[record]bool), keyOf: make(map[record][]byte), keepers: make(map[string]chan struct{})}
 	w.log = slog.New(slog.NewTextHandler(w.logText, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.ledger, w.letters = newLedger(w), newLetters()
+	w.ledger, w.letters, w.parkings = newLedger(w), newLetters(), newParkings(w)
 	w.f.answered, w.f.waiting = w.answered, w.keepAlive
 	ports := make([]int, max(1, cfg.brokers))
 	for i := range ports {
@@ -92,7 +95,7 @@ func newWorld(t testing.TB, cfg worldConfig) *world {
 
 func (w *world) answered(req, resp []byte) {
 	w.h.answered(req, resp)
-	if err := w.letters.answered(req, resp); err != nil {
+	if err := errors.Join(w.letters.answered(req, resp), w.parkings.answered(req, resp)); err != nil {
 		w.h.contradiction("%v", err)
 	}
 }
@@ -233,6 +236,7 @@ func (w *world) produce(recs []keyed) {
 			w.large[record{place{topicName, r.partition}, offset}] = true
 		}
 		w.ends[r.partition]++
+		w.keyOf[record{place{topicName, r.partition}, offset}] = r.key
 		w.h.add(history.Event{Kind: history.Log, Topic: topicName, Partition: r.partition, Offset: offset, Key: history.BytesKey(r.key)})
 		out = append(out, &kgo.Record{Topic: topicName, Partition: r.partition, Key: r.key, Value: []byte(r.value)})
 		want = append(want, offset)
@@ -272,6 +276,7 @@ func (w *world) transaction(recs []keyed, commit bool) {
 	w.mu.Lock()
 	for _, r := range recs {
 		if commit {
+			w.keyOf[record{place{topicName, r.partition}, w.ends[r.partition]}] = r.key
 			w.h.add(history.Event{Kind: history.Log, Topic: topicName, Partition: r.partition, Offset: w.ends[r.partition], Key: history.BytesKey(r.key)})
 		}
 		w.ends[r.partition]++

@@ -196,7 +196,7 @@ var (
 	parkedReasons = append(givenUpReasons[:len(givenUpReasons):len(givenUpReasons)], "follows")
 	warningCodes  = []string{"no-topic-ids", "foreign-commit", "foreign-member", "metadata-ignored", "topic-recreated",
 		"offset-reset", "partitions-grew", "coordinator-silent", "eager-member", "order-breaking-policy", "classify", "one-at-a-time",
-		"parking-mismatch", "parking-damaged", "parking-not-trimmed"}
+		"parking-mismatch", "parking-damaged", "parking-not-trimmed", "mixed-policies"}
 )
 
 func list(values []string) string {

@@ -109,7 +109,7 @@ func (m Member) runOrderly(ctx context.Context, l *link, logger *slog.Logger) er
 		Handler:     func(ctx context.Context, msg *orderly.Message) error { return handle(ctx, l, msg) },
 		Retry:       orderly.Retry{Backoff: firstPause, MaxBackoff: longestPause},
 		Breaker:     orderly.Breaker{Probe: func(context.Context) error { return askSink(l, c) }, ProbeInterval: probeEvery},
-		Concurrency: m.Concurrency,
+		Concurrency: m.Concurrency, OnExhausted: orderly.PolicyBlock,
 		// Short, so that the demo is: a dead process is noticed after the
 		// session timeout.
 		SessionTimeout: m.Session, RebalanceTimeout: 2 * m.Session, HeartbeatInterval: m.Session / 10,
