@@ -56,6 +56,8 @@ type Config struct {
 	Ready func(ctx context.Context, partitions map[string]int) error
 	// Parking is what stands beside the partitions; nil: nothing does.
 	Parking Parking
+	// Store keeps positions beside the group's offsets; nil: nothing does.
+	Store Store
 	// Shut says that nothing starts in the pool for now, so that nothing is to be read.
 	Shut func() bool
 

@@ -48,6 +48,8 @@ type Run struct {
 	unit    *unit
 	pass    uint32 // halt bits that do not concern it
 	before  func(it *Item) bool
+	left    []bool // see Detach
+	behind  []bool // see Behind
 	done    int
 	err     error
 	verdict Verdict
