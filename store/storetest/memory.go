@@ -48,6 +48,15 @@ func (m *Memory) Begin(_ context.Context, p store.Part, l store.Layout, token, l
 	if have, ok := m.kept[p]; ok && have != l {
 		return store.State{}, &store.LayoutError{Part: p, Want: l, Have: have}
 	}
+	if _, known := m.kept[p]; !known {
+		for other := range m.kept {
+			if same := other; same.TopicID != p.TopicID {
+				if same.TopicID = p.TopicID; same == p {
+					return store.State{}, &store.TopicError{Part: p, Have: other.TopicID}
+				}
+			}
+		}
+	}
 	m.kept[p] = l
 	r := m.part(p)
 	if !r.begin(token, low) {

@@ -56,10 +56,22 @@ func (b *Backend) Begin(ctx context.Context, p store.Part, l store.Layout, token
 
 func (b *Backend) begin(ctx context.Context, p store.Part, l store.Layout, token, low int64) error {
 	return write(ctx, b.db, func(tx Tx) error {
-		if _, err := tx.Exec(ctx, `INSERT INTO orderly_part (grp, handler, topic_id, part, topic, lanes, hash, order_by)
+		made, err := tx.Exec(ctx, `INSERT INTO orderly_part (grp, handler, topic_id, part, topic, lanes, hash, order_by)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING`,
-			p.Group, p.Handler, p.TopicID[:], p.Partition, p.Topic, l.Lanes, l.Hash, l.OrderBy); err != nil {
+			p.Group, p.Handler, p.TopicID[:], p.Partition, p.Topic, l.Lanes, l.Hash, l.OrderBy)
+		if err != nil {
 			return err
+		}
+		if made > 0 {
+			var other []byte
+			err := one(ctx, tx.Query, `SELECT topic_id FROM orderly_part WHERE grp = ?1 AND handler = ?2 AND topic = ?3 AND part = ?4 AND topic_id <> ?5`,
+				[]any{p.Group, p.Handler, p.Topic, p.Partition, p.TopicID[:]}, &other)
+			if err == nil {
+				return &store.TopicError{Part: p, Have: [16]byte(other)}
+			}
+			if !errors.Is(err, errNoRow) {
+				return err
+			}
 		}
 		var id int64
 		var have store.Layout
@@ -70,7 +82,7 @@ func (b *Backend) begin(ctx context.Context, p store.Part, l store.Layout, token
 		if have != l {
 			return &store.LayoutError{Part: p, Want: l, Have: have}
 		}
-		made, err := tx.Exec(ctx, `INSERT INTO orderly_low (part, token, low) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING`, id, token, low)
+		made, err = tx.Exec(ctx, `INSERT INTO orderly_low (part, token, low) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING`, id, token, low)
 		if err != nil {
 			return err
 		}
