@@ -208,6 +208,9 @@ func (e *TopicError) Error() string {
 		"or the database belongs to another cluster; give the handler another name to begin with this topic, or remove the old one's rows", e.Part, e.Have, e.Part.TopicID)
 }
 
+// SchemaVersion is the version of the tables that this release knows.
+const SchemaVersion = 1
+
 // A SchemaError says that the database's tables are not those of this version.
 type SchemaError struct{ Have, Want int }
 
@@ -215,9 +218,9 @@ type SchemaError struct{ Have, Want int }
 func (e *SchemaError) Error() string {
 	switch {
 	case e.Have == 0:
-		return fmt.Sprintf("store: the database has no tables of orderly: run \"orderly store migrate\" (version %d)", e.Want)
+		return fmt.Sprintf("store: the database has no tables of orderly: run \"orderly store migrate --dsn DSN\" (version %d)", e.Want)
 	case e.Have < e.Want:
-		return fmt.Sprintf("store: the database has version %d of orderly's tables and this program needs %d: run \"orderly store migrate\"", e.Have, e.Want)
+		return fmt.Sprintf("store: the database has version %d of orderly's tables and this program needs %d: run \"orderly store migrate --dsn DSN\"", e.Have, e.Want)
 	}
 	return fmt.Sprintf("store: the database has version %d of orderly's tables and this program knows only %d: it was migrated by a newer release, which has to run here", e.Have, e.Want)
 }

@@ -72,9 +72,22 @@ func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 // Migrate makes orderly's tables, or brings them to this release's version. It may
 // be called by several processes at once, and any number of times. It returns the
 // version that was there. It needs the right to create tables in the current
-// schema; consuming needs only SELECT, INSERT, UPDATE and DELETE on them.
+// schema; consuming needs less: see Schema.
 func (db *DB) Migrate(ctx context.Context) (from int, err error) {
 	return protocol.Migrate(ctx, db.a)
+}
+
+// Schema is what Migrate does to a database without orderly's tables, as a script for
+// people who make tables themselves, and the rights that consuming needs.
+func Schema() string {
+	return protocol.Script((*adapter)(nil).Types()) + `
+-- What consuming needs, beside the rights on the handler's own tables; orderly_low,
+-- orderly_lane, orderly_exception and orderly_part are written, orderly_schema is read:
+-- GRANT SELECT ON orderly_schema TO billing;
+-- GRANT SELECT, INSERT ON orderly_part, orderly_audit TO billing;
+-- GRANT SELECT, INSERT, UPDATE ON orderly_low, orderly_lane TO billing;
+-- GRANT SELECT, INSERT, UPDATE, DELETE ON orderly_exception TO billing;
+`
 }
 
 type adapter struct {

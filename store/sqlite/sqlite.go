@@ -68,6 +68,9 @@ func (db *DB) Migrate(ctx context.Context) (from int, err error) {
 	return protocol.Migrate(ctx, db.a)
 }
 
+// Schema is what Migrate does to a file without orderly's tables, as a script.
+func Schema() string { return protocol.Script(adapter{}.Types()) }
+
 type adapter struct {
 	db *sql.DB
 	// writer is the right to write, among the lanes of this process: those that wait
