@@ -124,7 +124,8 @@ type Backend interface {
 	// Look reads the token, one lane's position and its exceptions, in one
 	// statement.
 	Look(ctx context.Context, p Part, lane int) (State, error)
-	// Token reads the partition's token; zero when the partition is not known.
+	// Token reads the partition's token; zero when the partition is not known. It returns
+	// a *SchemaError when the tables are not those of this release, as Begin does.
 	Token(ctx context.Context, p Part) (int64, error)
 	// Apply runs effects and then the step, in one transaction. effects gets the
 	// backend's own transaction; nil: there are none. ErrStale, ErrUnknown and

@@ -31,12 +31,8 @@ func (b *Backend) Classify(err error) store.Class { return b.db.Classify(err) }
 
 // Begin takes a partition over.
 func (b *Backend) Begin(ctx context.Context, p store.Part, l store.Layout, token, low int64) (store.State, error) {
-	v, err := version(ctx, b.db)
-	if err != nil {
+	if err := b.schema(ctx); err != nil {
 		return store.State{}, err
-	}
-	if v != Version {
-		return store.State{}, &store.SchemaError{Have: v, Want: Version}
 	}
 	if err := b.begin(ctx, p, l, token, low); err != nil {
 		return store.State{}, err
@@ -52,6 +48,15 @@ func (b *Backend) Begin(ctx context.Context, p store.Part, l store.Layout, token
 		return store.State{}, &store.FencedError{Part: p, Token: token, Have: st.Token}
 	}
 	return st, nil
+}
+
+// schema looks at the tables' version.
+func (b *Backend) schema(ctx context.Context) error {
+	v, err := version(ctx, b.db)
+	if err == nil && v != Version {
+		err = &store.SchemaError{Have: v, Want: Version}
+	}
+	return err
 }
 
 func (b *Backend) begin(ctx context.Context, p store.Part, l store.Layout, token, low int64) error {
@@ -106,6 +111,9 @@ func (b *Backend) begin(ctx context.Context, p store.Part, l store.Layout, token
 
 // Token reads the partition's token.
 func (b *Backend) Token(ctx context.Context, p store.Part) (token int64, err error) {
+	if err := b.schema(ctx); err != nil {
+		return 0, err
+	}
 	err = one(ctx, b.db.Query, `SELECT l.token FROM orderly_low l JOIN orderly_part p ON p.id = l.part
 		WHERE p.grp = ?1 AND p.handler = ?2 AND p.topic_id = ?3 AND p.part = ?4`, []any{p.Group, p.Handler, p.TopicID[:], p.Partition}, &token)
 	if errors.Is(err, errNoRow) {
