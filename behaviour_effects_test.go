@@ -427,6 +427,34 @@ func TestEffectsRefusals(t *testing.T) {
 	g.Owner(topic, 0)
 }
 
+// With another name a handler begins at the group's committed offset, and applies all
+// from there: what the group's metadata says is done ahead, another handler has done.
+func TestEffectsAnotherName(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	var failing atomic.Bool
+	failing.Store(true)
+	first, second := newEffectBook(), newEffectBook()
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Effects: orderly.Effects{Store: first.Memory, Handler: func(_ context.Context, tx any, m *orderly.Message) error {
+		if m.Offset == 3 && failing.Load() {
+			return errBusy
+		}
+		first.apply(tx, m)
+		return nil
+	}}})
+	b.Produce(topic, keyed(10, "a", "b", "c")...)
+	m := g.Start()
+	first.require(t, b, 21) // all but those of its key from it on
+	b.Eventually("a commit that names what is done ahead", func() bool {
+		p, _ := stateOf(m, topic, 0)
+		return p.Committed == 3 && p.DoneAhead == 18
+	})
+	stopAll(t, m)
+	g.Start(func(c *orderly.ConsumerConfig) { c.Effects = second.effects(); c.Effects.Name = "second" })
+	second.require(t, b, 27)
+}
+
 // Two groups in one database, and two handlers of one group one after the other, keep
 // apart.
 func TestEffectsGroupsKeepApart(t *testing.T) {

@@ -356,13 +356,16 @@ const (
 	// again is how long a step waits that the database chose to lose; it doubles.
 	again    = 5 * time.Millisecond
 	againMax = 200 * time.Millisecond
+	// patience is how long the database may choose a step to lose until that counts as
+	// being down: what waits for it is seen then.
+	patience = 15 * time.Second
 )
 
 // decide carries a step out. what is called with the lock held and says, from what
 // is known, what to do (nil: nothing) and what to note when it is done. When the
 // store knows better the lane is read and what is asked again.
 func (o *Owner) decide(ctx context.Context, lane int, what func() (*store.Step, func(context.Context, any) error, func())) error {
-	wait := again
+	wait, began := again, time.Now()
 	var last error
 	for range tries {
 		o.mu.Lock()
@@ -385,6 +388,9 @@ func (o *Owner) decide(ctx context.Context, lane int, what func() (*store.Step, 
 				return err
 			}
 		case ctx.Err() == nil && o.b.Classify(err) == store.Again:
+			if time.Since(began) > patience {
+				return &DownError{err}
+			}
 			t := time.NewTimer(wait)
 			select {
 			case <-t.C:

@@ -4,27 +4,37 @@ package lane
 // leave the lane: see PartitionConfig.Leave. A key that has left has a queue of its
 // own, which is run like that of a key that was detached after a failure.
 
+// leaving is what a run knows of that, by the number of the item.
+type leaving struct{ left, behind []bool }
+
 // Detach says that Items[i] leaves the lane for its key's own queue: one of
 // Items[:done] that is not done, or Items[done], which failed.
 func (r *Run) Detach(i int) {
-	if r.left == nil {
-		r.left = make([]bool, len(r.Items))
+	if r.leaving == nil {
+		r.leaving = &leaving{}
 	}
-	r.left[i] = true
+	if r.leaving.left == nil {
+		r.leaving.left = make([]bool, len(r.Items))
+	}
+	r.leaving.left[i] = true
 }
 
 // Detached says that Items[i] leaves the lane.
-func (r *Run) Detached(i int) bool { return r.left != nil && i < len(r.left) && r.left[i] }
+func (r *Run) Detached(i int) bool {
+	return r.leaving != nil && i < len(r.leaving.left) && r.leaving.left[i]
+}
 
 // Behind says that records of the key of Items[i] were in a queue of their own when
 // the run was taken: it must not be handled before them.
-func (r *Run) Behind(i int) bool { return r.behind != nil && r.behind[i] }
+func (r *Run) Behind(i int) bool {
+	return r.leaving != nil && i < len(r.leaving.behind) && r.leaving.behind[i]
+}
 
 // Side says that the run is of a key's own queue.
 func (r *Run) Side() bool { return r.unit != nil && r.unit.side }
 
 // behind notes which items of a lane's run come after records that have left.
-func (p *Partition) behind(u *unit, items []*Item) (behind []bool) {
+func (p *Partition) behind(u *unit, items []*Item) (l *leaving) {
 	if !p.cfg.Leave || !u.isLane || p.sides.n == 0 {
 		return nil
 	}
@@ -32,12 +42,12 @@ func (p *Partition) behind(u *unit, items []*Item) (behind []bool) {
 		if p.sides.get(it.Hash) == nil {
 			continue
 		}
-		if behind == nil {
-			behind = make([]bool, len(items))
+		if l == nil {
+			l = &leaving{behind: make([]bool, len(items))}
 		}
-		behind[i] = true
+		l.behind[i] = true
 	}
-	return behind
+	return l
 }
 
 // leaves moves an item that has left its lane to its key's own queue.

@@ -54,7 +54,7 @@ func (p *Partition) take(w *worker, budget int) {
 		u.inFlight = int32(n)
 		w.runs = append(w.runs, Run{
 			Part: p, Lane: p.number(u), Items: w.items[from:len(w.items):len(w.items)], unit: u, before: p.before(),
-			behind: p.behind(u, w.items[from:]),
+			leaving: p.behind(u, w.items[from:]),
 		})
 		budget -= n
 	}
