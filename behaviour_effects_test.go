@@ -176,6 +176,25 @@ func TestEffectsPoisonInTheMiddle(t *testing.T) {
 	caughtUp(t, b, m, topic, 0)
 }
 
+// A key that waits for its next attempt does not hold its lane.
+func TestEffectsFailedKeyHoldsNoOther(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	book := newEffectBook()
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Lanes: 1, Retry: orderly.Retry{Backoff: time.Hour, MaxBackoff: time.Hour},
+		Effects: orderly.Effects{Store: book.Memory, Handler: func(_ context.Context, tx any, m *orderly.Message) error {
+			if string(m.Key) == "bad" {
+				return orderly.RetryAfter(errBusy, time.Hour)
+			}
+			book.apply(tx, m)
+			return nil
+		}}})
+	b.Produce(topic, keyed(10, "bad", "a", "c")...)
+	g.Start()
+	book.require(t, b, 20)
+}
+
 // A record whose policy passes it is passed in the store too: its key goes on, also
 // at the next owner, and the decision is noted in the transaction.
 func TestEffectsPoliciesThatPass(t *testing.T) {
