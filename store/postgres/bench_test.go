@@ -19,7 +19,13 @@ func BenchmarkBookkeeping(b *testing.B) {
 	if !postgrestest.Require(b) {
 		return
 	}
-	url := postgrestest.Database(b, postgrestest.Start(b).URL(), exec)
+	server := postgrestest.Start(b).URL()
+	for _, statement := range []string{"ALTER SYSTEM SET fsync = on", "SELECT pg_reload_conf()"} { // as users have it
+		if err := exec(server, statement); err != nil {
+			b.Fatal(err)
+		}
+	}
+	url := postgrestest.Database(b, server, exec)
 	cfg, err := pgxpool.ParseConfig(url)
 	if err != nil {
 		b.Fatal(err)

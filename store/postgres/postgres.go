@@ -98,11 +98,16 @@ type adapter struct {
 func (a *adapter) Begin(ctx context.Context) (protocol.Tx, error) {
 	// READ COMMITTED is what the statements need: a compare-and-set waits for who
 	// was first, and then finds no row.
-	tx, err := a.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: a.begin})
+	conn, err := a.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &transaction{guarded: guarded{Tx: tx}}, nil
+	tx, err := conn.Conn().BeginTx(ctx, pgx.TxOptions{BeginQuery: a.begin})
+	if err != nil {
+		conn.Release()
+		return nil, err
+	}
+	return &transaction{guarded: guarded{Tx: tx}, conn: conn}, nil
 }
 
 func (a *adapter) Query(ctx context.Context, text string, args ...any) (protocol.Rows, error) {
