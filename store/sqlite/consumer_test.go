@@ -19,6 +19,10 @@ func TestMain(m *testing.M) {
 	if effectstest.Member(openHistory) {
 		return
 	}
+	if os.Getenv(poisonEnv) != "" {
+		poisoned()
+		return
+	}
 	os.Exit(m.Run())
 }
 
