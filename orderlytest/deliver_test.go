@@ -250,7 +250,7 @@ func TestDeliverRefusesWhatAConsumerRefuses(t *testing.T) {
 		defer func() { _ = recover() }()
 		orderlytest.Delivery{}.Run(ft, keyed(1, "a")...)
 	}()
-	if !strings.Contains(ft.text, "neither Handler nor Batch.Handler is set") {
+	if !strings.Contains(ft.text, "none of Handler, Batch.Handler and Effects is set") {
 		t.Errorf("%q", ft.text)
 	}
 }
