@@ -354,6 +354,43 @@ func TestEffectsZombie(t *testing.T) {
 	book.require(t, b, 90)
 }
 
+// An owner that finds another one's token in the store, and another position, confirms
+// that the partition is its own, takes a higher token, and goes on from what is there.
+func TestEffectsForeignToken(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	book := newEffectBook()
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Lanes: 1, Effects: book.effects()})
+	b.Produce(topic, keyed(3, "a")...)
+	m := g.Start()
+	book.require(t, b, 3)
+	md, err := b.Admin().Metadata(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := store.Part{Group: g.Name(), Handler: "default", Topic: topic, TopicID: md.Topics[topic].ID}
+	p, _ := stateOf(m, topic, 0)
+	foreign := p.FencingToken + 100
+	if _, err := book.Begin(t.Context(), part, store.Layout{Lanes: 1, Hash: 1}, foreign, 0); err != nil {
+		t.Fatal(err)
+	}
+	err = book.Apply(t.Context(), store.Step{Part: part, Token: foreign, Advance: &store.Advance{From: 3, To: 4}}, func(_ context.Context, tx any) error {
+		book.apply(tx, &orderly.Message{Record: &kgo.Record{Topic: topic, Offset: 3, Key: []byte("a")}})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.Produce(topic, keyed(2, "a")...)
+	book.require(t, b, 5)
+	b.Eventually("a token above the other one's", func() bool {
+		p, _ := stateOf(m, topic, 0)
+		return p.FencingToken > foreign && len(p.Reasons) == 0
+	})
+	caughtUp(t, b, m, topic, 0)
+}
+
 // Kafka's offsets are hints: ahead of the store, or gone, nothing is lost or repeated.
 func TestEffectsResumeAtTheStore(t *testing.T) {
 	t.Parallel()
