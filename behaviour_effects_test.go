@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -193,6 +194,45 @@ func TestEffectsFailedKeyHoldsNoOther(t *testing.T) {
 	b.Produce(topic, keyed(10, "bad", "a", "c")...)
 	g.Start()
 	book.require(t, b, 20)
+}
+
+// A handler that ends its goroutine, panics or takes too long leaves nothing of its
+// transaction; its record is tried again, and only that one is blamed.
+func TestEffectsHandlerThatDoesNotReturn(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	book := newEffectBook()
+	var calls atomic.Int64
+	var failed seen[orderly.AttemptEvent]
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Lanes: 1, AttemptTimeout: 20 * time.Millisecond, Events: orderly.Events{Attempt: failed.add},
+		Effects: orderly.Effects{Store: book.Memory, MaxAge: time.Second, Handler: func(ctx context.Context, tx any, m *orderly.Message) error {
+			book.apply(tx, m)
+			if m.Offset == 4 {
+				switch calls.Add(1) {
+				case 1, 2: // in company, and alone
+					runtime.Goexit()
+				case 3:
+					panic("it panics")
+				case 4:
+					<-ctx.Done()
+					return ctx.Err()
+				}
+			}
+			return nil
+		}}})
+	b.Produce(topic, keyed(5, "a", "b")...)
+	m := g.Start()
+	book.require(t, b, 10)
+	caughtUp(t, b, m, topic, 0)
+	for _, e := range failed.get() {
+		if e.Message.Offset != 4 {
+			t.Errorf("offset %d is blamed", e.Message.Offset)
+		}
+	}
+	if n := failed.len(); n != 3 {
+		t.Errorf("%d attempts failed", n)
+	}
 }
 
 // A record whose policy passes it is passed in the store too: its key goes on, also

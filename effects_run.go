@@ -57,42 +57,35 @@ func (h handling) recordOf(r *lane.Run, i int) effects.Record {
 	return rec
 }
 
+// joint are the items of a run that share a transaction: what has failed before, or
+// waits to be passed, runs alone.
+func joint(items []*lane.Item) []*lane.Item {
+	for i, it := range items {
+		if it.Payload.(*Message).trouble != nil || it.Attempts > 0 {
+			return items[:max(i, 1)]
+		}
+	}
+	return items
+}
+
 // lane runs records of a lane in one transaction.
 func (h handling) lane(r *lane.Run, own *owned) (done int, err error) {
-	items := r.Items
-	for i, it := range items {
-		m := it.Payload.(*Message)
-		if m.trouble == nil && it.Attempts == 0 {
-			continue
-		}
-		if i > 0 {
-			items = items[:i] // what has failed before runs alone
-			break
-		}
-		if m.trouble != nil && m.trouble.keyless != nil {
-			return 0, m.trouble.keyless
-		}
-		items = items[:1]
-		break
-	}
+	items := joint(r.Items)
 	if m := items[0].Payload.(*Message); m.passing() != nil {
 		return h.pass(r, 0, own)
+	} else if m.trouble != nil && m.trouble.keyless != nil {
+		return 0, m.trouble.keyless
 	}
 	recs := make([]effects.Record, len(items))
 	for i := range items {
 		recs[i] = h.recordOf(r, i)
 	}
-	alone := len(items) == 1
-	returned := false
-	if alone && h.cfg.Scope == ScopeKey {
-		defer func() {
-			if !returned { // the handler has ended its goroutine
-				if ok, err := own.Detach(r.Ctx, r.Lane, recs[0]); ok && err == nil {
-					r.Detach(0)
-				}
-			}
-		}()
-	}
+	alone, returned := len(items) == 1, false
+	defer func() {
+		if !returned && alone { // the handler has ended its goroutine
+			_, _ = h.failedAlone(r, own, recs[0], nil)
+		}
+	}()
 	var fresh, now []*lane.Item
 	defer func() { h.order.leave(r, items, now) }()
 	fates, err := own.Run(r.Ctx, r.Lane, recs, func(ctx context.Context, tx any, at []int) (int, error) {
@@ -103,30 +96,16 @@ func (h handling) lane(r *lane.Run, own *owned) (done int, err error) {
 		return h.together(ctx, r, tx, fresh)
 	})
 	returned = true
-	var ended error
 	switch {
 	case err == nil:
 	case errors.Is(err, store.ErrEnded):
 		return 0, h.endedItself(items, err)
 	case h.blameless(r, err):
 		return 0, err
-	case !alone:
-		return -1, nil // one by one it shows who it is
-	case h.cfg.Scope == ScopeKey:
-		detached, detachErr := own.Detach(r.Ctx, r.Lane, recs[0])
-		switch {
-		case detachErr != nil:
-			return 0, detachErr
-		case detached:
-			r.Detach(0)
-			return 0, err
-		}
-		fates = append(fates[:0], effects.Applied) // it was, after all
+	case alone:
+		return h.failedAlone(r, own, recs[0], err)
 	default:
-		return 0, err
-	}
-	if len(fates) < len(r.Items) {
-		ended = lane.ErrHalted // what is left comes in a run of its own
+		return -1, nil // one by one it shows who it is
 	}
 	for i, f := range fates {
 		switch f {
@@ -140,7 +119,30 @@ func (h handling) lane(r *lane.Run, own *owned) (done int, err error) {
 		}
 	}
 	h.appliedNow(r, now)
-	return len(fates), ended
+	if len(fates) < len(r.Items) {
+		err = lane.ErrHalted // what is left comes in a run of its own
+	}
+	return len(fates), err
+}
+
+// failedAlone detaches the key of a record that has failed, which was the only one of
+// its run: with the partition's scope there is nothing else that could go on.
+func (h handling) failedAlone(r *lane.Run, own *owned, rec effects.Record, err error) (int, error) {
+	if h.cfg.Scope == ScopePartition {
+		return 0, err
+	}
+	switch detached, detachErr := own.Detach(r.Ctx, r.Lane, rec); {
+	case detachErr != nil:
+		return 0, detachErr
+	case detached:
+		r.Detach(0)
+		return 0, err
+	}
+	r.Items[0].Slot.Done() // it was applied, after all
+	if len(r.Items) > 1 {
+		return 1, lane.ErrHalted
+	}
+	return 1, nil
 }
 
 // blameless says that an error is nobody's fault of the records: the store is down, has

@@ -301,24 +301,6 @@ func (s *Session) commitGrants(ctx context.Context, items []commitItem, member s
 	return open, acked
 }
 
-// tellGranted reports a token that was granted, and lets a kept partition go on.
-func (s *Session) tellGranted(it commitItem, first bool) {
-	p := it.p
-	s.cfg.Hooks.Assigned(Assigned{Topic: p.topic, Partition: p.partition, Token: it.token, Offset: it.begin(),
-		DoneAhead: it.ahead, Clean: it.clean, Regranted: !first})
-	if !first {
-		s.goOn(p, it.token)
-	}
-}
-
-// begin is the offset at which a partition begins that is granted.
-func (it *commitItem) begin() int64 {
-	if it.p.stored != nil {
-		return it.start
-	}
-	return it.offset
-}
-
 // send sends one OffsetCommit, once, to the coordinator. Called with commitMu
 // held. A commit that is not answered is never sent again: it may land after a
 // later one and put an older state over it. The next one waits for a generation

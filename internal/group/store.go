@@ -218,6 +218,24 @@ func (s *Session) inLog(ctx context.Context, it commitItem, start, highest int64
 		"as when the log was cut or the topic's data are another cluster's; restore the log, or a backup of the database from before", max(start, highest), b.end)}
 }
 
+// tellGranted reports a token that was granted, and lets a kept partition go on.
+func (s *Session) tellGranted(it commitItem, first bool) {
+	p := it.p
+	s.cfg.Hooks.Assigned(Assigned{Topic: p.topic, Partition: p.partition, Token: it.token, Offset: it.begin(),
+		DoneAhead: it.ahead, Clean: it.clean, Regranted: !first})
+	if !first {
+		s.goOn(p, it.token)
+	}
+}
+
+// begin is the offset at which a partition begins that is granted.
+func (it *commitItem) begin() int64 {
+	if it.p.stored != nil {
+		return it.start
+	}
+	return it.offset
+}
+
 // doubtsOf counts what may have ended the ownership without our knowing. Called with
 // Session.mu held.
 func (s *Session) doubtsOf(p *Partition) uint64 { return s.silences + p.doubts }
