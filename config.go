@@ -118,9 +118,12 @@ type ConsumerConfig struct {
 	// Topics are consumed side by side. Required.
 	Topics []string
 
-	// Handler or Batch.Handler: exactly one of them.
+	// Handler, Batch.Handler or Effects: exactly one of them.
 	Handler Handler
 	Batch   Batch
+	// Effects is a handler whose effects and progress are one transaction of a
+	// database; store/postgres and store/sqlite make one.
+	Effects Effects
 
 	// Scope is what is one sequence. Default ScopeKey.
 	Scope Scope
@@ -150,7 +153,8 @@ type ConsumerConfig struct {
 	// Concurrency is the largest number of handlers that run at a time, over
 	// all partitions. Default 256, at most 100,000.
 	Concurrency int
-	// Lanes is the number of lanes of a partition for a batch handler. Default
+	// Lanes is the number of lanes of a partition for a batch handler, and for Effects,
+	// whose store keeps it: another number is refused there. Default
 	// 64, at most 65,536.
 	Lanes int
 	// Buffer bounds what is read ahead.
@@ -255,6 +259,9 @@ func (c ConsumerConfig) withDefaults() ConsumerConfig {
 	orDefault(&c.Logger, slog.Default())
 	if c.Batch.Handler != nil {
 		orDefault(&c.Batch.Max, 100)
+	}
+	if c.Effects.on() {
+		c.Effects.defaults(min(c.SessionTimeout, c.RebalanceTimeout))
 	}
 	return c
 }

@@ -54,7 +54,7 @@ const serverSideSession = 45 * time.Second
 // nothing starts any more, running handlers get until the drain deadline, what is
 // done is committed, the group is left; and Run returns nil. Otherwise Run ends
 // with a typed error: StopError, OffsetRangeError, TopicRecreatedError,
-// ConnectError, AccessError, DeadLetterTopicError, or ErrAborted. It may be called once.
+// ConnectError, AccessError, DeadLetterTopicError, StoreError, or ErrAborted. It may be called once.
 func (c *Consumer) Run(ctx context.Context) error {
 	c.mu.Lock()
 	if c.started {
@@ -67,6 +67,8 @@ func (c *Consumer) Run(ctx context.Context) error {
 		c.mu.Unlock()
 		return err
 	}
+	kept := newEffectsStore(&c.cfg, c.h.rep)
+	defer kept.end()
 	ready := func(ctx context.Context, partitions map[string]int) error {
 		return c.prepareParking(ctx, beside, partitions)
 	}
@@ -97,6 +99,9 @@ func (c *Consumer) Run(ctx context.Context) error {
 	for {
 		cfg := c.groupConfig()
 		cfg.Ready, cfg.Parking = ready, beside
+		if kept != nil {
+			cfg.Parking, cfg.Store = nil, kept // what is parked there is found by its guard
+		}
 		s := group.New(cfg)
 		c.mu.Lock()
 		c.session = s
@@ -192,6 +197,7 @@ func (c *Consumer) publicError(err error) error {
 		outside  *group.OffsetRangeError
 		replaced *group.RecreatedError
 		refused  *group.ParkingError
+		kept     *group.StoreError
 	)
 	switch {
 	case err == nil:
@@ -202,6 +208,8 @@ func (c *Consumer) publicError(err error) error {
 		return &AccessError{Resource: accessed.Resource, Name: accessed.Name, Operation: accessed.Operation, Err: accessed.Err}
 	case errors.As(err, &outside):
 		return &OffsetRangeError{Topic: outside.Topic, Partition: outside.Partition, Offset: outside.Offset, Start: outside.Start, End: outside.End}
+	case errors.As(err, &kept):
+		return &StoreError{Topic: kept.Topic, Partition: kept.Partition, Err: kept.Err}
 	case errors.As(err, &refused):
 		return mismatch(err)
 	case errors.As(err, &replaced):

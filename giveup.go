@@ -80,6 +80,9 @@ func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 // whose error its handler says that it is permanent.
 func (h handling) giveUp(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, g *givenUp) lane.Verdict {
 	v := lane.Verdict{Keep: keep}
+	if v, ok := h.passes(r, m, tr, g, v); ok {
+		return v
+	}
 	switch h.policyFor(m) {
 	case PolicyPark:
 		return h.arrive(r, m, keep, tr, g)
@@ -136,6 +139,9 @@ func (h handling) write(a *lane.Await, m, failed *Message, g *givenUp) {
 			// Before the next record of its key can begin: who listens must not hear of
 			// that one first.
 			h.rep.deadLettered(failed, g, at)
+			if h.passesLetter(a, g) {
+				return
+			}
 			tr.given = nil
 			a.Done()
 			return

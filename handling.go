@@ -34,12 +34,17 @@ func newHandling(cfg *ConsumerConfig, stop func(*StopError)) handling {
 // pool returns the pool that runs the handlers.
 func (h handling) pool(clock lane.Clock) *lane.Pool {
 	apply := h.plain
+	batchMax := h.cfg.Batch.Max
 	if h.cfg.Batch.Handler != nil {
 		apply = h.batch
 	}
+	apply = h.order.around(apply)
+	if h.cfg.Effects.on() {
+		apply, batchMax = h.applying, h.cfg.Effects.MaxRecords // it watches the order itself: where records are handled
+	}
 	cfg := lane.Config{
-		Concurrency: h.cfg.Concurrency, BatchMax: h.cfg.Batch.Max,
-		Apply: h.order.around(apply), OnFailure: h.failed, Keep: keep, Clock: clock,
+		Concurrency: h.cfg.Concurrency, BatchMax: batchMax,
+		Apply: apply, OnFailure: h.failed, Keep: keep, Clock: clock,
 	}
 	if h.guard != nil {
 		cfg.Tick = h.guard.tick
@@ -99,6 +104,11 @@ var errNullKey = Permanent(errors.New("the record has no ordering key, and NullK
 
 // one is one attempt.
 func (h handling) one(ctx context.Context, m *Message) (err error) {
+	return h.attempt(ctx, m, nil)
+}
+
+// attempt is one attempt, with call in place of Handler when there is one.
+func (h handling) attempt(ctx context.Context, m *Message, call func(ctx context.Context) error) (err error) {
 	cfg := h.cfg
 	if err := m.unready(); err != nil {
 		return err
@@ -118,6 +128,9 @@ func (h handling) one(ctx context.Context, m *Message) (err error) {
 			err = &PanicError{Value: v, Stack: debug.Stack()}
 		}
 	}()
+	if call != nil {
+		return call(ctx)
+	}
 	return cfg.Handler(ctx, m)
 }
 

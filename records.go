@@ -18,6 +18,12 @@ func (h handling) partition(topic string, partition int32) lane.PartitionConfig 
 			pc.Lanes, pc.Detach = h.cfg.Lanes, true
 		}
 	}
+	if h.cfg.Effects.on() {
+		pc.BatchMax = h.cfg.Effects.MaxRecords
+		if h.cfg.Scope == ScopeKey {
+			pc.Lanes, pc.Leave = h.cfg.Lanes, true
+		}
+	}
 	return pc
 }
 

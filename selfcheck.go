@@ -39,6 +39,19 @@ func (k *orderCheck) around(apply lane.Apply) lane.Apply {
 	}
 }
 
+// enter and leave are around for records that are handled in one transaction.
+func (k *orderCheck) enter(r *lane.Run, items []*lane.Item) {
+	eachGroup(r, items, func(group []*lane.Item) { k.begin(r, group[0]) })
+}
+
+func (k *orderCheck) leave(r *lane.Run, items, done []*lane.Item) {
+	eachGroup(r, done, func(group []*lane.Item) {
+		last := group[len(group)-1]
+		k.check.Done(sequence(last), r, last.Offset)
+	})
+	eachGroup(r, items, func(group []*lane.Item) { k.check.End(sequence(group[0]), r) })
+}
+
 // eachGroup calls f with the items that are watched, those that follow each other
 // in one sequence together.
 func eachGroup(r *lane.Run, items []*lane.Item, f func([]*lane.Item)) {

@@ -11,7 +11,7 @@ import (
 // fields belong to whoever has the record in hand: the worker, or the write of its
 // dead letter.
 type trouble struct {
-	keyless error // OrderBy gave no key: the record is never handed over
+	keyless error // Run ends because of it, as when OrderBy gave no key: it is never handed over
 	kept    bool  // its data are a copy, which pins no fetch buffer
 	waits   int   // failures in a row that spent no attempt
 	unspent int   // all that spent none
@@ -27,7 +27,9 @@ type givenUp struct {
 	err      error // of the last attempt
 	attempts int
 	reason   string
-	writes   int // that failed
+	writes   int    // that failed
+	decision string // of a record that is to be passed in the store
+	passes   int    // tries of that which failed
 }
 
 // A condition is what a blocked key waits for.

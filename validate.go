@@ -39,12 +39,15 @@ func (c *ConsumerConfig) validate() error {
 			bad("Topics names %q twice", t)
 		}
 	}
-	switch {
-	case c.Handler == nil && c.Batch.Handler == nil:
-		bad("neither Handler nor Batch.Handler is set: exactly one of them processes the records")
-	case c.Handler != nil && c.Batch.Handler != nil:
-		bad("both Handler and Batch.Handler are set: exactly one of them processes the records")
+	switch forms := slices.DeleteFunc([]string{"Handler", "Batch.Handler", "Effects"}, func(form string) bool {
+		return map[string]bool{"Handler": c.Handler == nil, "Batch.Handler": c.Batch.Handler == nil, "Effects": !c.Effects.on()}[form]
+	}); {
+	case len(forms) == 0:
+		bad("none of Handler, Batch.Handler and Effects is set: exactly one of them processes the records")
+	case len(forms) > 1:
+		bad("%s are set: exactly one of Handler, Batch.Handler and Effects processes the records", strings.Join(forms, " and "))
 	}
+	c.effectsProblems(bad)
 	if c.Batch.Handler == nil && (c.Batch.Max != 0 || c.Batch.Wait != 0) {
 		bad("Batch.Max or Batch.Wait is set without Batch.Handler: they bound its calls")
 	}

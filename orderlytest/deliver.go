@@ -53,6 +53,9 @@ func (d Delivery) Run(t testing.TB, recs ...Record) *Result {
 	t.Helper()
 	run := &delivery{clock: newClock(), halted: make(chan struct{}), parts: make(map[place]*part)}
 	cfg := d.Config
+	if cfg.Effects.Handler != nil || cfg.Effects.Store != nil {
+		t.Fatalf("orderlytest: a Delivery has no store and delivers nothing to Effects: use a Group on a Broker, with store/sqlite or storetest.Memory")
+	}
 	run.j = newJournal(&cfg)
 	run.w = newWitness(run.j, "delivery")
 	run.w.seen = run.attempt

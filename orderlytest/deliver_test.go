@@ -14,6 +14,7 @@ import (
 
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/orderlytest"
+	"github.com/orderly-go/orderly/store/storetest"
 )
 
 var errBusy = errors.New("busy")
@@ -250,7 +251,20 @@ func TestDeliverRefusesWhatAConsumerRefuses(t *testing.T) {
 		defer func() { _ = recover() }()
 		orderlytest.Delivery{}.Run(ft, keyed(1, "a")...)
 	}()
-	if !strings.Contains(ft.text, "neither Handler nor Batch.Handler is set") {
+	if !strings.Contains(ft.text, "none of Handler, Batch.Handler and Effects is set") {
+		t.Errorf("%q", ft.text)
+	}
+}
+
+// A Delivery has no store: effects would wait for ever.
+func TestDeliverRefusesEffects(t *testing.T) {
+	ft := &fatal{TB: t}
+	func() {
+		defer func() { _ = recover() }()
+		orderlytest.Delivery{Config: orderly.ConsumerConfig{Effects: orderly.Effects{Store: storetest.NewMemory(),
+			Handler: func(context.Context, any, *orderly.Message) error { return nil }}}}.Run(ft, keyed(1, "a")...)
+	}()
+	if !strings.Contains(ft.text, "delivers nothing to Effects") {
 		t.Errorf("%q", ft.text)
 	}
 }

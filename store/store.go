@@ -16,6 +16,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 )
 
 // A Part is one partition, as one consumer group's handler sees it.
@@ -116,17 +117,20 @@ type Audit struct {
 type Backend interface {
 	// Begin takes a partition over under a token. A partition that is not known
 	// begins at low. It returns a *FencedError when the database holds that token
-	// or a higher one, and a *LayoutError when it holds another layout. The token
+	// or a higher one, a *LayoutError when it holds another layout, and a *TopicError
+	// when it does not know the partition, but one of another topic of this name. The token
 	// is committed before the state is read.
 	Begin(ctx context.Context, p Part, l Layout, token, low int64) (State, error)
 	// Look reads the token, one lane's position and its exceptions, in one
 	// statement.
 	Look(ctx context.Context, p Part, lane int) (State, error)
-	// Token reads the partition's token; zero when the partition is not known.
+	// Token reads the partition's token; zero when the partition is not known. It returns
+	// a *SchemaError when the tables are not those of this release, as Begin does.
 	Token(ctx context.Context, p Part) (int64, error)
 	// Apply runs effects and then the step, in one transaction. effects gets the
 	// backend's own transaction; nil: there are none. ErrStale, ErrUnknown and
-	// what Classify says of other errors decide what to do.
+	// what Classify says of other errors decide what to do. effects may change what the
+	// step's Advance says: it is read after them.
 	Apply(ctx context.Context, s Step, effects func(ctx context.Context, tx any) error) error
 	// Advance moves the low-water row of a partition; not moved when another token
 	// is there, or a higher position.
@@ -136,6 +140,13 @@ type Backend interface {
 	// Classify says what kind of error it is: of the backend's, or one that passed
 	// through a handler.
 	Classify(err error) Class
+}
+
+// A Bounded backend can end a transaction that its client has left alone.
+type Bounded interface {
+	// Within returns the backend for a consumer whose session lasts so long: what a
+	// frozen process holds is free before that.
+	Within(session time.Duration) Backend
 }
 
 // A Class says what an error of a Backend calls for.
@@ -186,6 +197,21 @@ func (e *LayoutError) Error() string {
 		"set it back, or drain the group and give the handler another name", e.Part, e.Have.Lanes, e.Have.Hash, e.Have.OrderBy, e.Want.Lanes, e.Want.Hash, e.Want.OrderBy)
 }
 
+// A TopicError says that the database has positions of another topic of this name.
+type TopicError struct {
+	Part Part
+	Have [16]byte // its id
+}
+
+// Error names both topics and the way out.
+func (e *TopicError) Error() string {
+	return fmt.Sprintf("store: %s: the database has positions of a topic of this name with id %x, and this one has id %x: the topic was deleted and created again, "+
+		"or the database belongs to another cluster; give the handler another name to begin with this topic, or remove the old one's rows", e.Part, e.Have, e.Part.TopicID)
+}
+
+// SchemaVersion is the version of the tables that this release knows.
+const SchemaVersion = 1
+
 // A SchemaError says that the database's tables are not those of this version.
 type SchemaError struct{ Have, Want int }
 
@@ -193,9 +219,9 @@ type SchemaError struct{ Have, Want int }
 func (e *SchemaError) Error() string {
 	switch {
 	case e.Have == 0:
-		return fmt.Sprintf("store: the database has no tables of orderly: run \"orderly store migrate\" (version %d)", e.Want)
+		return fmt.Sprintf("store: the database has no tables of orderly: run \"orderly store migrate --dsn DSN\" (version %d)", e.Want)
 	case e.Have < e.Want:
-		return fmt.Sprintf("store: the database has version %d of orderly's tables and this program needs %d: run \"orderly store migrate\"", e.Have, e.Want)
+		return fmt.Sprintf("store: the database has version %d of orderly's tables and this program needs %d: run \"orderly store migrate --dsn DSN\"", e.Have, e.Want)
 	}
 	return fmt.Sprintf("store: the database has version %d of orderly's tables and this program knows only %d: it was migrated by a newer release, which has to run here", e.Have, e.Want)
 }

@@ -195,10 +195,11 @@ func (p *proc) run(lane, length int) {
 		return
 	}
 	var recs []Record
+	var at []int // in the log
 	i := p.next[lane]
 	for ; i < len(p.w.log) && len(recs) < length; i++ {
 		if r := p.w.log[i]; p.w.lane(r.Offset) == lane {
-			recs = append(recs, r)
+			recs, at = append(recs, r), append(at, i)
 		}
 	}
 	if len(recs) == 0 {
@@ -217,15 +218,19 @@ func (p *proc) run(lane, length int) {
 		p.keys[string(r.Key)] = true
 		defer delete(p.keys, string(r.Key))
 	}
-	fates, err := p.o.Run(context.Background(), lane, recs, func(_ context.Context, tx any, fresh []int) error {
-		for _, j := range fresh {
+	fates, err := p.o.Run(context.Background(), lane, recs, func(_ context.Context, tx any, fresh []int) (int, error) {
+		n := len(fresh)
+		if !p.w.calm && rapid.IntRange(0, 4).Draw(p.w.t, "ends early") == 0 {
+			n = rapid.IntRange(0, n).Draw(p.w.t, "after")
+		}
+		for _, j := range fresh[:n] {
 			if p.w.fails() {
-				return errHandler
+				return 0, errHandler
 			}
 			p.w.applied(tx, recs[j])
 		}
 		p.w.meanwhile()
-		return nil
+		return n, nil
 	})
 	if errors.Is(err, errHandler) && len(recs) == 1 {
 		// It alone: its key is detached.
@@ -254,6 +259,9 @@ func (p *proc) run(lane, length int) {
 		default:
 			p.done[recs[j].Offset] = true
 		}
+	}
+	if len(fates) < len(recs) {
+		i = at[len(fates)]
 	}
 	p.next[lane] = i
 }

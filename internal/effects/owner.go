@@ -1,6 +1,7 @@
 package effects
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,8 @@ import (
 type Record struct {
 	Offset int64
 	Key    []byte // ordering key; nil is a key too
+	// Behind: earlier records of its key are not through, whatever the store says.
+	Behind bool
 	// Payload is what is kept of it when its key is parked.
 	Payload func() []byte
 }
@@ -42,12 +45,12 @@ func (e *FencedError) Error() string {
 	return fmt.Sprintf("effects: the store has token %d, and this owner's is %d: the partition has another owner", e.Theirs, e.Mine)
 }
 
-// A DownError says that the database did not answer.
+// A DownError says that the database did not answer, or refused every transaction.
 type DownError struct{ Err error }
 
 // Error names the cause.
 func (e *DownError) Error() string {
-	return fmt.Sprintf("effects: the database does not answer: %v", e.Err)
+	return fmt.Sprintf("effects: the database: %v", e.Err)
 }
 
 // Unwrap returns the database's error.
@@ -102,6 +105,7 @@ func (o *Owner) Start() int64 { return o.low }
 // held, but by Begin.
 func (o *Owner) put(e store.Exception) {
 	o.drop(e.Offset)
+	e.Key = bytes.Clone(e.Key) // a piece of a whole fetch
 	o.exc[e.Offset] = e
 	k := keyOf(e.Key)
 	s := o.keys[k]
@@ -155,6 +159,9 @@ func (o *Owner) fate(lane int, r Record) Fate {
 		}
 		return Detached
 	}
+	if r.Behind {
+		return Detached
+	}
 	return Fresh
 }
 
@@ -173,44 +180,70 @@ func (o *Owner) Exceptions() []store.Exception {
 // Run takes a lane past the records of a run, in one transaction: apply is called
 // with the indices of those whose effects are to be applied, and the others are
 // noted as what their fate says. It returns the fates. An error that apply returns
-// comes back as it is: nothing has happened then.
-func (o *Owner) Run(ctx context.Context, lane int, recs []Record, apply func(ctx context.Context, tx any, fresh []int) error) (fates []Fate, err error) {
+// comes back as it is: nothing has happened then. apply may be called more than
+// once. It returns how many of them it has applied; with fewer than it was given
+// the run ends before the first of the others, and so do the fates.
+func (o *Owner) Run(ctx context.Context, lane int, recs []Record, apply func(ctx context.Context, tx any, fresh []int) (n int, err error)) (fates []Fate, err error) {
 	err = o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
 		fates = fates[:0]
 		from, ok := o.pos[lane]
 		if !ok {
 			from = store.Unknown
 		}
-		a := &store.Advance{Lane: lane, From: from, To: from}
+		a := &store.Advance{Lane: lane, From: from}
 		var fresh []int
 		for i, r := range recs {
-			f := o.fate(lane, r)
-			fates = append(fates, f)
-			if _, has := o.exc[r.Offset]; has || f == Applied {
-				continue
-			}
-			a.To = max(a.To, r.Offset+1)
-			switch f {
-			case Fresh:
+			fates = append(fates, o.fate(lane, r))
+			if fates[i] == Fresh {
 				fresh = append(fresh, i)
-			default:
-				e := store.Exception{Lane: lane, Offset: r.Offset, Key: r.Key}
-				if f == Parked {
-					e.Payload = r.Payload()
-				}
-				a.Detach = append(a.Detach, e)
 			}
 		}
-		if a.To == from {
+		if over(a, recs, fates); a.To == from {
 			return nil, nil, nil
 		}
 		var effects func(context.Context, any) error
 		if len(fresh) > 0 {
-			effects = func(ctx context.Context, tx any) error { return apply(ctx, tx, fresh) }
+			effects = func(ctx context.Context, tx any) error {
+				n, err := apply(ctx, tx, fresh)
+				if err != nil || n >= len(fresh) {
+					return err
+				}
+				fates = fates[:fresh[n]]
+				if over(a, recs, fates); a.To == from {
+					return errNothing
+				}
+				return nil
+			}
 		}
 		return &store.Step{Advance: a}, effects, func() { o.advanced(a) }
 	})
+	if errors.Is(err, errNothing) {
+		err = nil
+	}
 	return fates, err
+}
+
+// errNothing: the run has ended before its first record.
+var errNothing = errors.New("effects: nothing to apply")
+
+// over makes a step go past as many records as there are fates.
+func over(a *store.Advance, recs []Record, fates []Fate) {
+	a.To, a.Detach = a.From, nil
+	for i, f := range fates {
+		r := recs[i]
+		if f == Applied || a.From != store.Unknown && r.Offset < a.From {
+			continue // below: applied, or an exception already
+		}
+		a.To = max(a.To, r.Offset+1)
+		if f == Fresh {
+			continue
+		}
+		e := store.Exception{Lane: a.Lane, Offset: r.Offset, Key: r.Key}
+		if f == Parked {
+			e.Payload = r.Payload()
+		}
+		a.Detach = append(a.Detach, e)
+	}
 }
 
 // Detach takes a lane past a record that failed: its key's records are applied
@@ -256,6 +289,37 @@ func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx 
 	return applied, err
 }
 
+// Skip goes past a record without its effect, and says why in the store: one that is
+// detached, or the next of its lane. Nothing is left to do when it is applied already.
+func (o *Owner) Skip(ctx context.Context, lane int, r Record, why store.Audit) error {
+	why.Offset, why.Key = r.Offset, r.Key
+	return o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
+		if e, ok := o.exc[r.Offset]; ok {
+			return &store.Step{Release: &store.Release{Exception: e}, Audit: &why}, nil, func() { o.drop(r.Offset) }
+		}
+		from, ok := o.pos[lane]
+		if !ok {
+			from = store.Unknown
+		}
+		if ok && r.Offset < from {
+			return nil, nil, nil
+		}
+		a := &store.Advance{Lane: lane, From: from, To: r.Offset + 1}
+		return &store.Step{Advance: a, Audit: &why}, nil, func() { o.advanced(a) }
+	})
+}
+
+// Positions is the highest offset that the store knows of.
+func (o *Owner) Positions() (highest int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	highest = o.low
+	for _, p := range o.pos {
+		highest = max(highest, p)
+	}
+	return highest
+}
+
 // Park gives a detached record its payload: it is settled. It reports false when
 // there is no such record any more.
 func (o *Owner) Park(ctx context.Context, lane int, r Record) (parked bool, err error) {
@@ -292,13 +356,17 @@ const (
 	// again is how long a step waits that the database chose to lose; it doubles.
 	again    = 5 * time.Millisecond
 	againMax = 200 * time.Millisecond
+	// patience is how long the database may choose a step to lose until that counts as
+	// being down: what waits for it is seen then.
+	patience = 15 * time.Second
 )
 
 // decide carries a step out. what is called with the lock held and says, from what
 // is known, what to do (nil: nothing) and what to note when it is done. When the
 // store knows better the lane is read and what is asked again.
 func (o *Owner) decide(ctx context.Context, lane int, what func() (*store.Step, func(context.Context, any) error, func())) error {
-	wait := again
+	wait, began := again, time.Now()
+	var last error
 	for range tries {
 		o.mu.Lock()
 		step, effects, done := what()
@@ -308,6 +376,7 @@ func (o *Owner) decide(ctx context.Context, lane int, what func() (*store.Step, 
 		}
 		step.Part, step.Token = o.part, o.token
 		err := o.b.Apply(ctx, *step, effects)
+		last = err
 		switch {
 		case err == nil:
 			o.mu.Lock()
@@ -319,6 +388,9 @@ func (o *Owner) decide(ctx context.Context, lane int, what func() (*store.Step, 
 				return err
 			}
 		case ctx.Err() == nil && o.b.Classify(err) == store.Again:
+			if time.Since(began) > patience {
+				return &DownError{err}
+			}
 			t := time.NewTimer(wait)
 			select {
 			case <-t.C:
@@ -332,7 +404,7 @@ func (o *Owner) decide(ctx context.Context, lane int, what func() (*store.Step, 
 			return o.down(err)
 		}
 	}
-	return fmt.Errorf("effects: %s lane %d: the store found another state %d times in a row", o.part, lane, tries)
+	return &DownError{fmt.Errorf("%s lane %d: a transaction was not committed %d times in a row: %w", o.part, lane, tries, last)}
 }
 
 func (o *Owner) down(err error) error {

@@ -140,6 +140,7 @@ func (s *Session) lose(parts []*Partition) {
 		s.mu.Unlock()
 		dropped := p.lane.Close(s.cfg.Causes.Lost)
 		p.endBeside()
+		p.endStore()
 		s.cfg.Hooks.Lost(Lost{Topic: p.topic, Partition: p.partition, Token: p.token, Running: running, Again: again})
 		if dropped > 0 {
 			s.cfg.Hooks.Dropped(p.topic, p.partition, dropped, "lost")

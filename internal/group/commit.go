@@ -29,6 +29,8 @@ type commitItem struct {
 	until       int64            // grant: for Partition.serial
 	trying      progress.Attempt // what it announces
 	beside      any              // grant: what was seen before it
+	start       int64            // grant: from where records are needed
+	doubts      uint64           // grant: as doubtsOf counted when it was acknowledged
 	err         error
 	outcome     outcome
 }
@@ -267,7 +269,7 @@ func join(runs []progress.Run) []progress.Run {
 // acknowledged; it returns the others that are still ours. What the tokens are
 // above was read as member in gen, and holds for no other membership: another
 // owner may have come and gone in between.
-func (s *Session) commitGrants(ctx context.Context, items []commitItem, member string, gen int32) (open []*Partition) {
+func (s *Session) commitGrants(ctx context.Context, items []commitItem, member string, gen int32) (open []*Partition, acked []commitItem) {
 	s.commitMu.Lock()
 	defer s.commitMu.Unlock()
 	s.mu.Lock()
@@ -289,11 +291,15 @@ func (s *Session) commitGrants(ctx context.Context, items []commitItem, member s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, it := range send {
-		if it.outcome != committed && it.p.state != gone {
+		switch {
+		case it.p.state == gone:
+		case it.outcome != committed:
 			open = append(open, it.p)
+		case it.p.stored != nil:
+			acked = append(acked, it)
 		}
 	}
-	return open
+	return open, acked
 }
 
 // send sends one OffsetCommit, once, to the coordinator. Called with commitMu
@@ -323,19 +329,20 @@ func (s *Session) send(ctx context.Context, member string, gen int32, items []co
 		ours := p.state != gone
 		switch {
 		case it.outcome == committed && ours:
-			if it.grant {
+			if it.grant && p.stored != nil {
+				it.doubts = s.doubtsOf(p) // it is live when the store has its token
+			} else if it.grant {
 				first := p.state == granting
 				s.granted(*it, member)
-				a := Assigned{Topic: p.topic, Partition: p.partition, Token: it.token, Offset: it.offset,
-					DoneAhead: it.ahead, Clean: it.clean, Regranted: !first}
-				events = append(events, func() { s.cfg.Hooks.Assigned(a) })
-				if !first {
-					events = append(events, func() { s.goOn(p, a.Token) })
-				}
+				granted := *it
+				events = append(events, func() { s.tellGranted(granted, first) })
 			} else {
 				p.committed, p.text, p.recorded = it.offset, it.text, it.trying
 				p.settled, p.notRecorded = it.settled, it.notRecorded
 				p.extras = it.meta.Extra
+				if p.stored != nil {
+					p.stored.Settled(it.offset)
+				}
 				if p.park != nil && it.token == p.token {
 					p.park.Committed(it.token, it.offset, it.meta.Extra)
 				}

@@ -59,6 +59,8 @@ type Config struct {
 	Risks func(topic string, t rules.Topic, brokers int)
 	// Parking is what stands beside the partitions; nil: nothing does.
 	Parking Parking
+	// Store keeps positions beside the group's offsets; nil: nothing does.
+	Store Store
 	// Shut says that nothing starts in the pool for now, so that nothing is to be read.
 	Shut func() bool
 

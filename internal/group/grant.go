@@ -50,6 +50,10 @@ func (s *Session) fatal(err error) error {
 	var r *OffsetRangeError
 	var c *RecreatedError
 	var p *ParkingError
+	var st *StoreError
+	if errors.As(err, &st) {
+		return st
+	}
 	if errors.As(err, &p) || errors.As(err, &a) || errors.As(err, &r) || errors.As(err, &c) {
 		return err
 	}
@@ -91,13 +95,22 @@ func (s *Session) grantOnce(ctx context.Context, parts []*Partition) (open []*Pa
 	if err != nil {
 		return append(open, try...), err
 	}
+	if err := s.lookInStore(ctx, try, read, topics); err != nil {
+		return append(open, try...), err
+	}
 	sights := s.sights(ctx, try, read, topics)
 	items, left, err := s.decide(ctx, try, read, sights, topics, member)
 	if items == nil {
 		return append(open, try...), err
 	}
 	open = append(open, left...)
-	return append(open, s.commitGrants(ctx, items, member, gen)...), err
+	left, acked := s.commitGrants(ctx, items, member, gen)
+	open = append(open, left...)
+	if len(acked) > 0 {
+		left, storeErr := s.takeStore(ctx, acked, member, gen)
+		return append(open, left...), errors.Join(err, storeErr)
+	}
+	return open, err
 }
 
 // stored is what the group's offsets say of a partition.
@@ -256,7 +269,7 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 			return nil, nil, errTakenOver{p}
 		}
 		switch {
-		case token == 0 && mine == 0:
+		case token == 0 && mine == 0 && above == 0:
 			// Nobody has left a token: the wall clock is above all that were
 			// given before the group's offsets were lost.
 			token = time.Now().UnixMilli()
@@ -418,14 +431,20 @@ func (s *Session) granted(it commitItem, member string) {
 	p.member, p.needGrant, p.unsure, p.refusedGen = member, false, false, -1
 	if first {
 		p.meta = it.meta
-		p.start = it.offset
+		p.start = it.begin()
 		p.ends.known = progress.Ended(it.meta.Extra)
 		p.ends.used = len(p.ends.known) > 0
-		p.ring = progress.NewRing(it.offset)
-		p.skip = progress.NewSkip(it.meta)
+		if p.stored != nil { // only its rows say what is done
+			p.meta.Ahead, p.meta.CompleteUpTo = nil, 0
+		}
+		p.ring = progress.NewRing(p.start)
+		p.skip = progress.NewSkip(p.meta)
 		pc := s.cfg.Partition(p.topic, p.partition)
 		s.beginSerial(p, it.until, &pc)
 		s.beginBeside(p, &pc)
+		if p.stored != nil {
+			pc.Beside = p.stored
+		}
 		p.lane = s.cfg.Pool.Add(pc, it.token)
 		p.state = live
 	}

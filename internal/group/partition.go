@@ -77,6 +77,9 @@ type Partition struct {
 	above  int64            // the next token is above it
 	why    string           // reason that was last reported for haltParking
 
+	stored Stored // nil: its positions are kept nowhere else
+	doubts uint64 // how often doubt was called
+
 	snap progress.Snapshot // the committer's buffer, under Session.mu
 }
 
@@ -102,6 +105,7 @@ func (p *Partition) doubt() {
 		p.needSince = time.Now()
 	}
 	p.needGrant, p.unsure = true, true
+	p.doubts++
 	p.lane.SetHalt(haltGrant)
 }
 

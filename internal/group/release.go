@@ -58,6 +58,7 @@ func (s *Session) release(parts []*Partition) {
 		st := p.lane.Stat()
 		dropped := p.lane.Close(s.cfg.Causes.Lost)
 		p.endBeside()
+		p.endStore()
 		s.cfg.Hooks.Revoked(Revoked{Topic: p.topic, Partition: p.partition, Token: p.token, Drain: took, Clean: clean[p],
 			Committed: p.sealed != nil && p.text == p.sealed.text && p.committed == p.sealed.offset, Offset: p.committed, Again: again[p]})
 		if st.Running > 0 {

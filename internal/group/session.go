@@ -45,6 +45,8 @@ type Session struct {
 	closing bool
 	silent  bool
 
+	silences uint64 // how often the coordinator fell silent
+
 	commitMu turn
 
 	pulses      struct{ poll, commit, tend pulse }

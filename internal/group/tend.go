@@ -77,6 +77,7 @@ func (s *Session) watchCoordinator() (left time.Duration) {
 		return left
 	}
 	s.silent = left <= 0
+	s.silences++
 	var parts []*Partition
 	for _, p := range s.parts {
 		if p.lane == nil {

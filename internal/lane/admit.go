@@ -190,7 +190,8 @@ func (p *Partition) takeAdmitted(w *worker) bool {
 			return false
 		}
 		if w.items = p.pick(u, w.items, 1); len(w.items) > 0 {
-			w.runs = append(w.runs, Run{Part: p, Lane: p.number(u), Items: w.items[:1:1], unit: u, pass: HaltGate, before: p.before()})
+			w.runs = append(w.runs, Run{Part: p, Lane: p.number(u), Items: w.items[:1:1], unit: u, pass: HaltGate, before: p.before(),
+				leaving: p.behind(u, w.items)})
 			u.state = unitRunning
 			u.inFlight = 1
 			p.running++

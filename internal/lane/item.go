@@ -48,6 +48,7 @@ type Run struct {
 	unit    *unit
 	pass    uint32 // halt bits that do not concern it
 	before  func(it *Item) bool
+	leaving *leaving // of a lane whose Apply says what leaves it
 	done    int
 	err     error
 	verdict Verdict

@@ -12,7 +12,7 @@ type PartitionConfig struct {
 	// ID is the same for each ownership of one partition: a handler that is
 	// still stuck in an earlier ownership keeps its unit closed in this one.
 	// An ownership is closed before the next of the same ID is added, and Whole,
-	// Lanes and Detach are the same in all of them.
+	// Lanes, Detach and Leave are the same in all of them.
 	ID string
 	// Whole makes the partition one unit.
 	Whole bool
@@ -20,6 +20,9 @@ type PartitionConfig struct {
 	Lanes int
 	// Detach takes a key whose record failed out of its lane.
 	Detach bool
+	// Leave leaves it to Apply, with Run.Detach, which records leave their lane. Not
+	// with Detach.
+	Leave bool
 	// BatchMax and BatchWait bound the run of a lane: a lane waits up to
 	// BatchWait for BatchMax records.
 	BatchMax  int

@@ -54,6 +54,7 @@ func (p *Partition) take(w *worker, budget int) {
 		u.inFlight = int32(n)
 		w.runs = append(w.runs, Run{
 			Part: p, Lane: p.number(u), Items: w.items[from:len(w.items):len(w.items)], unit: u, before: p.before(),
+			leaving: p.behind(u, w.items[from:]),
 		})
 		budget -= n
 	}
@@ -148,7 +149,11 @@ func (p *Partition) settle(runs []Run, refunds int) {
 			u.inFlight = 0
 			u.state = unitNew
 		}
-		for _, it := range r.Items[:max(r.done, 0)] {
+		for at, it := range r.Items[:max(r.done, 0)] {
+			if r.Detached(at) {
+				p.leaves(it)
+				continue
+			}
 			records++
 			bytes += int64(it.Size)
 			p.wasTried(it, true)
@@ -209,12 +214,8 @@ func (p *Partition) result(u *unit, r *Run, refunds int) {
 		}
 		rest[0] = rest[0].replacedBy(v.Keep)
 		rest[0].Attempts = attempts
-		if u.isLane && p.cfg.Detach {
-			side := p.newUnit(rest[0].Hash)
-			side.side = true
-			if p.sides.add(side) {
-				p.tidyLater()
-			}
+		if u.isLane && (p.cfg.Detach || r.Detached(r.done)) {
+			side := p.newSide(rest[0].Hash)
 			side.push(rest[0])
 			p.block(side, v)
 			u.solo = max(0, u.solo-1)

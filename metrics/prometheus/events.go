@@ -254,6 +254,19 @@ func (g *groupMetrics) handler(h orderly.Handler) orderly.Handler {
 	}
 }
 
+// effects is handler for one that has a transaction: of the transaction only the
+// handler's part is timed.
+func (g *groupMetrics) effects(h func(ctx context.Context, tx any, m *orderly.Message) error) func(context.Context, any, *orderly.Message) error {
+	calls := g.calls()
+	return func(ctx context.Context, tx any, m *orderly.Message) error {
+		c := calls.get(m.Topic)
+		if !c.sample.due(m.Offset) {
+			return h(ctx, tx, m)
+		}
+		return c.time(ctx, func(ctx context.Context, m *orderly.Message) error { return h(ctx, tx, m) }, m)
+	}
+}
+
 // started is what samplers count from.
 var started = time.Now()
 

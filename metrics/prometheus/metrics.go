@@ -95,6 +95,9 @@ func (m *Metrics) Instrument(cfg orderly.ConsumerConfig) orderly.ConsumerConfig 
 	if cfg.Batch.Handler != nil {
 		cfg.Batch.Handler = g.batch(cfg.Batch.Handler)
 	}
+	if cfg.Effects.Handler != nil {
+		cfg.Effects.Handler = g.effects(cfg.Effects.Handler)
+	}
 	return cfg
 }
 

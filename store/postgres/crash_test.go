@@ -154,7 +154,7 @@ func TestSwallowedErrorIsNotACommit(t *testing.T) {
 		_, _ = tx.(pgx.Tx).Exec(ctx, `INSERT INTO no_such_table VALUES (1)`)
 		return nil
 	})
-	if err == nil || errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrUnknown) {
+	if !errors.Is(err, errSwallowed) || errors.Is(err, store.ErrStale) || errors.Is(err, store.ErrUnknown) {
 		t.Errorf("%v", err)
 	}
 	if st, err := db.Look(ctx, part, 0); err != nil || len(st.Lanes) != 0 {

@@ -19,8 +19,9 @@ import (
 // Options say how long a transaction may hold others up. A process that is frozen
 // keeps its rows locked; the database ends its transaction then.
 type Options struct {
-	// IdleLimit ends a transaction that waits for its client so long. It has to be
-	// below the consumer's SessionTimeout. Default 30 s.
+	// IdleLimit ends a transaction that waits for its client so long: a handler that
+	// does something else for longer loses it. Default 30 s; a consumer lowers it to
+	// two thirds of its SessionTimeout at the most.
 	IdleLimit time.Duration
 	// LockLimit is how long a statement waits for a lock. Default 10 s.
 	LockLimit time.Duration
@@ -30,21 +31,39 @@ type Options struct {
 type DB struct {
 	*protocol.Backend
 	pool *pgxpool.Pool
+	o    Options
 	a    *adapter
 }
 
 // New uses a pool of the program's. The pool stays the program's to close.
 func New(pool *pgxpool.Pool, o Options) *DB {
+	o = o.withDefaults()
+	a := &adapter{pool: pool, begin: "BEGIN ISOLATION LEVEL READ COMMITTED; " + o.limits()}
+	return &DB{Backend: protocol.New(a), pool: pool, o: o, a: a}
+}
+
+// Within implements store.Bounded.
+func (db *DB) Within(session time.Duration) store.Backend { return New(db.pool, db.o.within(session)) }
+
+func (o Options) withDefaults() Options {
 	if o.IdleLimit <= 0 {
 		o.IdleLimit = 30 * time.Second
 	}
 	if o.LockLimit <= 0 {
 		o.LockLimit = 10 * time.Second
 	}
-	a := &adapter{pool: pool, begin: fmt.Sprintf(
-		"BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL idle_in_transaction_session_timeout = %d; SET LOCAL lock_timeout = %d",
-		o.IdleLimit.Milliseconds(), o.LockLimit.Milliseconds())}
-	return &DB{Backend: protocol.New(a), pool: pool, a: a}
+	return o
+}
+
+// within leaves a session a third of its time.
+func (o Options) within(session time.Duration) Options {
+	o.IdleLimit = max(min(o.IdleLimit, session*2/3), time.Millisecond)
+	return o
+}
+
+func (o Options) limits() string {
+	return fmt.Sprintf("SET LOCAL idle_in_transaction_session_timeout = %d; SET LOCAL lock_timeout = %d",
+		max(o.IdleLimit.Milliseconds(), 1), max(o.LockLimit.Milliseconds(), 1))
 }
 
 // Pool is the pool.
@@ -53,9 +72,22 @@ func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 // Migrate makes orderly's tables, or brings them to this release's version. It may
 // be called by several processes at once, and any number of times. It returns the
 // version that was there. It needs the right to create tables in the current
-// schema; consuming needs only SELECT, INSERT, UPDATE and DELETE on them.
+// schema; consuming needs less: see Schema.
 func (db *DB) Migrate(ctx context.Context) (from int, err error) {
 	return protocol.Migrate(ctx, db.a)
+}
+
+// Schema is what Migrate does to a database without orderly's tables, as a script for
+// people who make tables themselves, and the rights that consuming needs.
+func Schema() string {
+	return protocol.Script((*adapter)(nil).Types()) + `
+-- What consuming needs, beside the rights on the handler's own tables; orderly_low,
+-- orderly_lane, orderly_exception and orderly_part are written, orderly_schema is read:
+-- GRANT SELECT ON orderly_schema TO billing;
+-- GRANT SELECT, INSERT ON orderly_part, orderly_audit TO billing;
+-- GRANT SELECT, INSERT, UPDATE ON orderly_low, orderly_lane TO billing;
+-- GRANT SELECT, INSERT, UPDATE, DELETE ON orderly_exception TO billing;
+`
 }
 
 type adapter struct {
@@ -66,11 +98,16 @@ type adapter struct {
 func (a *adapter) Begin(ctx context.Context) (protocol.Tx, error) {
 	// READ COMMITTED is what the statements need: a compare-and-set waits for who
 	// was first, and then finds no row.
-	tx, err := a.pool.BeginTx(ctx, pgx.TxOptions{BeginQuery: a.begin})
+	conn, err := a.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &transaction{guarded: guarded{Tx: tx}}, nil
+	tx, err := conn.Conn().BeginTx(ctx, pgx.TxOptions{BeginQuery: a.begin})
+	if err != nil {
+		conn.Release()
+		return nil, err
+	}
+	return &transaction{guarded: guarded{Tx: tx}, conn: conn}, nil
 }
 
 func (a *adapter) Query(ctx context.Context, text string, args ...any) (protocol.Rows, error) {
@@ -87,26 +124,32 @@ func (*adapter) Types() protocol.Types {
 }
 
 // Classify goes by SQLSTATE (PostgreSQL's manual, appendix A).
-func (*adapter) Classify(err error) store.Class {
-	var e *pgconn.PgError
-	if errors.As(err, &e) {
-		switch e.Code {
+func (*adapter) Classify(err error) store.Class { return classify(err) }
+
+func classify(err error) store.Class {
+	var e interface {
+		error
+		SQLState() string
+	}
+	if errors.As(err, &e) && len(e.SQLState()) == 5 {
+		switch code := e.SQLState(); code {
 		case "40001", // serialization_failure
 			"40P01", // deadlock_detected
-			"55P03": // lock_not_available: lock_timeout
+			"55P03", // lock_not_available: lock_timeout
+			"25P03": // idle_in_transaction_session_timeout
 			return store.Again
-		case "25P03": // idle_in_transaction_session_timeout
-			return store.Again
-		}
-		switch e.Code[:2] {
-		case "08", // connection exception
-			"53", // insufficient resources: too many connections, disk full
-			"57", // operator intervention: shutdown, crash of another backend, cannot connect now
-			"58": // system error
+		case "25006": // read_only_sql_transaction: a standby, after a failover
 			return store.Down
-		}
-		if e.Code == "25006" { // read_only_sql_transaction: a standby, after a failover
-			return store.Down
+		case "57014": // query_canceled: by its context, or a statement's own time limit
+			return store.Failed
+		default:
+			switch code[:2] {
+			case "08", // connection exception
+				"53", // insufficient resources: too many connections, disk full
+				"57", // operator intervention: shutdown, crash of another backend, cannot connect now
+				"58": // system error
+				return store.Down
+			}
 		}
 		return store.Failed
 	}

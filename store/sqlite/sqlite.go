@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/orderly-go/orderly/store"
@@ -28,6 +29,7 @@ const busyLimit = 10 * time.Second
 type DB struct {
 	*protocol.Backend
 	sql *sql.DB
+	a   adapter
 }
 
 // Open opens a database file, or makes it. Its journal is put into WAL mode, so
@@ -49,7 +51,8 @@ func Open(path string) (*DB, error) {
 		_ = db.Close()
 		return nil, fmt.Errorf("sqlite %s: %w", path, err)
 	}
-	return &DB{Backend: protocol.New(adapter{db}), sql: db}, nil
+	a := adapter{db, make(chan struct{}, 1)}
+	return &DB{Backend: protocol.New(a), sql: db, a: a}, nil
 }
 
 // SQL is the database, for the program's own tables and queries.
@@ -62,19 +65,33 @@ func (db *DB) Close() error { return db.sql.Close() }
 // be called by several processes at once, and any number of times. It returns the
 // version that was there.
 func (db *DB) Migrate(ctx context.Context) (from int, err error) {
-	return protocol.Migrate(ctx, adapter{db.sql})
+	return protocol.Migrate(ctx, db.a)
 }
 
-type adapter struct{ db *sql.DB }
+// Schema is what Migrate does to a file without orderly's tables, as a script.
+func Schema() string { return protocol.Script(adapter{}.Types()) }
+
+type adapter struct {
+	db *sql.DB
+	// writer is the right to write, among the lanes of this process: those that wait
+	// for SQLite's own lock look for it now and then, and one can starve.
+	writer chan struct{}
+}
 
 func (a adapter) Begin(ctx context.Context) (protocol.Tx, error) {
+	select {
+	case a.writer <- struct{}{}:
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 	// Not the caller's context: database/sql rolls back when it ends, and a commit
 	// could not tell what became of it.
 	tx, err := a.db.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
+		<-a.writer
 		return nil, err
 	}
-	return &transaction{tx: tx}, nil
+	return &transaction{tx: tx, leave: sync.OnceFunc(func() { <-a.writer })}, nil
 }
 
 func (a adapter) Query(ctx context.Context, text string, args ...any) (protocol.Rows, error) {
@@ -100,7 +117,8 @@ func (adapter) Classify(err error) store.Class {
 }
 
 type transaction struct {
-	tx *sql.Tx
+	tx    *sql.Tx
+	leave func() // the right to write
 }
 
 func (t *transaction) Exec(ctx context.Context, text string, args ...any) (int64, error) {
@@ -118,6 +136,7 @@ func (t *transaction) Query(ctx context.Context, text string, args ...any) (prot
 // Commit: the file is this process's to write until the call returns, so its error
 // is known but for the disk's.
 func (t *transaction) Commit(context.Context) error {
+	defer t.leave()
 	err := t.tx.Commit()
 	if err == nil {
 		return nil
@@ -133,7 +152,11 @@ func (t *transaction) Commit(context.Context) error {
 	return errors.Join(store.ErrUnknown, err)
 }
 
-func (t *transaction) Rollback()    { _ = t.tx.Rollback() }
+func (t *transaction) Rollback() {
+	_ = t.tx.Rollback()
+	t.leave()
+}
+
 func (t *transaction) Handler() any { return t.tx }
 
 // Ended also notices a COMMIT that was sent as a statement: then another

@@ -2,8 +2,10 @@ package storetest
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/orderly-go/orderly/store"
 )
@@ -16,9 +18,46 @@ type Memory struct {
 	// told.
 	Fault func(s store.Step) (lost error, unknown bool)
 
+	down  atomic.Bool
 	mu    sync.Mutex
 	parts map[store.Part]*reference
 	kept  map[store.Part]store.Layout
+
+	audits []store.Audit
+}
+
+// Audits are the decisions that were noted.
+func (m *Memory) Audits() []store.Audit {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.audits)
+}
+
+// Exceptions is how many exceptions there are, over all partitions.
+func (m *Memory) Exceptions() (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.parts {
+		n += len(r.exc)
+	}
+	return n
+}
+
+var (
+	// ErrDown is the error of all methods after Down(true).
+	ErrDown = errors.New("storetest: the memory is down")
+	// ErrAgain is an error of the class Again.
+	ErrAgain = errors.New("storetest: again")
+)
+
+// Down takes the backend down, or brings it back with all that it has.
+func (m *Memory) Down(down bool) { m.down.Store(down) }
+
+func (m *Memory) up() error {
+	if m.down.Load() {
+		return ErrDown
+	}
+	return nil
 }
 
 // A MemoryTx collects what is done when its step is committed.
@@ -43,10 +82,22 @@ func (m *Memory) part(p store.Part) *reference {
 
 // Begin implements store.Backend, as the methods below.
 func (m *Memory) Begin(_ context.Context, p store.Part, l store.Layout, token, low int64) (store.State, error) {
+	if err := m.up(); err != nil {
+		return store.State{}, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if have, ok := m.kept[p]; ok && have != l {
 		return store.State{}, &store.LayoutError{Part: p, Want: l, Have: have}
+	}
+	if _, known := m.kept[p]; !known {
+		for other := range m.kept {
+			if same := other; same.TopicID != p.TopicID {
+				if same.TopicID = p.TopicID; same == p {
+					return store.State{}, &store.TopicError{Part: p, Have: other.TopicID}
+				}
+			}
+		}
 	}
 	m.kept[p] = l
 	r := m.part(p)
@@ -58,6 +109,9 @@ func (m *Memory) Begin(_ context.Context, p store.Part, l store.Layout, token, l
 
 // Look reads one lane.
 func (m *Memory) Look(_ context.Context, p store.Part, lane int) (store.State, error) {
+	if err := m.up(); err != nil {
+		return store.State{}, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.part(p).state(func(l int) bool { return l == lane }), nil
@@ -65,6 +119,9 @@ func (m *Memory) Look(_ context.Context, p store.Part, lane int) (store.State, e
 
 // Token reads the token.
 func (m *Memory) Token(_ context.Context, p store.Part) (int64, error) {
+	if err := m.up(); err != nil {
+		return 0, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.part(p).token, nil
@@ -72,13 +129,16 @@ func (m *Memory) Token(_ context.Context, p store.Part) (int64, error) {
 
 // Apply runs effects and the step.
 func (m *Memory) Apply(ctx context.Context, s store.Step, effects func(ctx context.Context, tx any) error) error {
+	if err := m.up(); err != nil {
+		return err
+	}
 	tx := new(MemoryTx)
 	if effects != nil {
 		if err := effects(ctx, tx); err != nil {
 			return err
 		}
 	}
-	if err := context.Cause(ctx); err != nil {
+	if err := errors.Join(context.Cause(ctx), m.up()); err != nil {
 		return err
 	}
 	m.mu.Lock()
@@ -103,6 +163,9 @@ func (m *Memory) Apply(ctx context.Context, s store.Step, effects func(ctx conte
 	if !ok {
 		return store.ErrStale
 	}
+	if s.Audit != nil {
+		m.audits = append(m.audits, *s.Audit)
+	}
 	for _, f := range tx.do {
 		f()
 	}
@@ -114,6 +177,9 @@ func (m *Memory) Apply(ctx context.Context, s store.Step, effects func(ctx conte
 
 // Low moves the low-water row.
 func (m *Memory) Low(_ context.Context, p store.Part, token, low int64) (bool, error) {
+	if err := m.up(); err != nil {
+		return false, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	r := m.part(p)
@@ -126,6 +192,9 @@ func (m *Memory) Low(_ context.Context, p store.Part, token, low int64) (bool, e
 
 // Payload reads a parked exception's payload.
 func (m *Memory) Payload(_ context.Context, p store.Part, offset int64) ([]byte, error) {
+	if err := m.up(); err != nil {
+		return nil, err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	e, ok := m.part(p).exc[offset]
@@ -135,8 +204,16 @@ func (m *Memory) Payload(_ context.Context, p store.Part, offset int64) ([]byte,
 	return slices.Clone(e.Payload), nil
 }
 
-// Classify knows no errors of its own.
-func (m *Memory) Classify(error) store.Class { return store.Failed }
+// Classify knows the errors of this package.
+func (m *Memory) Classify(err error) store.Class {
+	switch {
+	case errors.Is(err, ErrDown):
+		return store.Down
+	case errors.Is(err, ErrAgain):
+		return store.Again
+	}
+	return store.Failed
+}
 
 func (r *reference) state(lane func(int) bool) (st store.State) {
 	st.Token, st.Low = r.token, r.low

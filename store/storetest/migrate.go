@@ -21,6 +21,9 @@ func Migrating(t *testing.T, open func(t *testing.T) Migratable, setVersion func
 		if _, err := db.Begin(t.Context(), part, layout, 1, 0); !errors.As(err, &wrong) || wrong.Have != have {
 			t.Errorf("%s: %v, want a SchemaError that has %d", what, err, have)
 		}
+		if _, err := db.Token(t.Context(), part); !errors.As(err, &wrong) || wrong.Have != have {
+			t.Errorf("%s: Token: %v, want a SchemaError that has %d", what, err, have)
+		}
 	}
 	schema("without tables", 0)
 	var wg sync.WaitGroup

@@ -37,6 +37,7 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 		{"a token is taken once, and only upwards", (*suite).tokenRises},
 		{"several begin at once: one token each, the highest stays", (*suite).beginTogether},
 		{"another layout is refused", (*suite).layoutIsCompared},
+		{"a topic that was made again is refused", (*suite).topicIsCompared},
 		{"partitions, groups, handlers and topics keep apart", (*suite).partsKeepApart},
 		{"an effect and its position are one", (*suite).effectAndPosition},
 		{"effects that fail leave nothing", (*suite).failureLeavesNothing},
@@ -246,7 +247,7 @@ func (s *suite) partsKeepApart() {
 	for _, other := range []store.Part{
 		{Group: "g2", Handler: "h", Topic: "t", TopicID: [16]byte{1}, Partition: 3},
 		{Group: "g", Handler: "h2", Topic: "t", TopicID: [16]byte{1}, Partition: 3},
-		{Group: "g", Handler: "h", Topic: "t", TopicID: [16]byte{2}, Partition: 3},
+		{Group: "g", Handler: "h", Topic: "t2", TopicID: [16]byte{2}, Partition: 3},
 		{Group: "g", Handler: "h", Topic: "t", TopicID: [16]byte{1}, Partition: 4},
 	} {
 		s.part = other
@@ -256,6 +257,22 @@ func (s *suite) partsKeepApart() {
 	}
 	s.part = mine
 	s.position(0, 10)
+}
+
+func (s *suite) topicIsCompared() {
+	s.begin(1, 0)
+	old := s.part
+	s.part.TopicID = [16]byte{2}
+	for range 2 { // a refusal leaves nothing
+		var wrong *store.TopicError
+		if _, err := s.Backend.Begin(s.Context(), s.part, layout, 9, 0); !errors.As(err, &wrong) || wrong.Have != old.TopicID {
+			s.Fatalf("a topic of the same name with another id: %v", err)
+		}
+	}
+	s.part.Handler = "h2" // the way out
+	s.begin(9, 0)
+	s.part = old
+	s.begin(2, 0)
 }
 
 func (s *suite) effectAndPosition() {

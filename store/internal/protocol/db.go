@@ -37,6 +37,14 @@ type Tx interface {
 	Ended() bool
 }
 
+// A Finisher is a Tx that can send its last statement together with the commit, so
+// that a step costs no more round trips than its effects alone.
+type Finisher interface {
+	// Finish runs a statement that has no RETURNING and commits, if it changed a row.
+	// With store.ErrStale, or another error but store.ErrUnknown, nothing is committed.
+	Finish(ctx context.Context, sql string, args ...any) error
+}
+
 // Rows are a query's results.
 type Rows interface {
 	Next() bool

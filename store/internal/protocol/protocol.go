@@ -24,19 +24,15 @@ func New(db DB) *Backend { return &Backend{db: db, ids: make(map[store.Part]int6
 
 // commitLimit is how long a commit may take after its context has ended: the
 // transaction is whole by then, and to leave it without an answer costs more.
-const commitLimit = 10 * time.Second
+const commitLimit = 15 * time.Second
 
 // Classify is the DB's.
 func (b *Backend) Classify(err error) store.Class { return b.db.Classify(err) }
 
 // Begin takes a partition over.
 func (b *Backend) Begin(ctx context.Context, p store.Part, l store.Layout, token, low int64) (store.State, error) {
-	v, err := version(ctx, b.db)
-	if err != nil {
+	if err := b.schema(ctx); err != nil {
 		return store.State{}, err
-	}
-	if v != Version {
-		return store.State{}, &store.SchemaError{Have: v, Want: Version}
 	}
 	if err := b.begin(ctx, p, l, token, low); err != nil {
 		return store.State{}, err
@@ -54,12 +50,33 @@ func (b *Backend) Begin(ctx context.Context, p store.Part, l store.Layout, token
 	return st, nil
 }
 
+// schema looks at the tables' version.
+func (b *Backend) schema(ctx context.Context) error {
+	v, err := version(ctx, b.db)
+	if err == nil && v != Version {
+		err = &store.SchemaError{Have: v, Want: Version}
+	}
+	return err
+}
+
 func (b *Backend) begin(ctx context.Context, p store.Part, l store.Layout, token, low int64) error {
 	return write(ctx, b.db, func(tx Tx) error {
-		if _, err := tx.Exec(ctx, `INSERT INTO orderly_part (grp, handler, topic_id, part, topic, lanes, hash, order_by)
+		made, err := tx.Exec(ctx, `INSERT INTO orderly_part (grp, handler, topic_id, part, topic, lanes, hash, order_by)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) ON CONFLICT DO NOTHING`,
-			p.Group, p.Handler, p.TopicID[:], p.Partition, p.Topic, l.Lanes, l.Hash, l.OrderBy); err != nil {
+			p.Group, p.Handler, p.TopicID[:], p.Partition, p.Topic, l.Lanes, l.Hash, l.OrderBy)
+		if err != nil {
 			return err
+		}
+		if made > 0 {
+			var other []byte
+			err := one(ctx, tx.Query, `SELECT topic_id FROM orderly_part WHERE grp = ?1 AND handler = ?2 AND topic = ?3 AND part = ?4 AND topic_id <> ?5`,
+				[]any{p.Group, p.Handler, p.Topic, p.Partition, p.TopicID[:]}, &other)
+			if err == nil {
+				return &store.TopicError{Part: p, Have: [16]byte(other)}
+			}
+			if !errors.Is(err, errNoRow) {
+				return err
+			}
 		}
 		var id int64
 		var have store.Layout
@@ -70,7 +87,7 @@ func (b *Backend) begin(ctx context.Context, p store.Part, l store.Layout, token
 		if have != l {
 			return &store.LayoutError{Part: p, Want: l, Have: have}
 		}
-		made, err := tx.Exec(ctx, `INSERT INTO orderly_low (part, token, low) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING`, id, token, low)
+		made, err = tx.Exec(ctx, `INSERT INTO orderly_low (part, token, low) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING`, id, token, low)
 		if err != nil {
 			return err
 		}
@@ -94,6 +111,9 @@ func (b *Backend) begin(ctx context.Context, p store.Part, l store.Layout, token
 
 // Token reads the partition's token.
 func (b *Backend) Token(ctx context.Context, p store.Part) (token int64, err error) {
+	if err := b.schema(ctx); err != nil {
+		return 0, err
+	}
 	err = one(ctx, b.db.Query, `SELECT l.token FROM orderly_low l JOIN orderly_part p ON p.id = l.part
 		WHERE p.grp = ?1 AND p.handler = ?2 AND p.topic_id = ?3 AND p.part = ?4`, []any{p.Group, p.Handler, p.TopicID[:], p.Partition}, &token)
 	if errors.Is(err, errNoRow) {
@@ -183,37 +203,58 @@ func (b *Backend) Apply(ctx context.Context, s store.Step, effects func(ctx cont
 				return err
 			}
 		}
-		switch {
-		case s.Advance != nil:
-			return advance(ctx, tx, id, s.Advance)
-		case s.Release != nil:
-			return release(ctx, tx, id, s.Release.Exception)
+		text, args := last(id, &s)
+		if s.Advance != nil {
+			if err := detach(ctx, tx, id, s.Advance.Detach); err != nil {
+				return err
+			}
 		}
-		return changed(tx.Exec(ctx, `UPDATE orderly_exception SET payload = ?3 WHERE part = ?1 AND off = ?2`,
-			id, s.Park.Exception.Offset, s.Park.Exception.Payload))
+		if f, ok := tx.(Finisher); ok {
+			return finish(ctx, f, text, args)
+		}
+		return changed(tx.Exec(ctx, text, args...))
 	})
 }
 
-func advance(ctx context.Context, tx Tx, id int64, a *store.Advance) error {
-	for _, e := range a.Detach {
-		// A row that is there is another owner's, who was faster.
+// detach makes exceptions. A row that is there is another owner's, who was faster.
+func detach(ctx context.Context, tx Tx, id int64, detached []store.Exception) error {
+	for _, e := range detached {
 		if err := changed(tx.Exec(ctx, `INSERT INTO orderly_exception (part, off, lane, keyed, key, payload)
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING`, id, e.Offset, e.Lane, e.Key != nil, nonNil(e.Key), e.Payload)); err != nil {
 			return err
 		}
 	}
-	if a.From == store.Unknown {
-		return changed(tx.Exec(ctx, `INSERT INTO orderly_lane (part, lane, pos) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING`, id, a.Lane, a.To))
-	}
-	return changed(tx.Exec(ctx, `UPDATE orderly_lane SET pos = ?4 WHERE part = ?1 AND lane = ?2 AND pos = ?3`, id, a.Lane, a.From, a.To))
+	return nil
 }
 
-// release removes an exception, if no lower one of its key is there.
-func release(ctx context.Context, tx Tx, id int64, e store.Exception) error {
-	return changed(tx.Exec(ctx, `DELETE FROM orderly_exception WHERE part = ?1 AND off = ?2 AND NOT EXISTS (
-		SELECT 1 FROM orderly_exception lower WHERE lower.part = ?1 AND lower.off < ?2 AND lower.lane = ?3 AND lower.keyed = ?4 AND lower.key = ?5)`,
-		id, e.Offset, e.Lane, e.Key != nil, nonNil(e.Key)))
+// last is the statement on whose row a step depends.
+func last(id int64, s *store.Step) (text string, args []any) {
+	switch {
+	case s.Advance != nil && s.Advance.From == store.Unknown:
+		return `INSERT INTO orderly_lane (part, lane, pos) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING`, []any{id, s.Advance.Lane, s.Advance.To}
+	case s.Advance != nil:
+		return `UPDATE orderly_lane SET pos = ?4 WHERE part = ?1 AND lane = ?2 AND pos = ?3`, []any{id, s.Advance.Lane, s.Advance.From, s.Advance.To}
+	case s.Release != nil: // if no lower one of its key is there
+		e := &s.Release.Exception
+		return `DELETE FROM orderly_exception WHERE part = ?1 AND off = ?2 AND NOT EXISTS (
+			SELECT 1 FROM orderly_exception lower WHERE lower.part = ?1 AND lower.off < ?2 AND lower.lane = ?3 AND lower.keyed = ?4 AND lower.key = ?5)`,
+			[]any{id, e.Offset, e.Lane, e.Key != nil, nonNil(e.Key)}
+	}
+	return `UPDATE orderly_exception SET payload = ?3 WHERE part = ?1 AND off = ?2`, []any{id, s.Park.Exception.Offset, s.Park.Exception.Payload}
 }
+
+// finish commits with the last statement.
+func finish(ctx context.Context, f Finisher, text string, args []any) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
+	defer cancel()
+	if err := f.Finish(ctx, text, args...); err != nil {
+		return err
+	}
+	return errFinished
+}
+
+// errFinished: the transaction is committed.
+var errFinished = errors.New("committed")
 
 // changed makes sure that a statement has changed its row.
 func changed(rows int64, err error) error {
@@ -285,7 +326,11 @@ func write(ctx context.Context, db DB, f func(Tx) error) (err error) {
 			tx.Rollback()
 		}
 	}()
-	if err := f(tx); err != nil {
+	switch err := f(tx); {
+	case errors.Is(err, errFinished):
+		done = true
+		return nil
+	case err != nil:
 		return err
 	}
 	done = true

@@ -3,13 +3,14 @@ package protocol
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/orderly-go/orderly/store"
 )
 
 // Version is the version of the tables.
-const Version = 1
+const Version = store.SchemaVersion
 
 // migrations lead from each version to the next one. They are never changed, only
 // added to.
@@ -59,17 +60,44 @@ var migrations = []string{
 	);`,
 }
 
+// beginning makes the table that says which version the others have.
+var beginning = []string{
+	`CREATE TABLE IF NOT EXISTS orderly_schema (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL)`,
+	`INSERT INTO orderly_schema (one, version) VALUES (1, 0) ON CONFLICT DO NOTHING`,
+}
+
+// statements are those of a migration, in a dialect.
+func statements(migration string, t Types) (out []string) {
+	text := strings.NewReplacer("{bytes}", t.Bytes, "{serial}", t.Serial).Replace(migration)
+	for _, statement := range strings.Split(text, ";") {
+		if statement = strings.TrimSpace(statement); statement != "" {
+			out = append(out, statement)
+		}
+	}
+	return out
+}
+
+// Script is what Migrate does to a database without tables of ours, as text.
+func Script(t Types) string {
+	all := slices.Clone(beginning)
+	for i, m := range migrations {
+		all = append(all, statements(m, t)...)
+		all = append(all, fmt.Sprintf("UPDATE orderly_schema SET version = %d WHERE one = 1 AND version = %d", i+1, i))
+	}
+	return strings.ReplaceAll("BEGIN;\n"+strings.Join(all, ";\n")+";\nCOMMIT;\n", "\n\t", "\n")
+}
+
 // Migrate makes the tables, or brings them to this version. It may be called
 // twice, and by several at once: each step is a transaction that begins with the
 // version's row.
 func Migrate(ctx context.Context, db DB) (from int, err error) {
 	first := func(tx Tx) error {
-		_, err := tx.Exec(ctx, `CREATE TABLE IF NOT EXISTS orderly_schema (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL)`)
-		if err != nil {
-			return err
+		for _, statement := range beginning {
+			if _, err := tx.Exec(ctx, statement); err != nil {
+				return err
+			}
 		}
-		_, err = tx.Exec(ctx, `INSERT INTO orderly_schema (one, version) VALUES (1, 0) ON CONFLICT DO NOTHING`)
-		return err
+		return nil
 	}
 	// Two that make the same table at once can fail although they say "if not
 	// exists" (PostgreSQL: its catalog's unique index): then the other has made it.
@@ -92,12 +120,7 @@ func Migrate(ctx context.Context, db DB) (from int, err error) {
 			if have >= len(migrations) {
 				return nil
 			}
-			t := db.Types()
-			text := strings.NewReplacer("{bytes}", t.Bytes, "{serial}", t.Serial).Replace(migrations[have])
-			for _, statement := range strings.Split(text, ";") {
-				if strings.TrimSpace(statement) == "" {
-					continue
-				}
+			for _, statement := range statements(migrations[have], db.Types()) {
 				if _, err := tx.Exec(ctx, statement); err != nil {
 					return fmt.Errorf("migration to version %d: %w", have+1, err)
 				}

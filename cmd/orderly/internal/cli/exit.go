@@ -11,6 +11,7 @@ import (
 	"github.com/orderly-go/orderly/cmd/orderly/internal/demo"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/explain"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/localbroker"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/migrate"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/pipe"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/produce"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/status"
@@ -72,14 +73,14 @@ func exitCode(err error) int {
 	if is[*orderly.ConfigError](err) || is[*connect.Error](err) || is[*localbroker.UsageError](err) ||
 		is[*pipe.CommandError](err) || is[*produce.LineError](err) || is[*produce.FileError](err) ||
 		is[*consume.ListenError](err) || is[*demo.InputError](err) || is[*demo.LimitError](err) ||
-		is[*explain.InputError](err) || is[*explain.NotKnownError](err) {
+		is[*explain.InputError](err) || is[*explain.NotKnownError](err) || is[*migrate.DSNError](err) {
 		return exitUsage
 	}
 	// A broker that does not answer is like any other; a directory that is in
 	// use, a port that is taken, or data that cannot be read has failed here.
 	if is[*orderly.ConnectError](err) || is[*orderly.AccessError](err) || is[*localbroker.NotServedError](err) || is[*localbroker.EndedError](err) ||
 		is[*connect.UnreachableError](err) || is[*status.NotThereError](err) || is[*produce.TopicError](err) ||
-		is[*orderly.DeadLetterTopicError](err) {
+		is[*orderly.DeadLetterTopicError](err) || is[*migrate.UnreachableError](err) {
 		return exitRefused
 	}
 	if is[*commandError](err) {

@@ -1,0 +1,180 @@
+package orderly
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/orderly-go/orderly/internal/effects"
+	"github.com/orderly-go/orderly/internal/group"
+	"github.com/orderly-go/orderly/internal/parking"
+	"github.com/orderly-go/orderly/store"
+)
+
+// A StoreError ends Run: what the database says of a partition does not fit the
+// topic, the configuration or this release.
+type StoreError struct {
+	Topic     string
+	Partition int32
+	Err       error
+}
+
+// Error names the partition, the cause and the way out.
+func (e *StoreError) Error() string {
+	return fmt.Sprintf("orderly: topic %s partition %d: %v", e.Topic, e.Partition, e.Err)
+}
+
+// Unwrap returns the cause: a *store.SchemaError, *store.LayoutError,
+// *store.TopicError ...
+func (e *StoreError) Unwrap() error { return e.Err }
+
+// lowLimit is how long a move of a low-water row may take. It is lazy: the next
+// commit brings the next one.
+const lowLimit = 10 * time.Second
+
+// effectsStore keeps the positions of a consumer's partitions in its database.
+type effectsStore struct {
+	cfg  *ConsumerConfig
+	rep  reporter
+	ctx  context.Context
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+}
+
+func newEffectsStore(cfg *ConsumerConfig, rep reporter) *effectsStore {
+	if !cfg.Effects.on() {
+		return nil
+	}
+	s := &effectsStore{cfg: cfg, rep: rep}
+	s.ctx, s.stop = context.WithCancel(context.Background())
+	return s
+}
+
+// end waits for the moves of low-water rows that are under way.
+func (s *effectsStore) end() {
+	if s == nil {
+		return
+	}
+	s.wg.Wait()
+	s.stop()
+}
+
+func (s *effectsStore) part(ask group.StoreAsk) store.Part {
+	return store.Part{Group: s.cfg.Group, Handler: s.cfg.Effects.Name, Topic: ask.Topic, TopicID: ask.TopicID, Partition: ask.Partition}
+}
+
+// Look implements group.Store.
+func (s *effectsStore) Look(ctx context.Context, ask group.StoreAsk) (above int64, err error) {
+	if ask.TopicID == [16]byte{} {
+		return 0, &group.StoreError{Topic: ask.Topic, Partition: ask.Partition, Err: errors.New("the brokers give no topic ids (Kafka before 2.8): " +
+			"a topic that is deleted and created again could not be told from the old one, and the store would skip its records; use newer brokers, or a plain Handler")}
+	}
+	g, err := parking.GuardOf(ask.Extra)
+	if err != nil || g != nil && g.Holds {
+		return 0, &group.StoreError{Topic: ask.Topic, Partition: ask.Partition, Err: errors.Join(errors.New("records of this group are parked on Kafka, "+
+			"and Effects would pass them: run the handler that parked them until nothing is parked (\"orderly keys\"), or use another group"), err)}
+	}
+	above, err = s.cfg.Effects.Store.Token(ctx, s.part(ask))
+	return above, s.problem(ask, err)
+}
+
+// problem says which errors of the store end the session: those that time does not
+// mend.
+func (s *effectsStore) problem(ask group.StoreAsk, err error) error {
+	var (
+		fenced *store.FencedError
+		schema *store.SchemaError
+		layout *store.LayoutError
+		topic  *store.TopicError
+	)
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &fenced):
+		return &group.StoreAboveError{Above: fenced.Have}
+	case errors.As(err, &schema), errors.As(err, &layout), errors.As(err, &topic):
+		return &group.StoreError{Topic: ask.Topic, Partition: ask.Partition, Err: err}
+	}
+	return fmt.Errorf("the database, for topic %s partition %d: %w", ask.Topic, ask.Partition, err)
+}
+
+// Open implements group.Store.
+func (s *effectsStore) Open(ask group.StoreAsk, host group.StoreHost) group.Stored {
+	return &ownership{s: s, ask: ask, host: host}
+}
+
+// An ownership is the store's side of one ownership of a partition.
+type ownership struct {
+	s     *effectsStore
+	ask   group.StoreAsk
+	host  group.StoreHost
+	owner atomic.Pointer[owned]
+
+	mu      sync.Mutex
+	pending int64 // the low-water row is to be moved there
+	moving  bool
+}
+
+// owned is an ownership under one token.
+type owned struct {
+	*effects.Owner
+	token int64
+}
+
+// Take implements group.Stored.
+func (o *ownership) Take(ctx context.Context, token, low int64) (start, highest int64, err error) {
+	own, err := effects.Begin(ctx, o.s.cfg.Effects.Store, o.s.part(o.ask), o.s.cfg.layout(), token, low)
+	if err != nil {
+		return 0, 0, o.s.problem(o.ask, err)
+	}
+	o.owner.Store(&owned{own, token})
+	return own.Start(), own.Positions(), nil
+}
+
+// fenced: the store has another token.
+func (o *ownership) fenced(own *owned, err *effects.FencedError) {
+	o.s.rep.log(slog.LevelWarn, "the store has another owner's fencing token; confirming that the partition is ours",
+		"topic", o.ask.Topic, "partition", o.ask.Partition, "token", own.token, "other", err.Theirs)
+	o.host.Doubt(own.token, err.Theirs)
+}
+
+// Settled implements group.Stored.
+func (o *ownership) Settled(watermark int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.pending = max(o.pending, watermark)
+	if !o.moving {
+		o.moving = true
+		o.s.wg.Go(o.move)
+	}
+}
+
+// move moves the low-water row as far as it is said to be.
+func (o *ownership) move() {
+	var moved int64
+	for {
+		o.mu.Lock()
+		to := o.pending
+		if o.moving = to > moved; !o.moving {
+			o.pending = 0
+			o.mu.Unlock()
+			return
+		}
+		o.mu.Unlock()
+		ctx, cancel := context.WithTimeout(o.s.ctx, lowLimit)
+		if err := o.owner.Load().Low(ctx, to); err != nil {
+			o.s.rep.log(slog.LevelDebug, "the store's low-water row was not moved; the next commit tries again",
+				"topic", o.ask.Topic, "partition", o.ask.Partition, "error", err)
+		}
+		cancel()
+		moved = to
+	}
+}
+
+// End implements group.Stored: a move that is under way ends by itself, and changes
+// nothing under another token.
+func (o *ownership) End() {}

@@ -1,0 +1,114 @@
+package effects
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/orderly-go/orderly/store"
+	"github.com/orderly-go/orderly/store/storetest"
+)
+
+func begin(t *testing.T, mem store.Backend, token int64) *Owner {
+	t.Helper()
+	o, err := Begin(t.Context(), mem, part, layout, token, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+func all(_ context.Context, _ any, fresh []int) (int, error) { return len(fresh), nil }
+
+// A record whose key's earlier ones are not through leaves its lane, although the
+// store has nothing of them any more.
+func TestBehind(t *testing.T) {
+	mem := storetest.NewMemory()
+	o := begin(t, mem, 1)
+	recs := []Record{{Offset: 3, Key: []byte("a")}, {Offset: 4, Key: []byte("b"), Behind: true}, {Offset: 5, Key: []byte("b"), Behind: true}}
+	fates, err := o.Run(t.Context(), 0, recs, all)
+	if want := []Fate{Fresh, Detached, Detached}; err != nil || !slices.Equal(fates, want) {
+		t.Fatalf("%v, %v, want %v", fates, err, want)
+	}
+	// The next owner finds them.
+	if ex := begin(t, mem, 2).Exceptions(); len(ex) != 2 {
+		t.Errorf("%+v", ex)
+	}
+}
+
+// A run that ends early ends before the first record that was not applied, and what
+// comes behind it is none of its.
+func TestRunEndsEarly(t *testing.T) {
+	mem := storetest.NewMemory()
+	o := begin(t, mem, 1)
+	if ok, err := o.Detach(t.Context(), 0, Record{Offset: 1, Key: []byte("b")}); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	recs := []Record{{Offset: 2, Key: []byte("a")}, {Offset: 3, Key: []byte("b")}, {Offset: 4, Key: []byte("a")}, {Offset: 5, Key: []byte("b")}}
+	fates, err := o.Run(t.Context(), 0, recs, func(context.Context, any, []int) (int, error) { return 1, nil })
+	if want := []Fate{Fresh, Detached}; err != nil || !slices.Equal(fates, want) {
+		t.Fatalf("%v, %v, want %v", fates, err, want)
+	}
+	st, err := mem.Look(t.Context(), part, 0)
+	if err != nil || st.Lanes[0].Position != 4 || len(st.Exceptions) != 2 {
+		t.Errorf("%+v, %v", st, err)
+	}
+	fates, err = o.Run(t.Context(), 0, recs[2:], func(context.Context, any, []int) (int, error) { return 0, nil })
+	if err != nil || len(fates) != 0 {
+		t.Errorf("%v, %v: nothing was applied", fates, err)
+	}
+}
+
+// A record is passed where it stands, with the decision: at its lane's head, or
+// detached; once.
+func TestSkip(t *testing.T) {
+	mem := storetest.NewMemory()
+	o := begin(t, mem, 1)
+	why := store.Audit{Decision: "skip", By: "policy", Why: "bad"}
+	for range 2 {
+		if err := o.Skip(t.Context(), 0, Record{Offset: 1, Key: []byte("a")}, why); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := o.Detach(t.Context(), 0, Record{Offset: 2, Key: []byte("a")}); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := o.Skip(t.Context(), 0, Record{Offset: 2, Key: []byte("a")}, why); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if a := mem.Audits(); len(a) != 2 || a[0].Offset != 1 || a[1].Offset != 2 || mem.Exceptions() != 0 {
+		t.Errorf("%+v, %d exceptions", a, mem.Exceptions())
+	}
+	if f := o.Fate(0, Record{Offset: 3, Key: []byte("a")}); f != Fresh {
+		t.Errorf("the key is not back: %v", f)
+	}
+}
+
+// slow is a backend whose transactions are chosen to lose, after a while.
+type slow struct{ *storetest.Memory }
+
+func (slow) Apply(ctx context.Context, _ store.Step, _ func(context.Context, any) error) error {
+	select {
+	case <-time.After(patience + time.Second):
+		return storetest.ErrAgain
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// A database that lets no transaction through counts as one that is down.
+func TestLockedOutIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := begin(t, slow{storetest.NewMemory()}, 1)
+		_, err := o.Run(t.Context(), 0, []Record{{Offset: 1}}, all)
+		var down *DownError
+		if !errors.As(err, &down) || !errors.Is(err, storetest.ErrAgain) {
+			t.Errorf("%v", err)
+		}
+	})
+}

@@ -1,0 +1,236 @@
+package effectstest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/orderly-go/orderly/orderlytest"
+)
+
+// A Scene is what happens while the history is applied. Each comes when the next part
+// of the changes is applied.
+type Scene struct {
+	DSN   string
+	Open  func(ctx context.Context, dsn string) (*DB, error)
+	Kills int // kill -9 of a consumer
+	// Freezes is how often a consumer is frozen until another one has its partitions,
+	// and then goes on.
+	Freezes int
+	// Outages is how often Outage is called, which stops the database and starts it.
+	Outages int
+	Outage  func()
+}
+
+const (
+	partitions = 4
+	members    = 2
+	patience   = 60 * time.Second // without any progress
+)
+
+// A process is one consumer.
+type process struct {
+	cmd   *exec.Cmd
+	log   *tail
+	ended chan struct{}
+}
+
+// Run applies the history and compares the end. The database has orderly's tables and
+// nothing else.
+func (s Scene) Run(t *testing.T) {
+	changes, truth := load(t)
+	db, err := s.Open(t.Context(), s.DSN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	for _, statement := range tables {
+		if _, err := db.Exec(t.Context(), nil, statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b := orderlytest.NewBroker(t)
+	b.CreateTopic(topic, partitions)
+	recs := make([]orderlytest.Record, len(changes))
+	for i, c := range changes {
+		value, err := json.Marshal(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		recs[i] = orderlytest.Msg(c.Path, string(value))
+	}
+	b.Produce(topic, recs...)
+
+	seed := rand.Uint64()
+	t.Logf("seed %d, %d changes of %d files, %d kills, %d freezes, %d outages", seed, len(changes), len(truth), s.Kills, s.Freezes, s.Outages)
+	rnd := rand.New(rand.NewPCG(seed, 0))
+	var events []func()
+	var running []*process
+	start := func() { running = append(running, begin(t, b.Addrs(), s.DSN)) }
+	defer func() {
+		for _, p := range running {
+			p.kill()
+			if t.Failed() {
+				t.Logf("log of process %d, its end:\n%s", p.cmd.Process.Pid, p.log)
+			}
+		}
+	}()
+	for range s.Kills {
+		events = append(events, func() {
+			i := rnd.IntN(len(running))
+			running[i].kill()
+			running = append(running[:i], running[i+1:]...)
+			start()
+		})
+	}
+	for range s.Freezes {
+		events = append(events, func() {
+			p := running[rnd.IntN(len(running))]
+			p.freeze(t)
+			// The others go on with what it had.
+			had := tokens(t, db)
+			s.wait(t, db, running, "another owner of what the frozen one had", func(int) bool { return tokens(t, db) > had })
+			p.thaw(t)
+		})
+	}
+	for range s.Outages {
+		events = append(events, s.Outage)
+	}
+	rnd.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
+	for range members {
+		start()
+	}
+	for i, event := range events {
+		at := (i + 1) * len(changes) / (len(events) + 2)
+		s.wait(t, db, running, fmt.Sprintf("change %d", at), func(n int) bool { return n >= at })
+		event()
+	}
+	s.wait(t, db, running, "all changes", func(n int) bool { return n >= len(changes) })
+	compare(t, db, len(changes), truth)
+}
+
+// compare holds the tables against what is known.
+func compare(t *testing.T, db *DB, changes int, truth map[string]file) {
+	if n := count(t, db); n != changes {
+		t.Errorf("%d changes are applied, of %d", n, changes)
+	}
+	have := map[string]file{}
+	must(t, db.Query(t.Context(), `SELECT path, commit_id, seq FROM file WHERE alive = 1`, func(scan func(...any) error) error {
+		var path string
+		var f file
+		err := scan(&path, &f.commit, &f.changes)
+		have[path] = f
+		return err
+	}))
+	for path, want := range truth {
+		if have[path] != want {
+			t.Errorf("%s: %+v, and the truth is %+v", path, have[path], want)
+		}
+	}
+	for path := range have {
+		if _, ok := truth[path]; !ok {
+			t.Errorf("%s is there, and was deleted", path)
+		}
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func count(t *testing.T, db *DB) (n int) {
+	t.Helper()
+	one(t, db, `SELECT count(*) FROM applied`, &n)
+	return n
+}
+
+// tokens is the sum of the partitions' tokens: it rises with each owner.
+func tokens(t *testing.T, db *DB) (sum int64) {
+	t.Helper()
+	one(t, db, `SELECT CAST(sum(token) AS BIGINT) FROM orderly_low`, &sum)
+	return sum
+}
+
+func one(t *testing.T, db *DB, query string, into any) {
+	t.Helper()
+	must(t, db.Query(t.Context(), query, func(scan func(...any) error) error { return scan(into) }))
+}
+
+// wait waits for what the count of applied changes says, as long as it rises.
+func (s Scene) wait(t *testing.T, db *DB, running []*process, what string, is func(n int) bool) {
+	t.Helper()
+	last, since := -1, time.Now()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for ; ; <-tick.C {
+		n := count(t, db)
+		if is(n) {
+			return
+		}
+		if n != last {
+			last, since = n, time.Now()
+		}
+		for _, p := range running {
+			select {
+			case <-p.ended:
+				t.Fatalf("waiting for %s, at %d: process %d has ended by itself", what, n, p.cmd.Process.Pid)
+			default:
+			}
+		}
+		if time.Since(since) > patience {
+			t.Fatalf("waiting for %s: it stands at %d since %s", what, n, patience)
+		}
+	}
+}
+
+func begin(t *testing.T, brokers []string, dsn string) *process {
+	t.Helper()
+	exe, err := os.Executable()
+	must(t, err)
+	p := &process{cmd: exec.Command(exe), log: &tail{}, ended: make(chan struct{})}
+	p.cmd.Env = append(os.Environ(), brokersEnv+"="+strings.Join(brokers, ","), dsnEnv+"="+dsn)
+	p.cmd.Stdout, p.cmd.Stderr = p.log, p.log
+	must(t, p.cmd.Start())
+	go func() {
+		_ = p.cmd.Wait()
+		close(p.ended)
+	}()
+	return p
+}
+
+func (p *process) kill() {
+	_ = p.cmd.Process.Kill()
+	<-p.ended
+}
+
+// A tail keeps the end of a log.
+type tail struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *tail) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.buf.Len() > 1<<16 {
+		l.buf.Next(l.buf.Len() - 1<<15)
+	}
+	return l.buf.Write(b)
+}
+
+func (l *tail) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
+}
