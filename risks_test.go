@@ -114,7 +114,7 @@ func TestTopicRisksAreLoggedOnce(t *testing.T) {
 			logger, lines = riskLogger()
 			handled := make(chan struct{}, 10)
 			cons, err := orderly.NewConsumer(orderly.ConsumerConfig{
-				Brokers: cluster.ListenAddrs(), Group: "g", Topics: []string{"orders"}, Logger: logger,
+				Brokers: cluster.ListenAddrs(), Group: "g", Topics: []string{"orders"}, Logger: logger, OnExhausted: orderly.PolicyBlock,
 				Handler: func(context.Context, *orderly.Message) error { handled <- struct{}{}; return nil },
 			})
 			if err != nil {
