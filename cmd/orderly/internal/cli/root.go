@@ -57,7 +57,7 @@ side by side, through retries, crashes and rebalances. This command shows it.
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
-	root.AddCommand(newDemo(version, s), newMember(s), newProduce(s), newConsume(s), newSetup(s), newDLT(s), newStatus(s), newKeys(s), newBroker(), newConfig(s), newVersion(version, s))
+	root.AddCommand(newDemo(version, s), newMember(s), newProduce(s), newConsume(s), newSetup(s), newDLT(s), newStatus(s), newKeys(s), newAudit(s), newBroker(), newConfig(s), newVersion(version, s))
 	root.InitDefaultCompletionCmd()
 	if c, _, err := root.Find([]string{"completion"}); err == nil {
 		c.RunE = run(func(cmd *cobra.Command, _ []string) error { return cmd.Help() })
