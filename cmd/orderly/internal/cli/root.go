@@ -47,6 +47,7 @@ side by side, through retries, crashes and rebalances. This command shows it.
   orderly consume -t orders -g billing -- python3 worker.py
                             one worker call after the other for each key
   orderly status -g billing how far a group is, and what is blocked
+  orderly doctor config .   what in these files breaks order
   orderly config            how commands connect, and why
   orderly version --json    which version is this`,
 		SilenceErrors: true,
@@ -57,7 +58,7 @@ side by side, through retries, crashes and rebalances. This command shows it.
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
-	root.AddCommand(newDemo(version, s), newMember(s), newProduce(s), newConsume(s), newSetup(s), newDLT(s), newStatus(s), newKeys(s), newAudit(s), newBroker(), newConfig(s), newVersion(version, s))
+	root.AddCommand(newDemo(version, s), newMember(s), newProduce(s), newConsume(s), newSetup(s), newDLT(s), newStatus(s), newKeys(s), newDoctor(s), newAudit(s), newBroker(), newConfig(s), newVersion(version, s))
 	root.InitDefaultCompletionCmd()
 	if c, _, err := root.Find([]string{"completion"}); err == nil {
 		c.RunE = run(func(cmd *cobra.Command, _ []string) error { return cmd.Help() })

@@ -1,0 +1,146 @@
+package config
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/orderly-go/orderly/cmd/orderly/internal/doctor/facts"
+)
+
+// python reads dicts that are given to confluent_kafka's clients, or look as if they
+// were, and the arguments of kafka-python's and aiokafka's (best effort: what comes
+// from other files, or is put together, is not followed).
+func (sc *scanner) python(path string, text []byte) string {
+	src := string(text)
+	if !strings.Contains(src, "kafka") && !strings.Contains(src, "bootstrap.servers") {
+		return ""
+	}
+	ts := lex(src, true)
+	rd := strings.Contains(src, "confluent_kafka")
+	native := strings.Contains(src, "from kafka") || strings.Contains(src, "import kafka") || strings.Contains(src, "aiokafka")
+	if rd || native {
+		sc.set.Has[facts.Code] = true
+	}
+	roles := map[string]facts.Kind{} // of the variables that are given to clients
+	done := map[int]bool{}           // dicts that were read
+	for i := range ts {
+		switch {
+		case (is(ts, i, "Producer", "(") || is(ts, i, "SerializingProducer", "(")) && rd:
+			roles[argument(ts, i+1)] = facts.Producer
+			sc.pythonDict(path, ts, i+2, facts.Producer, done)
+		case (is(ts, i, "Consumer", "(") || is(ts, i, "DeserializingConsumer", "(")) && rd:
+			roles[argument(ts, i+1)] = facts.Consumer
+			sc.pythonDict(path, ts, i+2, facts.Consumer, done)
+		case is(ts, i, "KafkaProducer", "(") && native:
+			sc.pythonCall(path, ts, i+1, facts.Producer, facts.KafkaPython)
+		case is(ts, i, "KafkaConsumer", "(") && native:
+			sc.pythonCall(path, ts, i+1, facts.Consumer, facts.KafkaPython)
+		case is(ts, i, "AIOKafkaProducer", "("):
+			sc.pythonCall(path, ts, i+1, facts.Producer, facts.AIOKafka)
+		case is(ts, i, "AIOKafkaConsumer", "("):
+			sc.pythonCall(path, ts, i+1, facts.Consumer, facts.AIOKafka)
+		case is(ts, i, "key", "=") && (native || rd):
+			sc.pythonKey(path, ts, i)
+		}
+	}
+	for i := range ts {
+		if ts[i].text != "{" || ts[i].kind != 'p' || done[i] || inside(ts, i) {
+			continue
+		}
+		name := ""
+		if i > 1 && ts[i-1].text == "=" && ts[i-2].kind == 'i' {
+			name = ts[i-2].text
+		}
+		sc.pythonDict(path, ts, i, roles[name], done)
+	}
+	return ""
+}
+
+// argument is the variable that a call is given.
+func argument(ts []tok, open int) string {
+	ps := parts(ts, open)
+	if len(ps) > 0 && len(ps[0]) == 1 && ps[0][0].kind == 'i' {
+		return ps[0][0].text
+	}
+	return "\x00"
+}
+
+// inside says that a bracket belongs to a value of another dict.
+func inside(ts []tok, i int) bool { return i > 1 && ts[i-1].text == ":" && ts[i-2].kind == 's' }
+
+func (sc *scanner) pythonDict(path string, ts []tok, i int, role facts.Kind, done map[int]bool) {
+	if i >= len(ts) || ts[i].text != "{" || done[i] {
+		return
+	}
+	done[i] = true
+	n := literalOf(ts[i:min(closing(ts, i)+1, len(ts))], 0)
+	if n.form != 'm' || len(n.keys) == 0 {
+		return
+	}
+	entries := entriesOf(n)
+	if slices.ContainsFunc(entries, func(e entry) bool { return e.path == "connector.class" || e.path == "config.connector.class" }) {
+		sc.settings(source{file: path, line: ts[i].line}, entries)
+		return
+	}
+	known := 0
+	for _, e := range entries {
+		if facts.Known(e.path) && strings.Contains(e.path, ".") || aliases[e.path] != "" {
+			known++
+		}
+	}
+	s := source{file: path, line: ts[i].line, client: facts.Librdkafka, surely: true}
+	if role != "" {
+		s.kind = role
+		sc.whole(s, entries)
+	} else if known >= 2 && slices.ContainsFunc(entries, func(e entry) bool { return e.path == "bootstrap.servers" || e.path == "metadata.broker.list" }) {
+		sc.add(s, entries)
+	}
+}
+
+// pythonCall reads keyword arguments.
+func (sc *scanner) pythonCall(path string, ts []tok, open int, kind facts.Kind, client facts.Client) {
+	var entries []entry
+	partial := false
+	for _, p := range parts(ts, open) {
+		if len(p) > 1 && p[0].text == "*" {
+			partial = true
+		}
+		if len(p) < 3 || p[1].text != "=" || p[0].kind != 'i' {
+			continue
+		}
+		v := literalOf(p[2:], 0)
+		e := entry{path: p[0].text, text: v.text, open: v.open, env: v.env, line: p[0].line}
+		switch {
+		case v.form == 's':
+			var names []string
+			for _, x := range v.vals {
+				names = append(names, x.text)
+			}
+			e.text, e.open = strings.Join(names, ","), false
+		case p[0].text == "partitioner":
+			e.path, e.open = "partitioner.class", true
+			if v.text == "None" || v.text == "" && !v.open {
+				continue
+			}
+			if strings.Contains(v.text, "RoundRobin") || strings.Contains(v.text, "andom") {
+				e.text, e.open = v.text, false
+			}
+		}
+		e.raw = p[0].text
+		entries = append(entries, e)
+	}
+	sc.whole(source{file: path, line: ts[open].line, client: client, kind: kind, surely: true, partial: partial}, entries)
+}
+
+// pythonKey looks at the key of a send.
+func (sc *scanner) pythonKey(path string, ts []tok, i int) {
+	for j := i + 2; j < min(i+10, len(ts)); j++ {
+		if t := ts[j].text; ts[j].kind == 'p' && (t == "," || t == ")" && j > i+6) {
+			return
+		}
+		if is(ts, j, "uuid", ".") || is(ts, j, "uuid4", "(") || is(ts, j, "time", ".", "time") || is(ts, j, "datetime", ".", "now") {
+			sc.set.Mark("unique-key", "the key is another one for each record", facts.Place{File: path, Line: ts[i].line})
+			return
+		}
+	}
+}
