@@ -8,6 +8,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/orderly-go/orderly/cmd/orderly/internal/doctor/rules"
 )
 
 // Severities, the worst first.
@@ -24,10 +26,14 @@ func Rank(severity string) int { return slices.Index([]string{Error, Warn, Note}
 type Finding struct {
 	Rule     string   `json:"rule"`
 	Severity string   `json:"severity"`
+	Title    string   `json:"title,omitempty"`
 	What     string   `json:"what"`
 	Where    []string `json:"where,omitempty"`   // the evidence
 	Damaged  string   `json:"damaged,omitempty"` // is data damaged already
 	Fix      string   `json:"fix,omitempty"`
+	Why      string   `json:"why,omitempty"`
+	Source   string   `json:"source,omitempty"`
+	Prove    string   `json:"prove,omitempty"`
 }
 
 // Unchecked is a rule that could not be checked, and why.
@@ -57,9 +63,23 @@ func (r *Report) Cannot(why string, rules ...string) {
 	}
 }
 
+// explain adds what the table of rules says, where the check has not said better.
+func (f *Finding) explain() {
+	r := rules.Find(f.Rule)
+	if r == nil {
+		return
+	}
+	f.Title = cmp.Or(f.Title, r.Title)
+	f.Damaged, f.Fix = cmp.Or(f.Damaged, r.Damage), cmp.Or(f.Fix, r.Fix)
+	f.Why, f.Source, f.Prove = cmp.Or(f.Why, r.Why), cmp.Or(f.Source, r.Source), cmp.Or(f.Prove, r.Prove)
+}
+
 // Finish orders the report: the worst first, then by rule. A rule that could not be
 // checked somewhere stands among those only.
 func (r *Report) Finish() {
+	for i := range r.Findings {
+		r.Findings[i].explain()
+	}
 	slices.SortStableFunc(r.Findings, func(a, b Finding) int {
 		return cmp.Or(Rank(a.Severity)-Rank(b.Severity), strings.Compare(a.Rule, b.Rule))
 	})
@@ -96,6 +116,12 @@ func (r *Report) Write(w io.Writer) error {
 		}
 		if f.Fix != "" {
 			p.f("  fix: %s\n", f.Fix)
+		}
+		if f.Why != "" {
+			p.f("  why: %s (%s)\n", f.Why, f.Source)
+		}
+		if f.Prove != "" {
+			p.f("  prove: %s\n", f.Prove)
 		}
 		p.f("\n")
 	}
