@@ -74,6 +74,7 @@ func Check(f *Facts) *Report {
 	c.falls()
 	c.nullKeys()
 	c.splits()
+	c.unused()
 	c.hashes()
 	c.limits()
 	r.Finish()
@@ -303,11 +304,8 @@ func (c *check) proof(s wire.Split) string {
 	var places []string
 	for _, o := range s.At {
 		by := "no known hash"
-		for _, h := range wire.Hashes {
-			if h.Partition([]byte(s.Key), c.s.Partitions) == o.Partition {
-				by = h.Name
-				break
-			}
+		if c.few(o.ProducerID) {
+			by = "its writer has too few keys to tell"
 		}
 		if fit := c.fitOf(o, s.Key); fit != nil {
 			by = hashName(*fit)
@@ -318,6 +316,11 @@ func (c *check) proof(s wire.Split) string {
 		places = append(places, spot(o)+" ("+by+")")
 	}
 	return fmt.Sprintf("key %q: %s", s.Key, strings.Join(places, "; "))
+}
+
+// few says that a writer's keys are too few for a fingerprint.
+func (c *check) few(id int64) bool {
+	return slices.ContainsFunc(c.writers, func(w *wire.Writer) bool { return w.ID == id && w.Fingerprint.Few })
 }
 
 // fitOf is the hash of its writer that put a key there.
@@ -334,16 +337,35 @@ func (c *check) fitOf(o wire.Spot, key string) *wire.Fit {
 	return nil
 }
 
+// unused finds writers that do not look at keys.
+func (c *check) unused() {
+	c.r.Checks("K05")
+	for _, w := range c.writers {
+		if w.Fingerprint.Few || len(w.Fingerprint.Fits) > 0 {
+			continue
+		}
+		spread := map[string]int{}
+		again := 0
+		for _, p := range w.Fingerprint.Others {
+			if spread[p.Key]++; spread[p.Key] == 2 {
+				again++
+			}
+		}
+		if again*2 >= len(spread) && again >= 5 {
+			c.r.Add(finding.Finding{Rule: "K05", Severity: finding.Error,
+				What:  fmt.Sprintf("%s puts the same key into several partitions (%d of %d keys), and no hash explains where: its partitioner does not look at keys", producer(w.ID), again, len(spread)),
+				Where: []string{"since " + spot(w.First)}})
+		}
+	}
+}
+
 func (c *check) hashes() {
 	if c.s.Partitions < 2 {
 		c.r.Cannot("the topic has one partition", "K03", "K04", "K06")
 		return
 	}
-	type use struct {
-		fit   wire.Fit
-		where []string
-	}
-	now, before := map[string]*use{}, map[int32]*use{}
+	var kinds []kind
+	before := map[int32][]string{}
 	told, few := 0, 0
 	add := func(fp wire.Fingerprint, who string) {
 		if fp.Few {
@@ -353,15 +375,9 @@ func (c *check) hashes() {
 		told++
 		for _, fit := range fp.Fits {
 			line := fmt.Sprintf("%s: %s among %d partitions explains %d of %d keys", who, hashName(fit), fit.Partitions, len(fit.Places), fp.Places)
-			if now[fit.Hash.Name] == nil {
-				now[fit.Hash.Name] = &use{fit: fit}
-			}
-			now[fit.Hash.Name].where = append(now[fit.Hash.Name].where, line)
+			kinds = join(kinds, append([]string{fit.Hash.Name}, fit.Same...), line)
 			if fit.Partitions != c.s.Partitions {
-				if before[fit.Partitions] == nil {
-					before[fit.Partitions] = &use{fit: fit}
-				}
-				before[fit.Partitions].where = append(before[fit.Partitions].where, line)
+				before[fit.Partitions] = append(before[fit.Partitions], line)
 			}
 		}
 	}
@@ -379,24 +395,24 @@ func (c *check) hashes() {
 		return
 	}
 	c.r.Checks("K03", "K04", "K06")
-	var names, where []string
-	for name, u := range now {
-		names = append(names, name)
-		where = append(where, some(u.where, int64(len(u.where)), func(s string) string { return s })...)
-	}
-	slices.Sort(names)
-	slices.Sort(where)
-	if len(names) > 1 {
+	if len(kinds) > 1 {
+		var names, where []string
+		for _, k := range kinds {
+			names = append(names, strings.Join(k.names, " or "))
+			where = append(where, some(k.where, int64(len(k.where)), func(s string) string { return s })...)
+		}
 		c.r.Add(finding.Finding{Rule: "K03", Severity: finding.Error,
 			What:    "keys are placed by different hashes: " + strings.Join(names, ", ") + "; the same key of two writers goes to two partitions",
 			Where:   where,
 			Damaged: "yes, for every key that writers of both kinds have written (K02 shows those in the sample)",
 			Fix:     "one hash for all writers, best murmur2: librdkafka partitioner=murmur2_random, Sarama a murmur2 partitioner, kafka-go Murmur2Balancer. A writer that changes moves its keys: change while nothing of them waits to be read"})
 	}
-	if slices.Contains(names, "kafkajs-legacy") {
-		c.r.Add(finding.Finding{Rule: "K06", Severity: finding.Error,
-			What:  "a writer uses the partitioner of KafkaJS 1, whose murmur2 is like no other client's",
-			Where: now["kafkajs-legacy"].where, Fix: "Partitioners.DefaultPartitioner of KafkaJS 2, at a time when nothing of its keys waits to be read"})
+	for _, k := range kinds {
+		if k.names[0] == "kafkajs-legacy" {
+			c.r.Add(finding.Finding{Rule: "K06", Severity: finding.Error,
+				What:  "a writer uses the partitioner of KafkaJS 1, whose murmur2 is like no other client's",
+				Where: k.where, Fix: "Partitioners.DefaultPartitioner of KafkaJS 2, at a time when nothing of its keys waits to be read"})
+		}
 	}
 	var counts []int32
 	for n := range before {
@@ -406,10 +422,28 @@ func (c *check) hashes() {
 	for _, n := range counts {
 		c.r.Add(finding.Finding{Rule: "K04", Severity: finding.Error,
 			What:    fmt.Sprintf("keys stand where a hash puts them among %d partitions, and the topic has %d: partitions were added, or a writer has an old count", n, c.s.Partitions),
-			Where:   some(before[n].where, int64(len(before[n].where)), func(s string) string { return s }),
+			Where:   some(before[n], int64(len(before[n])), func(s string) string { return s }),
 			Damaged: "yes, for keys that were written before and after: their older records stand in another partition than the newer ones",
 			Fix:     "a new topic with the new count, filled when the old one has been read to its end"})
 	}
+}
+
+// A kind is a hash, or several that nothing in the sample tells apart.
+type kind struct {
+	names, where []string
+}
+
+// join adds a fit to the kind that it may be one with: a writer of few keys may fit
+// two hashes that the keys of another one tell apart.
+func join(kinds []kind, names []string, line string) []kind {
+	for i, k := range kinds {
+		both := slices.DeleteFunc(slices.Clone(k.names), func(n string) bool { return !slices.Contains(names, n) })
+		if len(both) > 0 {
+			kinds[i] = kind{both, append(k.where, line)}
+			return kinds
+		}
+	}
+	return append(kinds, kind{names, []string{line}})
 }
 
 func (c *check) limits() {

@@ -33,7 +33,8 @@ const doubt = 1e-6
 
 // Take finds the hashes that explain places among n partitions, or among fewer, as
 // the topic may have grown: the one that explains the most first, then what explains
-// the rest. A hash counts when it explains more than luck does.
+// the rest. A hash counts when it explains more than luck does, and a third at least:
+// keys that are spread in turn meet a hash a little more often than luck.
 func Take(places []Place, n int32) Fingerprint {
 	f := Fingerprint{Places: len(places)}
 	tries := float64(len(Hashes)) * float64(max(n, 1))
@@ -57,7 +58,7 @@ func Take(places []Place, n int32) Fingerprint {
 		// From n downwards, so that today's count wins where both explain as much.
 		for m := n; m >= 2 && best < len(left); m-- {
 			for i, h := range Hashes {
-				if c := explained(h, bits[i], places, left, m); c > best && unlikely(c, len(left), m, tries) {
+				if c := explained(h, bits[i], places, left, m); c > best && 3*c >= len(left) && unlikely(c, len(left), m, tries) {
 					best, at, of = c, i, m
 				}
 			}

@@ -32,8 +32,6 @@ var Hashes = []*Hash{
 		func(k []byte) uint32 { return uint32(murmur2Legacy(k)) }, masked},
 	{"crc32-negated", "clients that take crc32 as a signed number",
 		crc32.ChecksumIEEE, negated},
-	{"java-hashcode", "code that takes Java's hashCode of the bytes read as Latin-1 text, without its sign bit",
-		hashCode, masked},
 }
 
 // The three ways from 32 bits to a partition. They differ only where the highest
@@ -52,14 +50,6 @@ func fnv1a(key []byte) uint32 {
 	h := uint32(2166136261)
 	for _, c := range key {
 		h = (h ^ uint32(c)) * 16777619
-	}
-	return h
-}
-
-func hashCode(key []byte) uint32 {
-	h := uint32(0)
-	for _, c := range key {
-		h = 31*h + uint32(c)
 	}
 	return h
 }
