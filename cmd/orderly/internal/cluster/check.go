@@ -163,20 +163,19 @@ func (c *check) can(api string, ids ...string) bool {
 func (c *check) settings() {
 	set := &facts.Set{Has: map[facts.Source]bool{facts.Cluster: true, facts.Version: true}}
 	onBrokers, onTopics := []string{"B10", "B13", "B17"}, []string{"B02", "B03", "B05", "B12"}
-	if c.can(apiConfigsBroker, onBrokers...) || len(c.f.Brokers) > 0 {
-		for _, b := range c.f.Brokers {
-			u := facts.NewUnit(facts.Broker, facts.Unknown, facts.Place{Name: fmt.Sprintf("broker %d", b.ID)})
-			u.Name = strconv.Itoa(int(b.ID))
-			put(u, b.Settings, "min.insync.replicas", "default.replication.factor", "unclean.leader.election.enable", "auto.create.topics.enable",
-				"offsets.topic.replication.factor", "transaction.state.log.replication.factor", "transaction.state.log.min.isr", "producer.id.expiration.ms",
-				"log.cleanup.policy", "log.cleaner.min.compaction.lag.ms", "zookeeper.metadata.migration.enable")
-			u.Partial = b.Settings == nil
-			if v, ok := facts.ParseVer(b.Version); ok {
-				v[2] = 99 // brokers tell no patch version
-				u.Versions, u.VersionOf = []facts.Ver{v}, "the requests that it knows"
-			}
-			set.Units = append(set.Units, u)
+	c.can(apiConfigsBroker, onBrokers...)
+	for _, b := range c.f.Brokers {
+		u := facts.NewUnit(facts.Broker, facts.Unknown, facts.Place{Name: fmt.Sprintf("broker %d", b.ID)})
+		u.Name = strconv.Itoa(int(b.ID))
+		put(u, b.Settings, "min.insync.replicas", "default.replication.factor", "unclean.leader.election.enable", "auto.create.topics.enable",
+			"offsets.topic.replication.factor", "transaction.state.log.replication.factor", "transaction.state.log.min.isr", "producer.id.expiration.ms",
+			"log.cleanup.policy", "log.cleaner.min.compaction.lag.ms", "zookeeper.metadata.migration.enable")
+		u.Partial = b.Settings == nil
+		if v, ok := facts.ParseVer(b.Version); ok {
+			v[2] = 99 // brokers tell no patch version
+			u.Versions, u.VersionOf = []facts.Ver{v}, "the requests that it knows"
 		}
+		set.Units = append(set.Units, u)
 	}
 	c.can(apiConfigsTopic, onTopics...)
 	if c.can(apiVersions, "B08") {
