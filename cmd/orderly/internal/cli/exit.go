@@ -6,10 +6,12 @@ import (
 	"strings"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/audit"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/consume"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/demo"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/localbroker"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/logread"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/pipe"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/produce"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/status"
@@ -70,14 +72,14 @@ func exitCode(err error) int {
 	}
 	if is[*orderly.ConfigError](err) || is[*connect.Error](err) || is[*localbroker.UsageError](err) ||
 		is[*pipe.CommandError](err) || is[*produce.LineError](err) || is[*produce.FileError](err) ||
-		is[*consume.ListenError](err) || is[*demo.InputError](err) || is[*demo.LimitError](err) {
+		is[*consume.ListenError](err) || is[*audit.StateError](err) || is[*demo.InputError](err) || is[*demo.LimitError](err) {
 		return exitUsage
 	}
 	// A broker that does not answer is like any other; a directory that is in
 	// use, a port that is taken, or data that cannot be read has failed here.
 	if is[*orderly.ConnectError](err) || is[*orderly.AccessError](err) || is[*localbroker.NotServedError](err) || is[*localbroker.EndedError](err) ||
 		is[*connect.UnreachableError](err) || is[*status.NotThereError](err) || is[*produce.TopicError](err) ||
-		is[*orderly.DeadLetterTopicError](err) {
+		is[*orderly.DeadLetterTopicError](err) || is[*logread.TopicError](err) {
 		return exitRefused
 	}
 	if is[*commandError](err) {
