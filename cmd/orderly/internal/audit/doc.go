@@ -20,7 +20,7 @@
 //
 // # Memory
 //
-// The state of a key takes some 150 bytes. When all keys take more than the budget,
+// The state of a key takes some 200 bytes. When all keys take more than the budget,
 // whole buckets of keys go to files: first their state, then what is observed of
 // them, which is applied at the end, bucket by bucket. A bucket that is too large then
 // is split in the same way. What is found does not depend on the budget.

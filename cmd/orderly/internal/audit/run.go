@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -15,7 +16,8 @@ import (
 )
 
 const (
-	fetchBytes = 2 << 20
+	// fetchBytes are as they are stored: compressed, they can be ten times as much.
+	fetchBytes = 512 << 10
 	// atOnce is how many partitions are read side by side. Each holds two fetches and
 	// their records, beside the budget.
 	atOnce = 4
@@ -39,6 +41,15 @@ type Options struct {
 	Limit      int       // of the examples of each kind
 	Progress   func(Progress)
 	Now        func() time.Time
+}
+
+// WithMemory makes a whole process keep to about so much memory, and gives what of it
+// is for the states of keys: the rest is for what is being read, and for what the
+// garbage collector has not taken yet, which it takes earlier near the limit. end
+// takes the limit back.
+func WithMemory(process int64) (states int64, end func()) {
+	before := debug.SetMemoryLimit(process)
+	return process / 3, func() { debug.SetMemoryLimit(before) }
 }
 
 // Progress is how far it is.
@@ -195,7 +206,7 @@ func (a *audit) policy(ctx context.Context) {
 func (a *audit) read(parent context.Context) error {
 	ctx, cancel := context.WithCancelCause(parent)
 	defer cancel(nil)
-	out := make(chan read, atOnce)
+	out := make(chan read)
 	turns := make(chan struct{}, atOnce)
 	var wg sync.WaitGroup
 	parts := make([]int32, 0, len(a.ends))

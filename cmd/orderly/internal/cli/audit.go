@@ -35,7 +35,7 @@ a key; or by orderly's sequence headers, when none is named; or by their times. 
 without a key and replaced writers are found without a number. Transaction markers, aborted records and what compaction
 takes are no faults. It joins no group and changes nothing.
 
-What it knows of keys takes --memory; what does not fit goes to files. With --state it goes on where it was ended, or
+What it knows of keys takes some 200 bytes for each; what does not fit into --memory goes to files. With --state it goes on where it was ended, or
 where it came to: what is new since then is read, and judged with what was there before.
 
 The user needs Describe and Read on the topic. With DescribeConfigs on it, gaps are told from compaction.`,
@@ -53,7 +53,7 @@ The user needs Describe and Read on the topic. With DescribeConfigs on it, gaps 
 	f.StringVar(&since, "since", "", "leave out what is older: a `time` as 2026-01-31T08:00:00Z, or a duration as 24h")
 	f.StringSliceVar(&partitions, "partitions", nil, "only these: `0,4-7`")
 	f.StringSliceVar(&o.Keys, "keys", nil, "only these `keys`")
-	f.StringVar(&memory, "memory", "256MiB", "`size` of what is kept of keys in memory; fetches take some 50 MiB more")
+	f.StringVar(&memory, "memory", "512MiB", "`size` that the process may take, about; what is known of keys beyond a third of it goes to files")
 	f.StringVar(&o.Temp, "temp", "", "`folder` for what does not fit (default: the system's)")
 	f.StringVar(&o.State, "state", "", "`file` to write the state to, and to go on from; spill files stand beside it")
 	f.IntVar(&o.Limit, "limit", 1000, "examples of each kind in --json and --html")
@@ -66,6 +66,9 @@ The user needs Describe and Read on the topic. With DescribeConfigs on it, gaps 
 		}
 		return withClient(cmd, s, conn, failOn, func(ctx context.Context, cl *kgo.Client, set *connect.Settings) (*finding.Report, error) {
 			o.Client, o.Topic = cl, set.Get(connect.Topic)
+			states, end := audit.WithMemory(o.Memory)
+			defer end()
+			o.Memory = states
 			if !quiet {
 				o.Progress = func(p audit.Progress) { fmt.Fprintln(s.Err, auditProgress(p)) }
 			}
@@ -121,13 +124,13 @@ func auditOptions(o *audit.Options, seq, since, memory string, partitions []stri
 	if o.Memory, err = sizeOf(memory); err != nil {
 		return usagef("--memory: %v", err)
 	}
-	if o.Memory < 1<<20 || o.Limit < 1 || o.Limit > 100_000 {
-		return usagef("--memory is %s and --limit %d: they must be at least 1MiB, and from 1 to 100000", memory, o.Limit)
+	if o.Memory < 64<<20 || o.Limit < 1 || o.Limit > 100_000 {
+		return usagef("--memory is %s and --limit %d: they must be at least 64MiB, and from 1 to 100000", memory, o.Limit)
 	}
 	return nil
 }
 
-// sizeOf reads "256MiB".
+// sizeOf reads "512MiB".
 func sizeOf(text string) (int64, error) {
 	for _, u := range []struct {
 		name string
@@ -136,7 +139,7 @@ func sizeOf(text string) (int64, error) {
 		if digits, ok := strings.CutSuffix(text, u.name); ok {
 			n, err := strconv.ParseInt(digits, 10, 64)
 			if err != nil || n < 0 || n > (1<<62)/u.n {
-				return 0, fmt.Errorf("%q is no size: want one like 256MiB or 2GiB", text)
+				return 0, fmt.Errorf("%q is no size: want one like 512MiB or 2GiB", text)
 			}
 			return n * u.n, nil
 		}

@@ -63,7 +63,7 @@ func TestExitCodesOfAuditAndDoctors(t *testing.T) {
 		{"audit -t bad --partitions 5-3", exitUsage, "the lower first"},
 		{"audit -t bad --partitions x", exitUsage, "is no partition"},
 		{"audit -t bad --memory 12parsecs", exitUsage, "is no size"},
-		{"audit -t bad --memory 1KiB", exitUsage, "at least 1MiB"},
+		{"audit -t bad --memory 63MiB", exitUsage, "at least 64MiB"},
 		{"audit -t bad --fail-on never", exitUsage, "--fail-on is"},
 		{"audit", exitUsage, "topic"},
 		{"doctor log -t good", exitOK, "too few keys"},
