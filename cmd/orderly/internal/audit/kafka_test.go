@@ -320,3 +320,40 @@ func TestAnAuditThatIsInterruptedGoesOn(t *testing.T) {
 		t.Errorf("another number: %v", err)
 	}
 }
+
+// What was deleted before it was read is said, and its gap is not called damage; a
+// state of more than the topic has is refused.
+func TestRecordsThatWentMeanwhile(t *testing.T) {
+	c, err := kfake.NewCluster(kfake.NumBrokers(1))
+	must(t, err)
+	defer c.Close()
+	cl := client(t, c.ListenAddrs())
+	topic := newTopic(t, cl, 1, nil)
+	write := func(from, to int) {
+		for n := from; n <= to; n++ {
+			must(t, cl.ProduceSync(t.Context(), &kgo.Record{Topic: topic, Key: []byte("k"), Value: fmt.Appendf(nil, `{"v":%d}`, n)}).FirstErr())
+		}
+	}
+	o := Options{Client: cl, Topic: topic, Number: field(t), State: filepath.Join(t.TempDir(), "s")}
+	write(1, 5)
+	if r := run(t, o); rules(r) != "" || r.Records != 5 {
+		t.Fatalf("%d records: %s", r.Records, rules(r))
+	}
+	write(6, 10)
+	cut := kadm.Offsets{}
+	cut.AddOffset(topic, 0, 8, -1)
+	_, err = kadm.NewClient(cl).DeleteRecords(t.Context(), cut)
+	must(t, err)
+	r := run(t, o)
+	if rules(r) != "gap" || r.Missing != 3 || r.Findings[0].Severity != finding.Warn || len(r.Deleted) != 1 || !strings.Contains(strings.Join(r.Unseen, "\n"), "before offset 8") {
+		t.Errorf("%s: %+v, %v, %v", rules(r), r.Gaps, r.Deleted, r.Unseen)
+	}
+
+	raw, err := os.ReadFile(o.State)
+	must(t, err)
+	must(t, os.WriteFile(o.State, bytes.Replace(raw, []byte(`"positions":{"0":10}`), []byte(`"positions":{"0":99}`), 1), 0o600))
+	o.Memory, o.Limit = 1<<20, 10
+	if _, err := Run(t.Context(), o); !errors.As(err, new(*StateError)) || !strings.Contains(err.Error(), "cut off") {
+		t.Errorf("%v", err)
+	}
+}

@@ -374,3 +374,61 @@ func (w *world) define() {
 		delete(w.fault, "twice")
 	}
 }
+
+// A producer whose later epoch has written to the partition is noticed; epochs that
+// rise, and other partitions, are no fault.
+func TestAProducerThatWasReplaced(t *testing.T) {
+	tl := newTally(10)
+	for i, e := range []struct {
+		partition int32
+		pid       int64
+		epoch     int16
+	}{{0, 7, 0}, {0, 7, 1}, {1, 7, 0}, {0, 8, 0}, {0, -1, -1}, {0, 7, 0}, {0, 7, 2}, {0, 7, 1}, {0, 7, 2}} {
+		tl.seen(&Observation{Key: []byte("k"), Partition: e.partition, Offset: int64(i), PID: e.pid, PEpoch: e.epoch})
+	}
+	var at []int64
+	for _, z := range tl.Zombies.First {
+		at = append(at, z.Offset)
+	}
+	if tl.Zombies.Count != 2 || !slices.Equal(at, []int64{5, 7}) {
+		t.Errorf("%+v", tl.Zombies)
+	}
+}
+
+// What is kept of a key is bounded, whatever its numbers and writers are.
+func TestOneKeyCannotTakeAllMemory(t *testing.T) {
+	tl := newTally(10)
+	tb := newTable(Rules{}, tl, 1<<40, t.TempDir())
+	const n = 3 * mostSpans
+	for i := range int64(n) {
+		o := Observation{Key: []byte("k"), Offset: i, Numbered: true, Number: 2 * i}
+		o.id = idOf(o.Key)
+		must(t, tb.on(&o))
+	}
+	if tb.used > (mostSpans+10)*spanCost+stateCost {
+		t.Errorf("%d bytes for one key", tb.used)
+	}
+	must(t, tb.end())
+	tl.finish()
+	if tl.Missing != n-1 || tl.Gaps.Count != n-1 || tl.ForgotGaps != 1 {
+		t.Errorf("%d missing in %d gaps; given up in %d keys", tl.Missing, tl.Gaps.Count, tl.ForgotGaps)
+	}
+
+	tl = newTally(10)
+	tl.Writers = make([]string, 1000)
+	tb = newTable(Rules{OfWriter: true}, tl, 1<<40, t.TempDir())
+	for i := range uint32(1000) {
+		for _, n := range []int64{1, 3} {
+			o := Observation{Key: []byte("k"), Numbered: true, Number: n, Writer: i + 1, Epoch: 1}
+			o.id = idOf(o.Key)
+			must(t, tb.on(&o))
+		}
+	}
+	if tb.used > (mostStrands+2)*(strandCost+spanCost)+stateCost+100 {
+		t.Errorf("%d bytes for one key", tb.used)
+	}
+	must(t, tb.end())
+	if tl.Gaps.Count != 1000 {
+		t.Errorf("%d gaps", tl.Gaps.Count)
+	}
+}

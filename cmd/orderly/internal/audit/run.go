@@ -68,7 +68,8 @@ type audit struct {
 	starts    map[int32]int64
 	positions map[int32]int64
 	ends      map[int32]int64
-	open      int64 // records behind the last stable offsets
+	highest   map[int32]int64 // ends with what is not stable
+	open      int64           // records behind the last stable offsets
 	rules     Rules
 	policyErr error
 	compacted bool
@@ -93,7 +94,7 @@ func Run(ctx context.Context, o Options) (rep *Report, err error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	a := &audit{o: o, starts: map[int32]int64{}, positions: map[int32]int64{}, ends: map[int32]int64{},
+	a := &audit{o: o, starts: map[int32]int64{}, positions: map[int32]int64{}, ends: map[int32]int64{}, highest: map[int32]int64{},
 		writers: map[string]uint32{}, keys: map[string]bool{}, began: o.Now(), tally: newTally(o.Limit)}
 	for _, k := range o.Keys {
 		a.keys[k] = true
@@ -118,6 +119,11 @@ func Run(ctx context.Context, o Options) (rep *Report, err error) {
 	if keep {
 		if err := a.restore(); err != nil {
 			return nil, err
+		}
+	}
+	for p, at := range a.positions {
+		if end, ok := a.highest[p]; ok && at > end {
+			return nil, &StateError{o.State, fmt.Sprintf("partition %d was read to before offset %d, and ends before %d now: the log was cut off (an unclean leader election); what is in the state is no longer what is in the topic", p, at, end)}
 		}
 	}
 	for i, name := range a.tally.Writers {
@@ -172,7 +178,7 @@ func (a *audit) prepare(ctx context.Context) error {
 				a.starts[p] = s.Stable
 			}
 		}
-		a.positions[p] = a.starts[p]
+		a.positions[p], a.highest[p] = a.starts[p], s.End
 		a.open += max(0, s.End-s.Stable)
 	}
 	a.policy(ctx)
