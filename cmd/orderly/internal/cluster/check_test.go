@@ -48,6 +48,9 @@ func TestRulesOfClusters(t *testing.T) {
 		{"unclean election", func(f *Facts) { orders(f).Settings["unclean.leader.election.enable"] = Setting{Value: "true"} }, "B05 error"},
 		{"compacted", func(f *Facts) { orders(f).Settings["cleanup.policy"] = Setting{Value: "compact"} }, "B12 warn"},
 		{"min.isr of brokers", func(f *Facts) { f.Brokers[0].Settings["min.insync.replicas"] = Setting{Value: "2", File: true} }, "B06 error"},
+		{"min.isr of brokers, and of the cluster", func(f *Facts) {
+			f.Brokers[0].Settings["min.insync.replicas"] = Setting{Value: "2", File: true, Wide: true}
+		}, ""},
 		{"min.isr of brokers, without ELR", func(f *Facts) {
 			f.Brokers[0].Settings["min.insync.replicas"] = Setting{Value: "2", File: true}
 			f.Features["eligible.leader.replicas.version"] = Feature{0, 1}

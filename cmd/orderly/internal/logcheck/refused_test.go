@@ -59,7 +59,9 @@ func TestRulesThatNeedARefusedAPIAreNotChecked(t *testing.T) {
 	l.goes(keys(0, 200))
 	r := l.look()
 	for _, id := range []string{"L03", "L04"} {
-		if !slices.ContainsFunc(r.NotChecked, func(u finding.Unchecked) bool { return u.Rule == id && strings.Contains(u.Why, "this user may not use") }) || slices.Contains(r.Checked, id) {
+		if !slices.ContainsFunc(r.NotChecked, func(u finding.Unchecked) bool {
+			return u.Rule == id && strings.Contains(u.Why, "this user may not use")
+		}) || slices.Contains(r.Checked, id) {
 			t.Errorf("%s: checked %v, not checked %v", id, r.Checked, r.NotChecked)
 		}
 	}

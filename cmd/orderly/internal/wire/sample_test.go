@@ -30,6 +30,7 @@ func TestSequencesEpochsAndLeaders(t *testing.T) {
 		{"the epoch rises, and the first batch is missing", []Batch{batch(0, 5, 7, 0, 0, 1), batch(5, 2, 7, 1, 4, 1)}, 1, 1, 0},
 		{"an epoch for each transaction", []Batch{txn(batch(0, 2, 7, 3, 0, 1)), marker(2, 7, 4), txn(batch(3, 2, 7, 4, 0, 1)), marker(5, 7, 5), txn(batch(6, 1, 7, 5, 0, 1))}, 0, 0, 0},
 		{"one epoch for all transactions", []Batch{txn(batch(0, 2, 7, 3, 0, 1)), marker(2, 7, 3), txn(batch(3, 2, 7, 3, 2, 1)), marker(5, 7, 3), txn(batch(6, 1, 7, 3, 4, 1))}, 0, 0, 0},
+		{"a transactional producer starts anew", []Batch{txn(batch(0, 2, 7, 3, 0, 1)), marker(2, 7, 3), txn(batch(3, 2, 7, 4, 0, 1))}, 0, 0, 0},
 		{"the leader's epoch falls", []Batch{batch(0, 5, -1, -1, -1, 4), batch(5, 2, -1, -1, -1, 3), batch(7, 2, -1, -1, -1, 3)}, 0, 0, 1},
 	} {
 		s := NewSample(3)
