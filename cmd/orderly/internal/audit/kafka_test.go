@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -297,8 +298,9 @@ func TestAnAuditThatIsInterruptedGoesOn(t *testing.T) {
 	why := errors.New("interrupted here")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	// The clock jumps, so that progress is told after each piece; the second one ends it.
-	now, told := time.Now(), 0
-	o.Now = func() time.Time { now = now.Add(400 * time.Millisecond); return now }
+	start, told := time.Now(), 0
+	var looks atomic.Int64
+	o.Now = func() time.Time { return start.Add(time.Duration(looks.Add(1)) * 400 * time.Millisecond) }
 	o.Progress = func(Progress) {
 		if told++; told == 2 {
 			cancel(why)
