@@ -27,7 +27,7 @@ type BreakerState struct {
 	ProbeError  string    // the probe's last answer; empty: that all is well, or there is none
 	Share       int       // while it is half open: so many keys run at a time
 	Successes   int       // in a row, before one key is let through
-	FailingKeys int       // keys that failed and have not succeeded since; counted up to 8,192
+	FailingKeys int       // keys that failed within 10 minutes and have not succeeded since; counted up to 8,192
 }
 
 // A guard connects the breaker's machine with the pool whose handlers it watches: it
@@ -52,6 +52,8 @@ type guard struct {
 	asking   bool
 	answered string
 	closed   bool
+	events   []BreakerEvent // that are to be told, without mu
+	telling  bool           // somebody does
 }
 
 func newGuard(cfg *ConsumerConfig, rep reporter) *guard {
@@ -62,7 +64,7 @@ func newGuard(cfg *ConsumerConfig, rep reporter) *guard {
 	g := &guard{cfg: cfg, rep: rep, probe: newProber(b), async: func(f func()) { go f() }}
 	g.m = breaker.New(breaker.Config{
 		HasProbe: g.probe != nil, Least: b.ProbeInterval / 3, Most: b.ProbeInterval, Longest: b.MaxInterval,
-		Successes: b.Successes, Share: min(16, cfg.Concurrency), Rand: rand.Int64N,
+		Successes: b.Successes, Share: min(16, cfg.Concurrency), Retry: cfg.Retry.Backoff, Rand: rand.Int64N,
 	})
 	return g
 }
@@ -120,10 +122,11 @@ func (g *guard) succeeded(r *lane.Run, n int) {
 }
 
 // failed takes in a failed attempt. spare: it is not spent, and nothing is decided
-// about the record: it waits at the head of its key for the next one.
-func (g *guard) failed(r *lane.Run, it *lane.Item, class Class) (spare bool) {
+// about the record: it waits at the head of its key for the next one. again: that is
+// made before other keys are tried.
+func (g *guard) failed(r *lane.Run, it *lane.Item, class Class) (spare, again bool) {
 	if g == nil {
-		return class == ClassUnavailable
+		return class == ClassUnavailable, false
 	}
 	c := breaker.Retry
 	switch class {
@@ -134,9 +137,10 @@ func (g *guard) failed(r *lane.Run, it *lane.Item, class Class) (spare bool) {
 	}
 	g.tell(func() (a breaker.Actions) {
 		spare, a = g.m.Failed(guardKey(r, it), c, it.Attempts > 0, r.Admitted(), g.now())
+		again = a.Again
 		return a
 	})
-	return spare
+	return spare, again
 }
 
 // shut says that nothing is to be read: it is open, and heads wait that can be tried.
@@ -167,10 +171,28 @@ func (g *guard) state() BreakerState {
 func (g *guard) tell(what func() breaker.Actions) {
 	g.mu.Lock()
 	ask := g.do(what())
+	g.report()
 	g.mu.Unlock()
 	if ask {
 		g.async(g.ask)
 	}
+}
+
+// report tells what has changed, in order and without mu: whoever listens may wait for
+// handlers, which come by here. Called with mu held, and returns so.
+func (g *guard) report() {
+	if g.telling {
+		return // whoever does tells these too
+	}
+	g.telling = true
+	for len(g.events) > 0 {
+		e := g.events[0]
+		g.events = g.events[1:]
+		g.mu.Unlock()
+		g.cfg.Events.Breaker(e)
+		g.mu.Lock()
+	}
+	g.telling, g.events = false, nil
 }
 
 // do does what the machine asks for, but for the probe: it reports whether that is to
@@ -190,7 +212,7 @@ func (g *guard) do(a breaker.Actions) (ask bool) {
 		g.pool.Ungate()
 	}
 	if a.Admit >= 0 {
-		g.pool.Admit(a.Admit)
+		g.pool.Admit(a.Admit, a.Fresh)
 	}
 	if a.Wake >= 0 {
 		g.arm(a.Wake)
@@ -261,8 +283,8 @@ func (g *guard) changed(back int) {
 	default:
 		g.rep.log(slog.LevelWarn, "the breaker is closed: everything runs", args...)
 	}
-	if f := g.cfg.Events.Breaker; f != nil {
-		f(BreakerEvent{BreakerState: now, GivenBack: back})
+	if g.cfg.Events.Breaker != nil {
+		g.events = append(g.events, BreakerEvent{BreakerState: now, GivenBack: back})
 	}
 }
 

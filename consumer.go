@@ -11,6 +11,7 @@ import (
 
 	"github.com/orderly-go/orderly/internal/group"
 	"github.com/orderly-go/orderly/internal/lane"
+	"github.com/orderly-go/orderly/internal/rules"
 )
 
 // A Consumer processes the records of topics in order per key, as one member of
@@ -27,6 +28,7 @@ type Consumer struct {
 	aborted chan struct{}
 	abort   sync.Once
 	exit    func(int)
+	risks   topicRisks
 }
 
 // NewConsumer checks the configuration and returns a consumer that Run starts.
@@ -160,6 +162,7 @@ func (c *Consumer) groupConfig() group.Config {
 		Shut:   c.h.guard.shut,
 		Hooks:  c.h.rep.hooks(),
 		Logger: cfg.Logger,
+		Risks:  func(topic string, t rules.Topic, brokers int) { c.risks.tell(cfg.Logger, topic, t, brokers) },
 		Overdue: func() []group.Stuck {
 			return c.h.timed.overdue(cfg.AttemptTimeout)
 		},

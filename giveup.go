@@ -41,7 +41,7 @@ func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 	h.rep.attempt(m, err, class, panicked, tr.waits == 0)
 	attempts := int(it.Attempts)
 	// While the breaker is not closed no attempt is spent, and nothing is decided.
-	if h.guard.failed(r, it, class) || class == ClassUnavailable {
+	if spare, again := h.guard.failed(r, it, class); spare || class == ClassUnavailable {
 		// It never uses attempts up; only the wait grows, so that it does not spin.
 		tr.waits++
 		tr.unspent++
@@ -50,7 +50,7 @@ func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 			state = stateUnavailable
 		}
 		tr.is(state, err)
-		v := lane.Verdict{Spare: true, Keep: keep}
+		v := lane.Verdict{Spare: true, Again: again, Keep: keep}
 		v.Delay = h.jitter(m, attempts+tr.waits, cfg.Retry.doubled(tr.waits))
 		h.rep.blocked(m, attempts, v.Delay, state)
 		return v

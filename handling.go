@@ -220,7 +220,7 @@ func (h handling) settled(r *lane.Run, n, retried int) {
 		return
 	}
 	h.guard.succeeded(r, n)
-	if h.cfg.Events.Settled == nil {
+	if h.cfg.Events.Settled == nil || r.Part.Halted() != 0 && late(r) {
 		return
 	}
 	t := r.Tally
@@ -229,6 +229,16 @@ func (h handling) settled(r *lane.Run, n, retried int) {
 	}
 	t.Done += n
 	t.Retried += retried
+}
+
+// late says that the results of a run are discarded: its partition has left, or what is
+// done of it was fixed at the drain deadline. The next owner has its records.
+func late(r *lane.Run) bool {
+	if r.Part.Closed() {
+		return true
+	}
+	cause := context.Cause(r.Ctx)
+	return errors.Is(cause, ErrDrainDeadline) || errors.Is(cause, ErrAborted)
 }
 
 // tally tells what a worker has settled.

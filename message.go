@@ -14,7 +14,8 @@ type Message struct {
 	*kgo.Record
 	// Attempt counts the calls of the handler for this record: 1, 2, 3 ... It
 	// survives restarts and handovers as far as it was recorded in a commit; calls
-	// that spent no attempt, or whose attempt the breaker has given back, are not.
+	// that spent no attempt, or whose attempt the breaker has given back, are not: after
+	// a handover, and after a give-back, a number may come a second time.
 	Attempt int
 	// FencingToken is larger for each later ownership of the partition, across
 	// processes and restarts. A sink that remembers the highest token it has

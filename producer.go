@@ -34,6 +34,7 @@ type Producer struct {
 	budget *produce.Budget
 	begin  time.Time
 	clock  clock
+	risks  topicRisks
 
 	mu        sync.Mutex
 	ended     bool // Close waits for running, or has

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/orderly-go/orderly/internal/rules"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -181,7 +182,10 @@ func (t *topic) ask(ctx context.Context, p *Producer) error {
 		n = want
 	}
 	t.id, t.found = f.id, f.partitions
-	t.limit = min(batchLimit(p.cfg.MaxBatchBytes, p.cl, t.name), p.topicLimit(ctx, t.name))
+	limit, risk := p.topicLimit(ctx, t.name)
+	t.limit = min(batchLimit(p.cfg.MaxBatchBytes, p.cl, t.name), limit)
+	risk.Replicas = f.replicas
+	p.risks.tell(p.cfg.Logger, t.name, risk, f.brokers)
 	senders := make([]*sender, n)
 	for i := range senders {
 		senders[i] = newSender(p, t, int32(i), t.limit)
@@ -234,6 +238,8 @@ func (t *topic) sayGrown(p *Producer, used, found int) {
 type foundTopic struct {
 	id         [16]byte
 	partitions int
+	replicas   int // of the partition that has the fewest
+	brokers    int // of the cluster
 	err        error
 }
 
@@ -257,7 +263,12 @@ func (p *Producer) metadata(ctx context.Context, names []string) (map[string]fou
 		if rt.Topic == nil {
 			continue
 		}
-		f := foundTopic{id: rt.TopicID, partitions: len(rt.Partitions), err: kerr.ErrorForCode(rt.ErrorCode)}
+		f := foundTopic{id: rt.TopicID, partitions: len(rt.Partitions), brokers: len(resp.Brokers), err: kerr.ErrorForCode(rt.ErrorCode)}
+		for i, rp := range rt.Partitions {
+			if n := len(rp.Replicas); i == 0 || n < f.replicas {
+				f.replicas = n
+			}
+		}
 		if f.err == nil && f.partitions == 0 {
 			f.err = errors.New("the broker's answer has no partitions")
 		}
@@ -266,35 +277,40 @@ func (p *Producer) metadata(ctx context.Context, names []string) (map[string]fou
 	return found, nil
 }
 
-// topicLimit asks for the topic's own limit of a batch. Who may not read it goes
-// without: the broker then says what is too large.
-func (p *Producer) topicLimit(ctx context.Context, name string) int {
+// topicLimit asks for the topic's own limit of a batch, and for what can lose records.
+// Who may not read it goes without: the broker then says what is too large.
+func (p *Producer) topicLimit(ctx context.Context, name string) (limit int, risk rules.Topic) {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
 	req := kmsg.NewPtrDescribeConfigsRequest()
 	rr := kmsg.NewDescribeConfigsRequestResource()
-	rr.ResourceType, rr.ResourceName, rr.ConfigNames = kmsg.ConfigResourceTypeTopic, name, []string{"max.message.bytes"}
+	rr.ResourceType, rr.ResourceName = kmsg.ConfigResourceTypeTopic, name
+	rr.ConfigNames = append([]string{"max.message.bytes"}, rules.TopicConfigs...)
 	req.Resources = append(req.Resources, rr)
-	const none = 1<<31 - 1
+	limit = 1<<31 - 1 // none
 	resp, err := req.RequestWith(ctx, p.cl)
 	if err != nil {
 		p.cfg.Logger.Debug("orderly: max.message.bytes of the topic cannot be read", "topic", name, "error", err)
-		return none
+		return limit, risk
 	}
 	for _, r := range resp.Resources {
 		if r.ErrorCode != 0 {
 			p.cfg.Logger.Debug("orderly: max.message.bytes of the topic cannot be read", "topic", name, "error", kerr.ErrorForCode(r.ErrorCode))
 		}
 		for _, c := range r.Configs {
-			if c.Name == "max.message.bytes" && c.Value != nil {
+			if c.Value == nil {
+				continue
+			}
+			risk.Set(c.Name, *c.Value)
+			if c.Name == "max.message.bytes" {
 				if n, err := strconv.Atoi(*c.Value); err == nil {
 					// The broker does not count the batch's length field.
-					return n + batchOverhead - 61
+					limit = n + batchOverhead - 61
 				}
 			}
 		}
 	}
-	return none
+	return limit, risk
 }
 
 // watch looks at the topics now and then, and when a record failed because of its

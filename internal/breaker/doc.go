@@ -13,8 +13,9 @@
 // of one key is tried: keys that had not failed first, then the others in turn.
 //
 // Probing: after several successes in a row one key is let through, then two, four,
-// and so on; then it closes. Unavailable, or failures of keys that were healthy,
-// open it again for longer.
+// and so on; then it closes. Unavailable, or failures of keys that were healthy and
+// were tried twice, open it again for longer. What could not open it does not hold it:
+// few keys that fail always, and nothing else to try, or one that says Unavailable.
 //
 // Keys that fail and were failing before say nothing about a dependency: they neither
 // open nor hold it open.

@@ -41,6 +41,7 @@ type Config struct {
 	Longest   time.Duration // between two probes after it was opened again and again
 	Successes int           // in a row, before one key is let through
 	Share     int           // after so many at a time it closes
+	Retry     time.Duration // a key that failed for the first time is tried again within it
 	// Rand returns a number from zero up to n, without n.
 	Rand func(n int64) int64
 }
@@ -52,6 +53,8 @@ type Actions struct {
 	Since    time.Duration // for GiveBack
 	Ungate   bool          // let everything start
 	Admit    int           // let so many run at a time; negative: as before
+	Fresh    bool          // of Admit: only keys that have not failed, and the one of Again
+	Again    bool          // the key that has just failed is let through before all others
 	Probe    bool          // ask the probe, and call Probed with its answer
 	Wake     time.Duration // call Wake then, and not at a time given before; negative: as before, zero: never
 	Changed  bool          // phase, reason or next probe are other ones
@@ -78,17 +81,16 @@ type Machine struct {
 	cfg    Config
 	phase  atomic.Uint32
 	tries  window
-	hints  [256]atomic.Uint64 // a set bit: a key with that hash may be in failing
-	noted  int64              // the slice up to which old keys were dropped
-	cached struct {           // of the last look at what was tried
+	noted  int64    // the slice up to which old keys were dropped
+	cached struct { // of the last look at what was tried
 		slice int64
 		least float64
 	}
 
 	fresh       news
-	streak      atomic.Bool      // nothing has succeeded since the first of inRow
-	inRow       int              // keys that were healthy and failed one after the other
-	failing     map[Key]struct{} // keys that failed and have not succeeded since
+	streak      atomic.Bool // nothing has succeeded since the first of inRow
+	inRow       int         // keys that were healthy and failed one after the other
+	failing     remembered  // keys that failed and have not succeeded since
 	unavailable map[Key][]time.Duration
 	checking    bool // the probe is asked because one key said Unavailable
 	checked     time.Duration
@@ -96,16 +98,13 @@ type Machine struct {
 	since, next, closed time.Duration
 	reason              string
 	level               int // how often it was opened again
-	growing             bool
-	row                 int // successes in a row
-	share, won, lost    int // of the present stage: at a time, successes, failures
-	idle                int // failures, since the last success, that say nothing
-	extra               int // trials that do not return, and do not count any more
+	trials
+	alarms
 }
 
 // New returns a closed Machine.
 func New(cfg Config) *Machine {
-	return &Machine{cfg: cfg, failing: make(map[Key]struct{}), unavailable: make(map[Key][]time.Duration)}
+	return &Machine{cfg: cfg, failing: remembered{in: make(map[Key]time.Duration)}, unavailable: make(map[Key][]time.Duration), trials: newTrials()}
 }
 
 // Tick tells the time. It is called often, and at the least before attempts begin.
@@ -124,54 +123,27 @@ func (m *Machine) Closed() bool { return Phase(m.phase.Load()) == Closed }
 
 // Watched says whether Succeeded has to be called for a success of the key.
 func (m *Machine) Watched(k Key) bool {
-	return !m.Closed() || m.hints[k>>6%256].Load()&(1<<(k&63)) != 0
+	return !m.Closed() || m.failing.hinted(k)
 }
 
 // Status returns what can be shown.
 func (m *Machine) Status() Status {
-	return Status{Phase: Phase(m.phase.Load()), Since: m.since, Reason: m.reason, NextProbe: m.next, Share: m.share, Successes: m.row, Growing: m.growing, Failing: len(m.failing)}
+	return Status{Phase: Phase(m.phase.Load()), Since: m.since, Reason: m.reason, NextProbe: m.next, Share: m.share, Successes: m.row, Growing: m.growing, Failing: len(m.failing.in)}
 }
 
 // Succeeded tells that an attempt of the key succeeded; admitted that it was one of
 // those that were let through.
 func (m *Machine) Succeeded(k Key, admitted bool, now time.Duration) Actions {
-	if _, was := m.failing[k]; was {
-		delete(m.failing, k)
-		if len(m.failing) == 0 {
-			for i := range m.hints {
-				m.hints[i].Store(0)
-			}
-		}
-	}
+	m.failing.remove(k, now)
 	m.fresh.remove(k)
 	delete(m.unavailable, k)
+	if m.blamed && m.culprit == k {
+		m.blamed = false
+	}
 	if Phase(m.phase.Load()) != Probing || !admitted {
 		return Nothing()
 	}
-	m.idle = 0
-	return m.step(now)
-}
-
-// step is one success of those that were let through.
-func (m *Machine) step(now time.Duration) Actions {
-	a := Nothing()
-	a.Wake, a.Changed = now+m.cfg.Most, true
-	if !m.growing {
-		if m.row++; m.row < m.cfg.Successes {
-			a.Admit = 1
-			return a
-		}
-		return m.grow(now)
-	}
-	if m.won++; m.won < m.share {
-		return a
-	}
-	if m.share *= 2; m.share > m.cfg.Share {
-		return m.close(now)
-	}
-	m.won, m.lost = 0, 0
-	a.Admit = m.share + m.extra
-	return a
+	return m.trialSucceeded(k, now)
 }
 
 // Failed tells that an attempt of the key failed. known says that the record had
@@ -179,15 +151,14 @@ func (m *Machine) step(now time.Duration) Actions {
 func (m *Machine) Failed(k Key, c Class, known, admitted bool, now time.Duration) (spare bool, a Actions) {
 	m.Tick(now)
 	m.tries.try(k)
-	_, was := m.failing[k]
-	healthy := !known && !was
+	healthy := !known && !m.failing.has(k)
 	if c != Permanent {
-		m.remember(k)
+		m.failing.add(k, now)
 	}
 	a = Nothing()
 	if phase := Phase(m.phase.Load()); phase != Closed {
 		if phase == Probing && admitted {
-			a = m.trialFailed(c, healthy, now)
+			a = m.trialFailed(k, c, healthy, now)
 		}
 		return true, a
 	}
@@ -219,47 +190,6 @@ func (m *Machine) Failed(k Key, c Class, known, admitted bool, now time.Duration
 	return c == Unavailable, a
 }
 
-// trialFailed is a failure of one that was let through.
-func (m *Machine) trialFailed(c Class, healthy bool, now time.Duration) Actions {
-	switch {
-	case !m.growing && (c == Unavailable || c == Retry && healthy):
-		m.row, m.idle = 0, 0
-		return m.later(m.level, now) // as a probe that says that it is down
-	case c == Unavailable:
-		return m.open("a key that was let through answered that a dependency is unavailable", true, now)
-	case c == Retry && healthy:
-		if m.lost++; 2*m.lost >= m.share {
-			return m.open("keys that were let through, and had been healthy, failed", true, now)
-		}
-		return Nothing()
-	}
-	// It failed before: nothing is known by that. When it is asked, no other key
-	// waits; once one has succeeded, several such failures count as a success, or the
-	// keys that always fail would hold all others.
-	if m.row > 0 {
-		if m.idle++; m.idle >= m.cfg.Successes {
-			m.idle = 0
-			if m.growing || m.row+1 >= m.cfg.Successes {
-				return m.step(now)
-			}
-			m.row++
-		}
-	}
-	if m.growing {
-		return Nothing()
-	}
-	return m.later(0, now)
-}
-
-// later goes on with the next head at another time.
-func (m *Machine) later(level int, now time.Duration) Actions {
-	a := Nothing()
-	m.set(Open)
-	m.next = now + m.pause(level)
-	a.Admit, a.Wake, a.Changed = 0, m.next, true
-	return a
-}
-
 // Probed tells the probe's answer.
 func (m *Machine) Probed(up bool, now time.Duration) Actions {
 	m.Tick(now)
@@ -275,6 +205,7 @@ func (m *Machine) Probed(up bool, now time.Duration) Actions {
 		return a
 	}
 	if !up {
+		m.real = true
 		m.row = 0
 		m.next = now + m.pause(m.level)
 	} else if m.row++; m.row >= m.cfg.Successes {
@@ -286,43 +217,12 @@ func (m *Machine) Probed(up bool, now time.Duration) Actions {
 	return a
 }
 
-// Wake is called at the time that was asked for. busy says that some of those that
-// were let through have not returned.
-func (m *Machine) Wake(busy bool, now time.Duration) Actions {
-	m.Tick(now)
-	a := Nothing()
-	switch Phase(m.phase.Load()) {
-	case Open:
-		if m.cfg.HasProbe {
-			a.Probe = true
-			return a
-		}
-		m.set(Probing)
-		m.growing, m.share, m.extra = false, 1, 0
-		a.Admit, a.Wake, a.Changed = 1, now+m.cfg.Most, true
-	case Probing:
-		if busy && m.extra < m.cfg.Share {
-			m.extra++ // one bad key must not hold all others by not returning
-		}
-		a.Admit = m.share + m.extra
-		a.Wake = now + m.cfg.Most
-	}
-	return a
-}
-
-func (m *Machine) grow(now time.Duration) Actions {
-	a := Nothing()
-	m.set(Probing)
-	m.growing, m.share, m.won, m.lost, m.idle, m.extra = true, 1, 0, 0, 0, 0
-	m.next = 0
-	a.Admit, a.Wake, a.Changed = 1, now+m.cfg.Most, true
-	return a
-}
-
 func (m *Machine) close(now time.Duration) Actions {
+	m.falseAlarm(now)
 	m.set(Closed)
 	m.since, m.closed, m.next, m.reason = now, now, 0, ""
-	m.row, m.share, m.growing, m.extra, m.idle = 0, 0, false, 0, 0
+	m.trials.reset()
+	m.blamed = false
 	m.fresh, m.checking = news{}, false
 	clear(m.unavailable)
 	m.tries.clear()
@@ -340,6 +240,8 @@ func (m *Machine) open(reason string, again bool, now time.Duration) Actions {
 		a.GiveBack, a.Since = true, now-Window
 		again = m.closed > 0 && now-m.closed < 2*m.cfg.Most
 		m.since = now
+		m.blamed, m.real = false, false
+		m.soon = again
 	}
 	if again {
 		m.level++
@@ -348,7 +250,8 @@ func (m *Machine) open(reason string, again bool, now time.Duration) Actions {
 	}
 	m.set(Open)
 	m.checking = false // its answer counts as that of a probe
-	m.reason, m.row, m.growing, m.share, m.won, m.lost, m.idle, m.extra = reason, 0, false, 0, 0, 0, 0, 0
+	m.reason = reason
+	m.trials.reset()
 	m.next = now + m.pause(m.level)
 	a.Admit, a.Wake = 0, m.next
 	return a
@@ -366,18 +269,6 @@ func (m *Machine) pause(level int) time.Duration {
 		d *= 2
 	}
 	return min(d, max(m.cfg.Longest, m.cfg.Least))
-}
-
-// remember puts a key among those that fail.
-func (m *Machine) remember(k Key) {
-	if len(m.failing) >= keysCap {
-		for other := range m.failing { // any: maps are walked in random order
-			delete(m.failing, other)
-			break
-		}
-	}
-	m.failing[k] = struct{}{}
-	m.hints[k>>6%256].Or(1 << (k & 63))
 }
 
 // said notes an Unavailable and returns how many there are in the window.
@@ -408,7 +299,7 @@ func (m *Machine) said(k Key, now time.Duration) (times int) {
 func (m *Machine) together() bool {
 	at := m.tries.now.Load()
 	by := &m.fresh.again
-	if m.streak.Load() && m.inRow >= freshKeys {
+	if m.streak.Load() && m.inRow >= freshKeys && at*int64(slice) >= int64(m.wary) {
 		by = &m.fresh.first
 	}
 	counts := m.fresh.counts(by, at)

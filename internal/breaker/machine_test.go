@@ -130,8 +130,8 @@ func TestOpensByKeysThatFailTogether(t *testing.T) {
 		if exact && opened != c.want || !exact && (float64(opened) < 0.85*float64(c.want) || float64(opened) > 1.15*float64(c.want)) {
 			t.Errorf("%s: opened at failure %d, want %d", c.name, opened, c.want)
 		}
-		if len(m.fresh.in) > keysCap || len(m.failing) > keysCap {
-			t.Errorf("%s: %d and %d keys are remembered", c.name, len(m.fresh.in), len(m.failing))
+		if len(m.fresh.in) > keysCap || len(m.failing.in) > keysCap {
+			t.Errorf("%s: %d and %d keys are remembered", c.name, len(m.fresh.in), len(m.failing.in))
 		}
 	}
 }
@@ -223,7 +223,10 @@ func TestReopensForLonger(t *testing.T) {
 		}
 		class, k := Unavailable, key(1)
 		if n%2 == 1 {
-			class, k = Retry, key(1000+n) // of a healthy key
+			class, k = Retry, key(1000+n) // of a healthy key, which is tried once more
+			if spare, a := m.Failed(k, class, false, true, at); !spare || a.Gate || !a.Again {
+				t.Fatalf("failure %d, the first one: %t %+v", n, spare, a)
+			}
 		}
 		spare, a := m.Failed(k, class, false, true, at)
 		if !spare || !a.Gate || a.GiveBack || a.Admit != 0 || m.Status().Phase != Open {
@@ -245,10 +248,12 @@ func TestGrowingToleratesAFew(t *testing.T) {
 		m.Succeeded(key(100+n), true, at)
 	}
 	for n := range 3 {
+		m.Failed(key(1000+n), Retry, false, true, at)
 		if _, a := m.Failed(key(1000+n), Retry, false, true, at); a.Gate {
 			t.Fatalf("failure %d of a share of %d", n+1, m.share)
 		}
 	}
+	m.Failed(key(2000), Retry, false, true, at)
 	if _, a := m.Failed(key(2000), Retry, false, true, at); !a.Gate {
 		t.Fatal("half of the share fails, and it goes on")
 	}

@@ -22,6 +22,7 @@ type topicModel struct {
 	at    time.Duration
 	wake  time.Duration
 	quota int
+	fresh bool // only those that have not failed, and those to be tried again
 	asked bool // the probe is to be asked
 	let   int  // of these: let through
 	opens int
@@ -30,12 +31,15 @@ type topicModel struct {
 type keyModel struct {
 	id       Key
 	poison   bool
+	flaky    bool          // each record fails once
+	failed   bool          // its head did
 	every    time.Duration // between two records
 	next     time.Duration // the next record comes
 	waiting  int
 	attempts int // of the head
 	due      time.Duration
 	turn     time.Duration // when it was let through last
+	again    bool          // it is to be let through before all others
 }
 
 const tick = 100 * time.Millisecond
@@ -48,7 +52,7 @@ func (w *topicModel) do(a Actions) {
 		w.wake = a.Wake
 	}
 	if a.Admit >= 0 {
-		w.quota = a.Admit
+		w.quota, w.fresh = a.Admit, a.Fresh
 	}
 	w.asked = w.asked || a.Probe
 }
@@ -57,7 +61,8 @@ func (w *topicModel) opensNow(a Actions) bool { return a.GiveBack }
 
 func (w *topicModel) attempt(k *keyModel, admitted bool) {
 	w.m.Tick(w.at)
-	if k.poison || w.down {
+	if k.poison || w.down || k.flaky && !k.failed {
+		k.failed = true
 		c := Retry
 		if w.down && w.mark && !k.poison {
 			c = Unavailable
@@ -66,13 +71,14 @@ func (w *topicModel) attempt(k *keyModel, admitted bool) {
 		if !spare {
 			k.attempts++
 		}
+		k.again = a.Again
 		k.due = w.at + time.Duration(w.rnd.Int64N(int64(min(time.Second<<min(k.attempts, 6), time.Minute)))) + 1
 		w.do(a)
 		return
 	}
 	w.m.Tried(k.id)
 	k.waiting--
-	k.attempts, k.due = 0, 0
+	k.attempts, k.due, k.again, k.failed = 0, 0, false, false
 	if w.m.Watched(k.id) {
 		w.do(w.m.Succeeded(k.id, admitted, w.at))
 	}
@@ -115,15 +121,21 @@ func (w *topicModel) step() {
 
 // choose is what the pool does: keys that have not failed first, then in turn.
 func (w *topicModel) choose() *keyModel {
-	var failed *keyModel
+	var fresh, failed *keyModel
 	for _, k := range w.keys {
 		switch {
 		case k.waiting == 0:
-		case k.due == 0:
+		case k.again:
 			return k
+		case k.due == 0 && fresh == nil:
+			fresh = k
+		case k.due == 0 || w.fresh:
 		case failed == nil || k.turn < failed.turn:
 			failed = k
 		}
+	}
+	if fresh != nil {
+		return fresh
 	}
 	return failed
 }

@@ -181,6 +181,7 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 		m.Attempts = append(m.Attempts, progress.Attempt{Offset: offset, Count: int(attempts)})
 	})
 	trying := p.announced(&m)
+	m.Extra = p.ends.fields(m.Extra, &m, p.snap.Watermark, trying)
 	slices.SortFunc(m.Attempts, func(a, b progress.Attempt) int { return int(min(max(a.Offset-b.Offset, -1), 1)) })
 	text, dropped, err := s.encode(p.snap.Watermark, m, limit)
 	if err != nil {

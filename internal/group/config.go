@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly/internal/lane"
+	"github.com/orderly-go/orderly/internal/rules"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -54,6 +55,8 @@ type Config struct {
 	// Ready is called before the group is joined, with the topics' partitions: an
 	// error ends the session. nil: nothing to see to.
 	Ready func(ctx context.Context, partitions map[string]int) error
+	// Risks is told what of a topic's settings can lose records; nil: nobody asks.
+	Risks func(topic string, t rules.Topic, brokers int)
 	// Parking is what stands beside the partitions; nil: nothing does.
 	Parking Parking
 	// Shut says that nothing starts in the pool for now, so that nothing is to be read.

@@ -419,6 +419,8 @@ func (s *Session) granted(it commitItem, member string) {
 	if first {
 		p.meta = it.meta
 		p.start = it.offset
+		p.ends.known = progress.Ended(it.meta.Extra)
+		p.ends.used = len(p.ends.known) > 0
 		p.ring = progress.NewRing(it.offset)
 		p.skip = progress.NewSkip(it.meta)
 		pc := s.cfg.Partition(p.topic, p.partition)

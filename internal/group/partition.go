@@ -70,6 +70,7 @@ type Partition struct {
 	trying      *lane.Item       // the one that runs then
 	tries       progress.Attempt // what its attempt is counted as when the process ends with it
 	recorded    progress.Attempt // the last attempt that was committed before it began
+	ends        ends
 
 	park   Parked           // nil: nothing stands beside it; set once, when it is granted first
 	extras []progress.Field // of the last acknowledged commit

@@ -158,6 +158,7 @@ func (s *Session) grace() time.Duration {
 func (s *Session) seal(p *Partition, clean bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	p.ends.leaving = true
 	it, err := s.snapshot(p, clean)
 	if err != nil {
 		s.cfg.Logger.Error("orderly: commit metadata", "group", s.cfg.Group, "topic", p.topic, "partition", p.partition, "error", err)

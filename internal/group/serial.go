@@ -37,7 +37,11 @@ func (s *Session) beginSerial(p *Partition, until int64, pc *lane.PartitionConfi
 		return
 	}
 	p.serial = until
-	pc.Serial = lane.Serial{Until: until, Before: func(it *lane.Item) bool { return s.announce(p, it) }}
+	p.ends.used = true
+	pc.Serial = lane.Serial{Until: until, Before: func(it *lane.Item) bool { return s.announce(p, it) }, Ended: make(map[int64]int)}
+	for _, a := range p.ends.known {
+		pc.Serial.Ended[a.Offset] = a.Count
+	}
 	message := fmt.Sprintf("group %s topic %s partition %d: its owners ended uncleanly %d times at offset %d: records below offset %d run one at a time, "+
 		"each attempt committed before it starts, until the one that ends the process is found or they are through",
 		s.cfg.Group, p.topic, p.partition, p.meta.Unclean, p.start, until)

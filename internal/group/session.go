@@ -244,6 +244,7 @@ func (s *Session) connect(ctx context.Context) error {
 		return err
 	}
 	s.topics = topics
+	s.tellRisks(ctx, cl, topics)
 	var noID []string
 	for name, t := range topics {
 		if t.id == [16]byte{} {

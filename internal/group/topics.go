@@ -17,11 +17,15 @@ type topicInfo struct {
 	id         [16]byte
 	partitions int
 	initial    int // partitions when the session began: the others came later
+	replicas   int // of the partition that has the fewest, when the session began
+	brokers    int // of the cluster, then
 }
 
 type topicNow struct {
 	id         [16]byte
 	partitions int
+	replicas   int // of the partition that has the fewest
+	brokers    int // of the cluster
 	err        error
 }
 
@@ -43,7 +47,7 @@ func (s *Session) topicsNow(ctx context.Context, cl *kgo.Client) (map[string]top
 	out := make(map[string]topicNow, len(resp.Topics))
 	for _, t := range resp.Topics {
 		if t.Topic != nil {
-			out[*t.Topic] = topicNow{id: t.TopicID, partitions: len(t.Partitions), err: kerr.ErrorForCode(t.ErrorCode)}
+			out[*t.Topic] = topicNow{id: t.TopicID, partitions: len(t.Partitions), replicas: fewest(t.Partitions), brokers: len(resp.Brokers), err: kerr.ErrorForCode(t.ErrorCode)}
 		}
 	}
 	return out, nil
@@ -68,7 +72,7 @@ func (s *Session) readTopics(ctx context.Context, cl *kgo.Client) (map[string]to
 		if t.err != nil {
 			return nil, &AccessError{Resource: "topic", Name: name, Operation: "Describe", Err: t.err}
 		}
-		out[name] = topicInfo{id: t.id, partitions: t.partitions, initial: t.partitions}
+		out[name] = topicInfo{id: t.id, partitions: t.partitions, initial: t.partitions, replicas: t.replicas, brokers: t.brokers}
 	}
 	return out, nil
 }

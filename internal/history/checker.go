@@ -26,6 +26,8 @@ type Options struct {
 	NoTokens           bool // the members have no fencing tokens; a start without own is an ownership
 	AllowCommitRegress bool // an operator moved offsets back: count it, and take what follows as redelivery
 	AllowVacuous       bool // report Vacuous as a flag only
+	BlameFrozen        bool // a member that was frozen is not excused for what it does beside the next owner
+	Compacted          bool // the topic is compacted: only the newest record of a key must be in the log
 	MaxViolations      int  // violations kept per class; 0 is 100. All are counted
 }
 
@@ -43,7 +45,12 @@ type Checker struct {
 	parts   map[place]*partition
 	running map[call]*handler
 	rep     Report
-	found   int
+	blamed  int
+
+	// Of an experiment: see writes.go and app.go.
+	topics      map[string]*logState
+	keys        int
+	checkedKeys int
 }
 
 // place is a partition's name.
@@ -63,6 +70,7 @@ func NewChecker(opt Options) *Checker {
 		members: map[string]*member{},
 		parts:   map[place]*partition{},
 		running: map[call]*handler{},
+		topics:  map[string]*logState{},
 		rep:     Report{Counts: map[Class]int{}, Violations: []Violation{}},
 	}
 }
@@ -113,11 +121,42 @@ func (c *Checker) Add(e Event) {
 		c.commit(&e)
 	case Effect:
 		c.effect(&e)
+	default:
+		c.experiment(&e)
+	}
+}
+
+// experiment takes the events of an experiment.
+func (c *Checker) experiment(e *Event) {
+	switch e.Kind {
+	case Send:
+		c.send(e)
+	case Ack:
+		c.ack(e)
+	case Fail:
+		c.fail(e)
+	case Unclear:
+		c.rep.Unclear++
+	case LogRead:
+		c.logRead(e)
+	case Assign:
+		c.assign(e)
+	case Revoke:
+		c.revoke(e)
+	case Poll:
+		c.poll(e)
+	case Did:
+		c.finished(e)
+	case Fault:
+		if c.rep.Faults == nil {
+			c.rep.Faults = map[string]int{}
+		}
+		c.rep.Faults[e.Why]++
 	}
 }
 
 // Violations is the number of violations found up to now.
-func (c *Checker) Violations() int { return c.found }
+func (c *Checker) Violations() int { return c.blamed }
 
 // Finish gives the report as of now. It changes nothing: more events may be
 // added, and Finish may be called again.
@@ -127,7 +166,9 @@ func (c *Checker) Finish() Report {
 	end := *c
 	end.rep.Counts = maps.Clone(c.rep.Counts)
 	end.rep.Violations = slices.Clone(c.rep.Violations)
-	end.rep.Partitions = len(c.parts)
+	end.rep.Partitions = c.partitions()
+	end.rep.Keys = max(c.rep.Keys, c.keys)
+	end.rep.CheckedSequences += c.checkedKeys
 	for _, h := range c.running {
 		for ; h != nil; h = h.older {
 			if !h.dead() {
@@ -143,6 +184,9 @@ func (c *Checker) Finish() Report {
 	})
 	for _, at := range places {
 		end.unsettled(c.parts[at])
+	}
+	if c.opt.Complete {
+		end.absent()
 	}
 	end.rep.Vacuous = end.rep.CheckedSequences == 0
 	if end.rep.Vacuous && !c.opt.AllowVacuous {
@@ -178,10 +222,54 @@ func (c *Checker) blame(class Class, e *Event, earlier []int64, format string, a
 	})
 }
 
-func (c *Checker) add(v Violation) {
-	c.found++
-	c.rep.Counts[v.Class]++
-	if c.rep.Counts[v.Class] <= c.opt.MaxViolations {
+// partitions is how many the history names.
+func (c *Checker) partitions() int {
+	n := len(c.parts)
+	for _, t := range c.topics {
+		for _, p := range t.parts {
+			if c.parts[p.at] == nil {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// found reports a violation by e of an experiment, with the records that it is
+// about and the earlier events that lead to it.
+func (c *Checker) found(class Class, e *Event, earlier []int64, records []Record, format string, args ...any) {
+	c.foundAs(Violation{}, class, e, earlier, records, format, args...)
+}
+
+func (c *Checker) foundAs(v Violation, class Class, e *Event, earlier []int64, records []Record, format string, args ...any) {
+	v.Class, v.Records = class, records
+	v.Topic, v.Partition, v.Offset, v.Key = e.Topic, e.Partition, e.Offset, e.Key
+	v.Events = nonZero(append(slices.Clone(earlier), e.N)...)
+	slices.Sort(v.Events)
+	v.Events = slices.Compact(v.Events)
+	v.Text = fmt.Sprintf(format, args...)
+	c.add(v)
+}
+
+// foundMany reports n violations at once.
+func (c *Checker) foundMany(n int, class Class, e *Event, records []Record, format string, args ...any) {
+	c.addMany(Violation{
+		Class: class, Records: records, Events: nonZero(e.N),
+		Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Key: e.Key, Text: fmt.Sprintf(format, args...),
+	}, n)
+}
+
+func (c *Checker) add(v Violation) { c.addMany(v, 1) }
+
+// addMany counts n violations, of which v is told.
+func (c *Checker) addMany(v Violation, n int) {
+	if v.Rule == "" {
+		v.Rule = About(v.Class).Rule
+	}
+	c.blamed += n
+	before := c.rep.Counts[v.Class]
+	c.rep.Counts[v.Class] += n
+	if before < c.opt.MaxViolations {
 		c.rep.Violations = append(c.rep.Violations, v)
 	}
 }

@@ -9,8 +9,9 @@ import (
 	"unicode/utf8"
 )
 
-// Version is the version of the file format that this package writes and reads.
-const Version = 1
+// Version is the version of the file format that this package writes. It reads
+// it and all versions before.
+const Version = 2
 
 // header is the first line of a file.
 type header struct {
@@ -35,6 +36,8 @@ type wire struct {
 	Cancelled *bool           `json:"x,omitempty"`
 	Ahead     []int64         `json:"d,omitempty"`
 	Why       *string         `json:"w,omitempty"`
+	Writer    *string         `json:"s,omitempty"`
+	Epoch     *int64          `json:"g,omitempty"`
 }
 
 // MarshalJSON writes the event with the fields that its kind has.
@@ -51,13 +54,16 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	if on(fMember, e.Member == "") {
 		w.Member = &e.Member
 	}
-	if on(fPlace, e.Topic == "") {
+	if on(fPlace, e.Topic == "" || e.Partition < 0) {
 		w.Topic, w.Partition = &e.Topic, &e.Partition
 	}
-	if on(fOffset, false) {
+	if on(fTopic, e.Topic == "") {
+		w.Topic = &e.Topic
+	}
+	if on(fOffset, e.Offset < 0) {
 		w.Offset = &e.Offset
 	}
-	if on(fKey, false) {
+	if on(fKey, e.Number == 0) {
 		k, err := e.Key.MarshalJSON()
 		if err != nil {
 			return nil, err
@@ -85,8 +91,14 @@ func (e Event) MarshalJSON() ([]byte, error) {
 	if on(fAhead, len(e.Ahead) == 0) {
 		w.Ahead = e.Ahead
 	}
-	if on(fWhy, false) {
+	if on(fWhy, e.Why == "") {
 		w.Why = &e.Why
+	}
+	if on(fWriter, e.Writer == "") {
+		w.Writer = &e.Writer
+	}
+	if on(fEpoch, e.Epoch == 0) {
+		w.Epoch = &e.Epoch
 	}
 	return json.Marshal(w)
 }
@@ -94,7 +106,7 @@ func (e Event) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads one event, strictly: every field that its kind needs, and
 // none that it does not have.
 func (e *Event) UnmarshalJSON(line []byte) error {
-	ev, f := decode(line)
+	ev, f := decode(line, Version)
 	if f != nil {
 		return fmt.Errorf("history event: rule %s: %s", f.rule, f.text)
 	}
@@ -102,7 +114,8 @@ func (e *Event) UnmarshalJSON(line []byte) error {
 	return nil
 }
 
-func decode(line []byte) (Event, *fault) {
+// decode reads a line of a file of the version.
+func decode(line []byte, version int) (Event, *fault) {
 	if !utf8.Valid(line) {
 		return Event{}, &fault{"utf-8", "the line holds bytes that are not UTF-8"}
 	}
@@ -111,13 +124,14 @@ func decode(line []byte) (Event, *fault) {
 		return Event{}, &fault{"json", err.Error()}
 	}
 	s, ok := shapes[w.Kind]
-	if !ok {
-		return Event{}, &fault{"kind", fmt.Sprintf("event kind %q is unknown in version %d", w.Kind, Version)}
+	if !ok || since[w.Kind] > version {
+		return Event{}, &fault{"kind", fmt.Sprintf("event kind %q is unknown in version %d", w.Kind, version)}
 	}
 	if w.N == nil {
 		return Event{}, &fault{"fields", fmt.Sprintf("%s has no number (n)", w.Kind)}
 	}
-	if (w.Topic == nil) != (w.Partition == nil) {
+	alone := (s.must|s.may)&fTopic != 0
+	if w.Topic == nil && w.Partition != nil || w.Topic != nil && w.Partition == nil && !alone {
 		return Event{}, &fault{"fields", fmt.Sprintf("%s names only one of topic (t) and partition (p)", w.Kind)}
 	}
 	for _, f := range w.fields() {
@@ -145,10 +159,11 @@ type presence struct {
 	there bool
 }
 
-func (w *wire) fields() [12]presence {
-	return [12]presence{
+func (w *wire) fields() [15]presence {
+	return [15]presence{
 		{fMember, "m", w.Member != nil},
-		{fPlace, "t", w.Topic != nil},
+		{fPlace | fTopic, "t", w.Topic != nil},
+		{fPlace, "p", w.Partition != nil},
 		{fOffset, "o", w.Offset != nil},
 		{fKey, "k", w.Key != nil},
 		{fNumber, "i", w.Number != nil},
@@ -159,6 +174,8 @@ func (w *wire) fields() [12]presence {
 		{fCancelled, "x", w.Cancelled != nil},
 		{fAhead, "d", w.Ahead != nil},
 		{fWhy, "w", w.Why != nil},
+		{fWriter, "s", w.Writer != nil},
+		{fEpoch, "g", w.Epoch != nil},
 	}
 }
 
@@ -169,6 +186,15 @@ func (w *wire) event() (Event, error) {
 		Offset: value(w.Offset), Number: value(w.Number), Token: value(w.Token),
 		Attempt: value(w.Attempt), Batch: value(w.Batch), OK: value(w.OK),
 		Cancelled: value(w.Cancelled), Ahead: w.Ahead, Why: value(w.Why),
+		Writer: value(w.Writer), Epoch: value(w.Epoch),
+	}
+	// Where a place may be told and is not, zero would be one.
+	may := shapes[w.Kind].may
+	if may&fPlace != 0 && w.Partition == nil && w.Kind != Freeze {
+		e.Partition = -1
+	}
+	if may&fOffset != 0 && w.Offset == nil {
+		e.Offset = -1
 	}
 	if w.Key == nil {
 		return e, nil

@@ -38,17 +38,43 @@ func full() []Event {
 	}
 }
 
+// experiment has every field of every kind that version 2 brought.
+func experiment() []Event {
+	id := func(e Event) Event {
+		e.Topic, e.Key, e.Writer, e.Epoch, e.Number = topic, StringKey("a"), "w1", 3, 7
+		return e
+	}
+	return []Event{
+		id(Event{N: 30, Kind: Send}),
+		id(Event{N: 31, Kind: Ack, Partition: 2, Offset: 5}),
+		id(Event{N: 32, Kind: Ack, Partition: -1, Offset: -1}),
+		id(Event{N: 33, Kind: Fail, Why: "code 19"}),
+		id(Event{N: 34, Kind: Unclear, Why: "cut"}),
+		{N: 35, Kind: Unclear, Topic: topic, Number: 1},
+		id(Event{N: 36, Kind: LogRead, Partition: 2, Offset: 5}),
+		{N: 37, Kind: LogRead, Topic: topic, Partition: 0, Offset: 0},
+		{N: 38, Kind: Assign, Member: "A", Topic: topic, Partition: 2},
+		id(Event{N: 39, Kind: Poll, Member: "A", Partition: 2, Offset: 5}),
+		id(Event{N: 40, Kind: Did, Member: "A", Partition: 2, Offset: 5}),
+		id(Event{N: 41, Kind: Did, Member: "A", Partition: 2, Offset: 5, Cancelled: true}),
+		{N: 42, Kind: Revoke, Member: "A", Topic: topic, Partition: 2},
+		id(Event{N: 43, Kind: Fault, Why: "lost-ack", Partition: 2}),
+		{N: 44, Kind: Fault, Why: "coordinator-error", Partition: -1},
+	}
+}
+
 func TestRoundTrip(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "h.jsonl")
-	if err := Save(path, full()); err != nil {
+	all := append(full(), experiment()...)
+	if err := Save(path, all); err != nil {
 		t.Fatal(err)
 	}
 	back, err := Load(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !reflect.DeepEqual(back, full()) {
-		t.Errorf("read back\n%+v\nwant\n%+v", back, full())
+	if !reflect.DeepEqual(back, all) {
+		t.Errorf("read back\n%+v\nwant\n%+v", back, all)
 	}
 	var kinds []Kind
 	for _, e := range back {
@@ -102,21 +128,47 @@ func TestGoldenVersion1(t *testing.T) {
 {"n":20,"e":"thaw","m":"A"}
 {"n":21,"e":"kill","m":"A"}
 `
-	var b bytes.Buffer
-	if err := Write(&b, full()); err != nil {
-		t.Fatal(err)
-	}
-	if b.String() != golden {
-		t.Errorf("written:\n%s\nwant:\n%s", b.String(), golden)
-	}
 	back, err := Read(strings.NewReader(golden))
 	if err != nil || !reflect.DeepEqual(back, full()) {
 		t.Errorf("read (%v): %+v", err, back)
 	}
 }
 
+// Version 2: what is written now.
+func TestGoldenVersion2(t *testing.T) {
+	const golden = `{"history":2}
+{"n":30,"e":"send","t":"orders","k":"a","i":7,"s":"w1","g":3}
+{"n":31,"e":"ack","t":"orders","p":2,"o":5,"k":"a","i":7,"s":"w1","g":3}
+{"n":32,"e":"ack","t":"orders","k":"a","i":7,"s":"w1","g":3}
+{"n":33,"e":"fail","t":"orders","k":"a","i":7,"w":"code 19","s":"w1","g":3}
+{"n":34,"e":"unclear","t":"orders","k":"a","i":7,"w":"cut","s":"w1","g":3}
+{"n":35,"e":"unclear","t":"orders","k":null,"i":1}
+{"n":36,"e":"read","t":"orders","p":2,"o":5,"k":"a","i":7,"s":"w1","g":3}
+{"n":37,"e":"read","t":"orders","p":0,"o":0,"k":null}
+{"n":38,"e":"assign","m":"A","t":"orders","p":2}
+{"n":39,"e":"poll","m":"A","t":"orders","p":2,"o":5,"k":"a","i":7,"s":"w1","g":3}
+{"n":40,"e":"did","m":"A","t":"orders","p":2,"o":5,"k":"a","i":7,"s":"w1","g":3}
+{"n":41,"e":"did","m":"A","t":"orders","p":2,"o":5,"k":"a","i":7,"x":true,"s":"w1","g":3}
+{"n":42,"e":"revoke","m":"A","t":"orders","p":2}
+{"n":43,"e":"fault","t":"orders","p":2,"k":"a","i":7,"w":"lost-ack","s":"w1","g":3}
+{"n":44,"e":"fault","w":"coordinator-error"}
+`
+	var b bytes.Buffer
+	if err := Write(&b, experiment()); err != nil {
+		t.Fatal(err)
+	}
+	if b.String() != golden {
+		t.Errorf("written:\n%s\nwant:\n%s", b.String(), golden)
+	}
+	back, err := Read(strings.NewReader(golden))
+	if err != nil || !reflect.DeepEqual(back, experiment()) {
+		t.Errorf("read (%v): %+v", err, back)
+	}
+}
+
 func TestReadNamesLineAndRule(t *testing.T) {
 	const head = "{\"history\":1}\n"
+	const head2 = "{\"history\":2}\n"
 	const thaw = `{"n":1,"e":"thaw","m":"A"}` + "\n"
 	tests := []struct {
 		name, text string
@@ -124,9 +176,20 @@ func TestReadNamesLineAndRule(t *testing.T) {
 		rule, says string
 	}{
 		{"empty file", "", 1, "header", "empty"},
-		{"no header", thaw, 1, "header", `{"history":1}`},
+		{"no header", thaw, 1, "header", `{"history":2}`},
 		{"other JSON", "[]\n", 1, "header", ""},
-		{"newer version", `{"history":2,"zip":true}` + "\n", 1, "version", "version 2"},
+		{"newer version", `{"history":3,"zip":true}` + "\n", 1, "version", "version 3"},
+		{"no version", `{"history":0}` + "\n", 1, "version", "version 0"},
+		{"kind of a later version", head + `{"n":1,"e":"send","t":"x","k":"a","i":1}`, 2, "kind", "version 1"},
+		{"record without its number", head2 + `{"n":1,"e":"send","t":"x","k":"a"}`, 2, "fields", `"i"`},
+		{"record numbered 0", head2 + `{"n":1,"e":"send","t":"x","k":"a","i":0}`, 2, "range", "from 1 up"},
+		{"number too large", head2 + `{"n":1,"e":"send","t":"x","k":"a","i":9223372036854775807}`, 2, "range", "number"},
+		{"offset too large", head2 + `{"n":1,"e":"read","t":"x","p":0,"o":9223372036854775807,"k":"a"}`, 2, "range", "offset"},
+		{"ack with half a place", head2 + `{"n":1,"e":"ack","t":"x","p":1,"k":"a","i":1}`, 2, "range", "both are told"},
+		{"negative offset of an ack", head2 + `{"n":1,"e":"ack","t":"x","p":1,"o":-2,"k":"a","i":1}`, 2, "range", ""},
+		{"negative writer epoch", head2 + `{"n":1,"e":"send","t":"x","k":"a","i":1,"g":-1}`, 2, "range", "epoch"},
+		{"fault without its kind", head2 + `{"n":1,"e":"fault","w":""}`, 2, "fields", "(w)"},
+		{"partition of no topic", head2 + `{"n":1,"e":"fault","w":"cut","p":1}`, 2, "fields", "topic"},
 		{"field in the header", `{"history":1,"zip":true}` + "\n", 1, "header", "zip"},
 		{"cut off", head + thaw + `{"n":2,"e":"th`, 3, "json", "ends before"},
 		{"blank line", head + "\n" + thaw, 2, "json", "ends before"},
@@ -204,6 +267,11 @@ func FuzzRead(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(b.Bytes())
+	b.Reset()
+	if err := Write(&b, experiment()); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
 	f.Add([]byte("{\"history\":1}\n{\"n\":1,\"e\":\"end\",\"m\":\"A\",\"t\":\"x\",\"p\":0,\"o\":9223372036854775807,\"f\":1,\"a\":1,\"ok\":true}\n"))
 	f.Fuzz(func(t *testing.T, in []byte) { readCheckWrite(t.Fatalf, in) })
 }
@@ -258,7 +326,7 @@ func TestDamageNeverPanics(t *testing.T) {
 		_ = c.Finish().String()
 
 		var b bytes.Buffer
-		if err := Write(&b, full()); err != nil {
+		if err := Write(&b, append(full(), experiment()...)); err != nil {
 			t.Fatal(err)
 		}
 		text := b.Bytes()

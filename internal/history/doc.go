@@ -23,10 +23,19 @@
 //     dead and before anyone can own its partitions. A member that is cut off from the
 //     group counts as frozen: it cannot take part in a handover.
 //
-// # File format, version 1
+// # Two halves
 //
-// JSON lines, UTF-8. Line 1 is the header {"history":1}; each later line is one
-// event. A field that the event's kind does not have is refused, so a new
+// A history may be of a group that keeps the project's contract, of an
+// experiment, or of both. The contract's events (log, own, start, end ...) are
+// judged by the strict rules below. Those of an experiment (send, read, poll
+// ...) say what anybody's producers wrote and anybody's application was given;
+// docs/history.md has them, when they are recorded and what is found. The halves
+// share commit, kill, freeze and thaw.
+//
+// # File format, version 2
+//
+// JSON lines, UTF-8. Line 1 is the header {"history":2}; each later line is one
+// event. Version 1, which had the contract's events only, is read, too. A field that the event's kind does not have is refused, so a new
 // field means a new version. Fields:
 //
 //	n   number, strictly rising, from 1          at  optional time in ns
@@ -37,9 +46,10 @@
 //	i   the record's own number within its key   a   attempt
 //	b   batch: starts that are one handler call  w   why, free text
 //	ok  the handler returned without error       x   its result was discarded
+//	s   writer of a record                       g   its epoch
 //	d   done ahead: offsets above o that the commit says are settled
 //
-// Kinds, with their fields (optional ones in brackets; n, e, [at] always):
+// The contract's kinds, with their fields (optional ones in brackets; n, e, [at] always):
 //
 //	log      t p o k [i]        the topic holds this record
 //	own      m t p f            the member got the partition; again, with a
@@ -62,6 +72,14 @@
 //	commit   m t p o [d] [f]    o is the committed offset now
 //	effect   m t p o k f        a store applied the effect of the record
 //
+// An experiment's kinds:
+//
+//	send     t k i [s g]        assign  m t p
+//	ack      t k i [p o s g]    revoke  m t p
+//	fail     t k i [s g w]      poll    m t p o k [i s g]
+//	unclear  t k i [s g w]      did     m t p o k [i s g x]
+//	read     t p o k [i s g]    fault   w [t p k i s g]
+//
 // # What is checked
 //
 // The rules are with the constants of Class. Words are those of the project's
@@ -76,4 +94,10 @@
 // start of a record older than that is judged by its key's state: it is known
 // to be done, but a wrong key for its offset is no longer noticed unless the
 // key is unknown in the partition.
+//
+// Of an experiment it keeps, for each key, writer and epoch, the numbers that
+// were acknowledged, read and refused, as ranges: some 500 bytes for a key whose
+// records came in order (measured by BenchmarkChecker), 16 more for each gap, at most 2,048 gaps.
+// Each partition has a window of 65,536 offsets with a fingerprint of what was
+// seen there (1 MiB). What is forgotten is counted, and not judged.
 package history

@@ -131,7 +131,7 @@ func TestViolated(t *testing.T) {
 		})
 	}
 	for _, c := range Classes() {
-		if !seen[c] {
+		if !seen[c] && !c.experimental() {
 			t.Errorf("class %s has no history that must fail", c)
 		}
 	}

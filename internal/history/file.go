@@ -104,17 +104,18 @@ func Load(path string) ([]Event, error) {
 func Scan(r io.Reader, fn func(Event) error) error {
 	sc := bufio.NewScanner(r)
 	sc.Buffer(make([]byte, 0, 64<<10), maxLine)
-	line := 0
+	line, version := 0, 0
 	var last int64
 	for sc.Scan() {
 		line++
 		if line == 1 {
-			if err := readHeader(sc.Bytes()); err != nil {
+			var err error
+			if version, err = readHeader(sc.Bytes()); err != nil {
 				return err
 			}
 			continue
 		}
-		e, f := decode(sc.Bytes())
+		e, f := decode(sc.Bytes(), version)
 		if f != nil {
 			return &FormatError{Line: line, Rule: f.rule, Text: f.text}
 		}
@@ -139,19 +140,19 @@ func Scan(r io.Reader, fn func(Event) error) error {
 	return nil
 }
 
-func readHeader(b []byte) error {
+func readHeader(b []byte) (version int, err error) {
 	// The version is looked at before anything else: a newer header may hold
 	// fields that this version does not know.
 	var h header
 	if err := json.Unmarshal(b, &h); err != nil || h.History == nil {
-		return &FormatError{Line: 1, Rule: "header", Text: fmt.Sprintf(`a history begins with {"history":%d}; this is another kind of file, or its beginning is cut off`, Version)}
+		return 0, &FormatError{Line: 1, Rule: "header", Text: fmt.Sprintf(`a history begins with {"history":%d}; this is another kind of file, or its beginning is cut off`, Version)}
 	}
-	if *h.History != Version {
-		return &FormatError{Line: 1, Rule: "version", Text: fmt.Sprintf(
-			"the file has version %d, this program reads version %d; use the release that wrote it, or a later one", *h.History, Version)}
+	if *h.History < 1 || *h.History > Version {
+		return 0, &FormatError{Line: 1, Rule: "version", Text: fmt.Sprintf(
+			"the file has version %d, this program reads versions 1 to %d; use the release that wrote it, or a later one", *h.History, Version)}
 	}
 	if err := strict(b, &h); err != nil {
-		return &FormatError{Line: 1, Rule: "header", Text: err.Error()}
+		return 0, &FormatError{Line: 1, Rule: "header", Text: err.Error()}
 	}
-	return nil
+	return *h.History, nil
 }

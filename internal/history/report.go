@@ -58,7 +58,11 @@ const (
 
 // Classes lists all classes, in the order of reports.
 func Classes() []Class {
-	return []Class{Overlap, Order, Duplicate, Loss, Unknown, CommitPast, CommitRegress, Token, Malformed, Vacuous}
+	return []Class{
+		NonmonotonicSend, DuplicateWrite, LostWrite, InconsistentOffset, RealtimeOrder, KeySplit, ZombieWrite, AbortedRead,
+		NonmonotonicPoll, PollSkip, DualOwner, EffectReorder,
+		Overlap, Order, Duplicate, Loss, Unknown, CommitPast, CommitRegress, Token, Unseen, Malformed, Vacuous,
+	}
 }
 
 // Violation is one broken rule and the events that show it.
@@ -70,30 +74,50 @@ type Violation struct {
 	Offset    int64   `json:"offset"`
 	Key       Key     `json:"key"`
 	Text      string  `json:"text"` // one line for people
+
+	Rule    string   `json:"rule,omitempty"`    // of the setting to change; see About
+	Records []Record `json:"records,omitempty"` // of an experiment: what it is about, the first one foremost
 }
 
 func (v Violation) String() string { return string(v.Class) + ": " + v.Text }
 
 // Report is the result of a check.
 type Report struct {
-	Events           int           `json:"events"`
-	Partitions       int           `json:"partitions"`
-	Keys             int           `json:"keys"`          // distinct keys, per partition
-	Records          int           `json:"records"`       // in the log
-	Handled          int           `json:"handled"`       // distinct records that a handler ended well
-	DoneOtherwise    int           `json:"doneOtherwise"` // dead-lettered or skipped
-	Parked           int           `json:"parked"`        // parked and not done at the end
-	Attempts         int           `json:"attempts"`      // handlers begun
-	Running          int           `json:"running"`       // handlers of living members that have not ended
-	Commits          int           `json:"commits"`
-	Effects          int           `json:"effects"`
-	Redelivered      int           `json:"redelivered"`      // legal repeats of done records
-	ExcusedOverlaps  int           `json:"excusedOverlaps"`  // with a member that was dead, frozen or had lost the partition
-	ExcusedRegresses int           `json:"excusedRegresses"` // of the committed offset, by option
-	CheckedSequences int           `json:"checkedSequences"` // sequences with two records handled or more
-	Vacuous          bool          `json:"vacuous"`          // there was none
-	Counts           map[Class]int `json:"counts"`           // violations per class, all of them
-	Violations       []Violation   `json:"violations"`       // the first ones per class, in order of finding
+	Events           int  `json:"events"`
+	Partitions       int  `json:"partitions"`
+	Keys             int  `json:"keys"`          // distinct keys, per partition
+	Records          int  `json:"records"`       // in the log
+	Handled          int  `json:"handled"`       // distinct records that a handler ended well
+	DoneOtherwise    int  `json:"doneOtherwise"` // dead-lettered or skipped
+	Parked           int  `json:"parked"`        // parked and not done at the end
+	Attempts         int  `json:"attempts"`      // handlers begun
+	Running          int  `json:"running"`       // handlers of living members that have not ended
+	Commits          int  `json:"commits"`
+	Effects          int  `json:"effects"`
+	Redelivered      int  `json:"redelivered"`      // legal repeats of done records
+	ExcusedOverlaps  int  `json:"excusedOverlaps"`  // with a member that was dead, frozen or had lost the partition
+	ExcusedRegresses int  `json:"excusedRegresses"` // of the committed offset, by option
+	CheckedSequences int  `json:"checkedSequences"` // sequences with two records handled or more
+	Vacuous          bool `json:"vacuous"`          // there was none
+
+	// Of an experiment.
+	Sends      int            `json:"sends"`
+	Resends    int            `json:"resends"` // the application sent a record again
+	Acked      int            `json:"acked"`   // outcomes: ok, failed for sure, unknown
+	Failed     int            `json:"failed"`
+	Unclear    int            `json:"unclear"`
+	Reads      int            `json:"reads"` // records that the reader of the log found
+	Polls      int            `json:"polls"` // records that the application was given
+	Dids       int            `json:"dids"`  // and finished
+	GivenUp    int            `json:"givenUp"`
+	Unnumbered int            `json:"unnumbered"` // records of the log that nothing can be said of
+	Unseen     int64          `json:"unseen"`     // acknowledged or logged, and not read as far
+	Unfinished int64          `json:"unfinished"` // given to the application, not finished, not committed
+	Uncompared int64          `json:"uncompared"` // beyond the memory of the checker
+	Faults     map[string]int `json:"faults,omitempty"`
+
+	Counts     map[Class]int `json:"counts"`     // violations per class, all of them
+	Violations []Violation   `json:"violations"` // the first ones per class, in order of finding
 }
 
 // OK says that no rule was broken.
@@ -132,10 +156,11 @@ func (r Report) String() string {
 		verdict = "VIOLATED"
 	}
 	fmt.Fprintf(w, "verdict\t%s\n", verdict)
-	for _, row := range []struct {
+	type row struct {
 		name string
 		n    int
-	}{
+	}
+	rows := []row{
 		{"events", r.Events},
 		{"partitions", r.Partitions},
 		{"keys", r.Keys},
@@ -151,11 +176,21 @@ func (r Report) String() string {
 		{"excused overlaps", r.ExcusedOverlaps},
 		{"excused regresses", r.ExcusedRegresses},
 		{"checked sequences", r.CheckedSequences},
-	} {
+	}
+	if r.Sends+r.Reads+r.Polls+r.Dids > 0 {
+		rows = append(rows, []row{
+			{"sends", r.Sends}, {"resends", r.Resends}, {"acked", r.Acked}, {"failed", r.Failed}, {"unclear", r.Unclear},
+			{"log read", r.Reads}, {"polled", r.Polls}, {"finished", r.Dids}, {"given up", r.GivenUp},
+			{"unnumbered", r.Unnumbered}, {"unseen", int(r.Unseen)}, {"not compared", int(r.Uncompared)},
+		}...)
+	}
+	for _, row := range rows {
 		fmt.Fprintf(w, "%s\t%d\n", row.name, row.n)
 	}
 	for _, c := range Classes() {
-		fmt.Fprintf(w, "violation: %s\t%d\n", c, r.Counts[c])
+		if n := r.Counts[c]; n > 0 || !c.experimental() {
+			fmt.Fprintf(w, "violation: %s\t%d\n", c, n)
+		}
 	}
 	w.Flush()
 	for _, v := range r.Violations {

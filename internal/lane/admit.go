@@ -18,6 +18,7 @@ const HaltGate = 1 << 29
 type admission struct {
 	mu     sync.Mutex   // held by pump; taken before the locks of partitions and pool
 	quota  atomic.Int64 // items that may run at a time
+	fresh  atomic.Bool  // not those of units whose head has failed
 	out    atomic.Int64 // items that were let through and have not come back
 	cursor string       // ID of the partition that was served last; guarded by mu
 	shut   atomic.Bool  // written with Pool.mu held
@@ -43,6 +44,7 @@ func (pl *Pool) Ungate() {
 	for _, p := range pl.shutGate(false) {
 		p.mu.Lock()
 		p.halt.And(^uint32(HaltGate))
+		p.again = 0
 		for p.turns.n > 0 {
 			u := p.turns.pop()
 			p.blocked--
@@ -69,8 +71,10 @@ func (pl *Pool) shutGate(shut bool) (parts []*Partition) {
 	return parts
 }
 
-// Admit lets n items run at a time while the gate is shut.
-func (pl *Pool) Admit(n int) {
+// Admit lets n items run at a time while the gate is shut; fresh: only of units whose
+// head has not failed, or waits with Verdict.Again.
+func (pl *Pool) Admit(n int, fresh bool) {
+	pl.gate.fresh.Store(fresh)
 	pl.gate.quota.Store(int64(n))
 	pl.pump()
 }
@@ -108,8 +112,9 @@ func (pl *Pool) pump() {
 	}
 }
 
-// nextAdmitted gives one partition the right to start one item: the next in turn that
-// has one whose unit has not failed; else the next that has any.
+// nextAdmitted gives one partition the right to start one item: one that has a head
+// that is to be tried again; else the next in turn that has one whose unit has not
+// failed; else the next that has any.
 func (pl *Pool) nextAdmitted() *Partition {
 	pl.mu.Lock()
 	parts := make([]*Partition, 0, len(pl.parts))
@@ -120,9 +125,13 @@ func (pl *Pool) nextAdmitted() *Partition {
 	slices.SortFunc(parts, func(a, b *Partition) int { return strings.Compare(a.cfg.ID, b.cfg.ID) })
 	after := slices.IndexFunc(parts, func(p *Partition) bool { return p.cfg.ID > pl.gate.cursor })
 	parts = slices.Concat(parts[max(after, 0):], parts[:max(after, 0)])
-	for _, healthy := range []bool{true, false} {
+	offers := []offered{offerAgain, offerFresh, offerAny}
+	if pl.gate.fresh.Load() {
+		offers = offers[:2]
+	}
+	for _, which := range offers {
 		for _, p := range parts {
-			if p.offer(healthy) {
+			if p.offer(which) {
 				return p
 			}
 		}
@@ -130,16 +139,28 @@ func (pl *Pool) nextAdmitted() *Partition {
 	return nil
 }
 
+// offered says which heads of a partition are let through.
+type offered int
+
+const (
+	offerAgain offered = iota // that failed, with Verdict.Again
+	offerFresh                // these, and those that have not failed
+	offerAny
+)
+
 // offer lets the partition start one more item, if it has one.
-func (p *Partition) offer(healthy bool) bool {
+func (p *Partition) offer(which offered) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed || p.halt.Load() != HaltGate || p.serial.on && p.running+p.admit > 0 {
 		return false
 	}
-	n := p.ready.n
-	if !healthy {
-		n += len(p.timers) - p.timed + p.turns.n
+	n := p.again
+	switch which {
+	case offerFresh:
+		n += p.ready.n
+	case offerAny:
+		n = p.ready.n + len(p.timers) - p.timed + p.turns.n
 	}
 	if n <= p.admit {
 		return false
@@ -185,8 +206,13 @@ func (p *Partition) takeAdmitted(w *worker) bool {
 // turn takes out the unit that is let through next.
 func (p *Partition) turn() (u *unit) {
 	switch {
+	case p.again > 0:
+		p.again--
+		u = p.turns.pop()
 	case p.ready.n > 0:
 		return p.ready.pop()
+	case p.pool.gate.fresh.Load():
+		return nil
 	case len(p.timers) > p.timed:
 		u = p.earliest()
 	case p.turns.n > 0:
@@ -252,10 +278,16 @@ func (p *Partition) sortOut() {
 	heap.Init(&p.timers)
 }
 
-// wait puts a unit whose head failed behind all others that wait for the gate.
-func (p *Partition) wait(u *unit) {
+// wait puts a unit whose head failed behind all others that wait for the gate, or
+// before them when it is to be tried again.
+func (p *Partition) wait(u *unit, again bool) {
 	u.state = unitBlocked
 	u.due = p.pool.now()
 	p.blocked++
+	if again {
+		p.again++
+		p.turns.pushFront(u)
+		return
+	}
 	p.turns.push(u)
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,6 +18,7 @@ type gateWorld struct {
 	bad   map[uint64]bool
 	hold  chan struct{} // handlers wait for it, when there is one
 	spare bool
+	again atomic.Int64 // so many verdicts say Again
 }
 
 func newGateWorld(concurrency int) *gateWorld {
@@ -34,7 +36,7 @@ func newGateWorld(concurrency int) *gateWorld {
 			return nil
 		}),
 		OnFailure: func(r *Run, it *Item, err error) Verdict {
-			return Verdict{Delay: time.Minute, Spare: w.spare, Refund: true}
+			return Verdict{Delay: time.Minute, Spare: w.spare, Again: w.again.Add(-1) >= 0, Refund: true}
 		},
 	})
 	return w
@@ -66,7 +68,7 @@ func TestGateAdmitsInTurn(t *testing.T) {
 		}
 		w.spare = true
 		w.hold = make(chan struct{})
-		w.pl.Admit(1)
+		w.pl.Admit(1, false)
 		for i := range 4 + 6 {
 			synctest.Wait()
 			if n := w.pl.Admitted(); n != 1 {
@@ -87,13 +89,13 @@ func TestGateAdmitsInTurn(t *testing.T) {
 
 		// More at a time; then none again, while some are out.
 		a.Enqueue(items(30, 31, 32, 33, 34, 35))
-		w.pl.Admit(4)
+		w.pl.Admit(4, false)
 		time.Sleep(time.Second) // the pool finds out that handlers are slow
 		synctest.Wait()
 		if n := w.pl.Admitted(); n != 4 || a.Stat().Running != 4 {
 			t.Errorf("%d let through, %d run, want 4", n, a.Stat().Running)
 		}
-		w.pl.Admit(0)
+		w.pl.Admit(0, false)
 		close(w.hold)
 		synctest.Wait()
 		if n := w.pl.Admitted(); n != 0 || len(w.calls.take()) != 3 {
@@ -150,7 +152,7 @@ func TestGateAndOtherHalts(t *testing.T) {
 		b := w.pl.Add(PartitionConfig{ID: "b"}, 1)
 		w.pl.Gate()
 		a.SetHalt(held)
-		w.pl.Admit(1)
+		w.pl.Admit(1, false)
 		a.Enqueue(items(0, 1))
 		b.Enqueue(items(0, 1, 2))
 		synctest.Wait()
@@ -191,7 +193,7 @@ func TestGateAndGatheringLanes(t *testing.T) {
 		p.Enqueue(items(0, 1, 2, 3))
 		synctest.Wait()
 		w.pl.Gate()
-		w.pl.Admit(1)
+		w.pl.Admit(1, false)
 		synctest.Wait()
 		if got := len(w.calls.take()); got != 3 {
 			t.Errorf("%d records let through, want all three one by one", got)
@@ -348,7 +350,7 @@ func TestGateLeavesAwaitsTheirTime(t *testing.T) {
 		p.Enqueue(items(0, 1))
 		synctest.Wait()
 		pl.Gate()
-		pl.Admit(2)
+		pl.Admit(2, false)
 		synctest.Wait()
 		if got := calls.take(); len(got) != 1 {
 			t.Fatalf("tries %v, want the first alone", got)
@@ -364,5 +366,57 @@ func TestGateLeavesAwaitsTheirTime(t *testing.T) {
 			t.Fatalf("tries %v when its time has come", got)
 		}
 		pl.Close(nil)
+	})
+}
+
+// With fresh only units are let through whose head has not failed; and before all others
+// the one whose verdict said Again.
+func TestGateAdmitsFreshAndAgain(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := newGateWorld(8)
+		w.bad[1], w.bad[2] = true, true
+		a := w.pl.Add(PartitionConfig{ID: "a"}, 1)
+		a.Enqueue(items(0, 1, 2))
+		synctest.Wait()
+		w.calls.take()
+		w.pl.Gate()
+		w.spare = true
+		w.pl.Admit(1, true)
+		synctest.Wait()
+		if got := w.calls.take(); len(got) > 0 || w.pl.Admitted() != 0 {
+			t.Fatalf("%v let through, whose heads have failed; %d are out", got, w.pl.Admitted())
+		}
+		// One that comes is let through; when it fails it is the next again, though
+		// another waits that has not failed.
+		w.bad[3] = true
+		w.again.Store(2)
+		a.Enqueue(items(10, 3))
+		synctest.Wait()
+		if got := fmt.Sprint(w.calls.take()); got != "[a:10 a:10 a:10]" {
+			t.Errorf("let through %s, want the new one, and it again twice", got)
+		}
+		b := w.pl.Add(PartitionConfig{ID: "b"}, 1)
+		w.bad[4], w.hold = true, make(chan struct{})
+		w.again.Store(1)
+		b.Enqueue(items(20, 4))
+		synctest.Wait()
+		a.Enqueue(items(30, 5))
+		b.Enqueue(items(40, 6))
+		for range 4 {
+			w.hold <- struct{}{}
+			synctest.Wait()
+		}
+		if got := fmt.Sprint(w.calls.take()); got != "[b:20 b:20 a:30 b:40]" {
+			t.Errorf("let through %s, want b:20 twice in a row", got)
+		}
+		w.hold = nil
+		clear(w.bad)
+		w.pl.Ungate()
+		w.clock.advance(2 * time.Minute)
+		synctest.Wait()
+		if a.Stat().Records != 0 || b.Stat().Records != 0 {
+			t.Errorf("left: %+v %+v", a.Stat(), b.Stat())
+		}
+		closePool(t, w.pl)
 	})
 }

@@ -84,6 +84,7 @@ type Verdict struct {
 	Delay   time.Duration // until the next attempt
 	Spare   bool          // the attempt is not counted
 	Refund  bool          // it is counted, and GiveBack may take it back
+	Again   bool          // while the gate is shut: it is let through before all others
 	Hold    bool          // no further attempt: the unit waits until the partition is closed
 	Settled bool          // the item is done by decision: its Slot is set and its unit goes on
 	Gone    bool          // with Settled: it leaves, and does not count as done

@@ -61,6 +61,9 @@ func (p *Partition) clear(bits uint32) {
 	}
 }
 
+// Closed says that the ownership has ended.
+func (p *Partition) Closed() bool { return p.halt.Load()&haltClosed != 0 }
+
 // Halted returns the reasons that are set, those of the package included.
 func (p *Partition) Halted() uint32 { return p.halt.Load() }
 

@@ -245,7 +245,7 @@ func (w *world) step(op op) {
 		w.mu.Lock()
 		w.most = max(w.most, op.N%4)
 		w.mu.Unlock()
-		w.pl.Admit(op.N % 4)
+		w.pl.Admit(op.N%4, op.N&4 != 0)
 	case "ungate":
 		w.mu.Lock()
 		w.shut = false

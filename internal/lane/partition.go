@@ -61,6 +61,7 @@ type Partition struct {
 
 	admit   int                // items that may start although the gate is shut
 	turns   unitList           // units whose head failed while it was shut, in turn
+	again   int                // of turns, the first ones: their heads are to be tried again before all others
 	timed   int                // units in the timers that are not let through before their time
 	spent   map[int64]spending // of records in failed, what can be given back
 	debts   int                // of spent: owed to records
@@ -173,7 +174,7 @@ func (p *Partition) makeReady(u *unit) {
 		p.collect(u.head)
 	}
 	if u.since != 0 && p.gated() {
-		p.wait(u)
+		p.wait(u, false)
 		return
 	}
 	u.state = unitReady
@@ -227,7 +228,7 @@ func (p *Partition) block(u *unit, v Verdict) {
 	}
 	if v.Spare && p.gated() && !v.timed {
 		p.blocked--
-		p.wait(u)
+		p.wait(u, v.Again)
 		return
 	}
 	u.state = unitBlocked
@@ -339,7 +340,7 @@ func (p *Partition) Close(cause error) int {
 	p.units, p.sides, p.stream = table{}, table{}, stream{}
 	p.ready, p.free = unitList{}, unitList{}
 	p.failed, p.timers, p.tidyAt = nil, nil, 0
-	p.turns, p.timed, p.spent, p.debts = unitList{}, 0, nil, 0
+	p.turns, p.again, p.timed, p.spent, p.debts = unitList{}, 0, 0, nil, 0
 	p.withdraw()
 	p.records, p.bytes, p.blocked = 0, 0, 0
 	return dropped

@@ -10,6 +10,8 @@ type Serial struct {
 	// Before is called before each attempt, without a lock. It returns true when it is
 	// recorded where the next owner finds it; false only when the partition is halted.
 	Before func(it *Item) bool
+	// Ended is, by offset, in how many of a record's attempts the process ended.
+	Ended map[int64]int
 }
 
 // serially is the state of a partition that runs one item at a time. It is guarded by
@@ -22,6 +24,15 @@ type serially struct {
 
 // Serial says that the run is the only one of its partition.
 func (r *Run) Serial() bool { return r.before != nil }
+
+// Ended is in how many attempts of the item the process ended, as far as it is recorded;
+// it is known only of a run that is the only one of its partition.
+func (r *Run) Ended(it *Item) int {
+	if !r.Serial() {
+		return 0
+	}
+	return r.Part.cfg.Serial.Ended[it.Offset]
+}
 
 // came counts a record that is queued.
 func (p *Partition) came(it *Item) {

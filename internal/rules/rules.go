@@ -4,13 +4,29 @@
 // The ids are doctor's.
 package rules
 
-import "fmt"
+import (
+	"fmt"
+	"strconv"
+)
 
 // A Topic is what is known of a topic. Zero values are not known.
 type Topic struct {
 	Replicas  int // of the partition that has the fewest
 	MinInsync int // min.insync.replicas
 	Unclean   bool
+}
+
+// TopicConfigs are the settings that a topic is asked for.
+var TopicConfigs = []string{"min.insync.replicas", "unclean.leader.election.enable"}
+
+// Set takes a setting as a broker gives it.
+func (t *Topic) Set(name, value string) {
+	switch name {
+	case "min.insync.replicas":
+		t.MinInsync, _ = strconv.Atoi(value)
+	case "unclean.leader.election.enable":
+		t.Unclean = value == "true"
+	}
 }
 
 // A Problem is something that can lose records.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,6 +40,70 @@ func TestBreakerIsNotHeldOpenByBadKeys(t *testing.T) {
 			s.set(fmt.Sprint("bad", i), nil)
 		}
 		w.caughtUp(time.Minute)
+		w.verdict(orderly.ScopeKey, true)
+	})
+}
+
+// Two keys said that a dependency is unavailable, and then fail for ever by themselves;
+// nothing else is there to try. The breaker does not wait for ever: it closes, and the
+// policy decides. In partition scope it is the same with the heads of two partitions.
+func TestBadHeadsAloneDoNotHoldTheBreaker(t *testing.T) {
+	for _, scope := range []orderly.Scope{orderly.ScopeKey, orderly.ScopePartition} {
+		scene(t, 2, func(t *testing.T, w *world) {
+			s := newScript()
+			c := short()
+			c.act, c.Scope, c.OnExhausted, c.Retry.MaxAttempts = s.act, scope, orderly.PolicySkip, 2
+			c.Breaker.ProbeInterval, c.Breaker.MaxInterval = time.Second, 5*time.Second
+			var bad atomic.Bool
+			for _, key := range []string{"a", "b"} {
+				s.set(key, func(_ context.Context, m *orderly.Message) error {
+					if bad.Load() {
+						return errors.New("bad")
+					}
+					return orderly.Unavailable(errors.New("down"))
+				})
+			}
+			m := w.start("m", c)
+			for range 3 {
+				w.produce([]keyed{{partition: 0, key: []byte("a"), value: "1"}, {partition: 1, key: []byte("b"), value: "1"}})
+			}
+			w.until("the breaker is open", time.Minute, func() bool { return m.c.State().Breaker.State == orderly.BreakerOpen })
+			bad.Store(true)
+			w.caughtUp(10 * time.Minute)
+			if st := m.c.State(); st.Breaker.State != orderly.BreakerClosed {
+				t.Errorf("%+v", st.Breaker)
+			}
+			w.verdict(scope, true)
+		})
+	}
+}
+
+// First attempts fail for all keys, and second ones succeed: that opens the breaker, and
+// is over in minutes, with its default times.
+func TestFirstAttemptsThatFailDoNotHoldTheBreaker(t *testing.T) {
+	scene(t, 2, func(t *testing.T, w *world) {
+		c := short()
+		var open atomic.Int64
+		c.act = func(_ context.Context, m *orderly.Message) error {
+			if m.Attempt == 1 {
+				return errors.New("too slow at first")
+			}
+			return nil
+		}
+		c.Retry = orderly.Retry{Backoff: time.Second, MaxBackoff: time.Minute}
+		c.Events.Breaker = func(e orderly.BreakerEvent) {
+			if e.State == orderly.BreakerOpen {
+				open.Add(1)
+			}
+		}
+		for range 5 {
+			w.produce(many(200))
+		}
+		w.start("m", c)
+		w.caughtUp(15 * time.Minute)
+		if open.Load() == 0 {
+			t.Error("it never opened: this shows nothing")
+		}
 		w.verdict(orderly.ScopeKey, true)
 	})
 }

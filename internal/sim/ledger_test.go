@@ -75,6 +75,7 @@ type stint struct {
 	unsent   int // writes that failed
 	gaveUp   int // of these: the last one of several
 	recorded int
+	astride  bool // its breaker was opened while the attempt was under way: that is not spent
 }
 
 func newLedger(w *world) *ledger {
@@ -284,6 +285,7 @@ func (l *ledger) started(m *member, msg *orderly.Message) {
 		l.blame("%s began offset %d of partition %d as attempt %d, the first of this ownership: %d were recorded", m.name, r.offset, r.partition, msg.Attempt, s.recorded)
 	}
 	t.running[r.offset]++
+	s.astride = false
 }
 
 // returned is called when it ends; cut says that its context had.
@@ -329,6 +331,10 @@ func (l *ledger) attempt(m *member, e orderly.AttemptEvent) {
 		return
 	}
 	s := l.stint(m, r)
+	if s.astride {
+		l.tally["failed astride an opening"]++
+		return
+	}
 	s.sure++
 	if most := max(1, m.attempts-s.recorded) + s.gaveUp; m.policy != orderly.PolicyBlock && s.sure > most {
 		l.blame("%s: offset %d of partition %d has spent %d attempts under one ownership; %d were recorded, %d are allowed, and its dead letter was given up %d times",
@@ -366,7 +372,7 @@ func (l *ledger) breaker(m *member, e orderly.BreakerEvent) {
 	for h, t := range l.tenures {
 		if h.member == m {
 			for _, s := range t.stints {
-				s.sure = 0
+				s.sure, s.astride = 0, true
 			}
 		}
 	}

@@ -87,3 +87,41 @@ func TestBlockTriesAgainOneAtATime(t *testing.T) {
 		w.verdict(orderly.ScopeKey, true)
 	})
 }
+
+// Attempts that failed in an ordinary way are not told as deaths, although owners have
+// ended uncleanly since: the record is tried once more, and its own error is the cause.
+func TestFailuresBeforeADeathAreNotDeaths(t *testing.T) {
+	scene(t, 1, func(t *testing.T, w *world) {
+		s := newScript()
+		c := short()
+		c.act, c.Retry.MaxAttempts = s.act, 2
+		c.Breaker.Disabled = true
+		bad := errors.New("not now")
+		s.set("bad", func(context.Context, *orderly.Message) error { return bad })
+		m := w.start("before", c)
+		w.produce(keys("bad"))
+		w.until("its attempts are used up, and recorded", time.Minute, func() bool {
+			st, ok := w.h.committed(topicName, 0)
+			return ok && len(st.meta.Attempts) == 1 && st.meta.Attempts[0].Count >= 2
+		})
+		m.leave()
+		w.produce(keys("die"))
+		twoDeaths(t, w, s, c)
+		s.set("die", nil)
+		c.OnExhausted = orderly.PolicyStop
+		m = w.start("after", c)
+		<-m.done
+		var stop *orderly.StopError
+		if !errors.As(m.err, &stop) || stop.Offset != 0 || !errors.Is(stop.Err, bad) || errors.Is(stop.Err, orderly.ErrProcessEnded) {
+			t.Errorf("Run ended with %v", m.err)
+		}
+		if !m.warned("one-at-a-time") {
+			t.Error("the partition did not run one at a time: this test shows nothing")
+		}
+		s.set("bad", nil)
+		c.OnExhausted = orderly.PolicyBlock
+		w.start("last", c)
+		w.caughtUp(5 * time.Minute)
+		w.verdict(orderly.ScopeKey, true)
+	})
+}

@@ -10,6 +10,7 @@ import (
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/consume"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/demo"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/explain"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/localbroker"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/logread"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/pipe"
@@ -72,7 +73,8 @@ func exitCode(err error) int {
 	}
 	if is[*orderly.ConfigError](err) || is[*connect.Error](err) || is[*localbroker.UsageError](err) ||
 		is[*pipe.CommandError](err) || is[*produce.LineError](err) || is[*produce.FileError](err) ||
-		is[*consume.ListenError](err) || is[*audit.StateError](err) || is[*demo.InputError](err) || is[*demo.LimitError](err) {
+		is[*consume.ListenError](err) || is[*audit.StateError](err) || is[*demo.InputError](err) || is[*demo.LimitError](err) ||
+		is[*explain.InputError](err) || is[*explain.NotKnownError](err) {
 		return exitUsage
 	}
 	// A broker that does not answer is like any other; a directory that is in

@@ -8,6 +8,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/spf13/cobra"
 )
 
@@ -47,7 +48,10 @@ side by side, through retries, crashes and rebalances. This command shows it.
   orderly consume -t orders -g billing -- python3 worker.py
                             one worker call after the other for each key
   orderly status -g billing how far a group is, and what is blocked
+  orderly explain 45        what an error, or a log, means for the order of records
   orderly doctor config .   what in these files breaks order
+  orderly audit -t orders --seq .version
+                            where the order of a topic was broken, and by whom
   orderly config            how commands connect, and why
   orderly version --json    which version is this`,
 		SilenceErrors: true,
@@ -58,7 +62,8 @@ side by side, through retries, crashes and rebalances. This command shows it.
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
-	root.AddCommand(newDemo(version, s), newMember(s), newProduce(s), newConsume(s), newSetup(s), newDLT(s), newStatus(s), newKeys(s), newDoctor(s), newAudit(s), newBroker(), newConfig(s), newVersion(version, s))
+	root.AddCommand(newDemo(version, s), newProduce(s), newConsume(s), newProve(version, s), newDoctor(s), newExplain(s), newAudit(s))
+	root.AddCommand(newStatus(s), newKeys(s), newDLT(s), newSetup(s), newBroker(), newConfig(s), newVersion(version, s), newMember(s))
 	root.InitDefaultCompletionCmd()
 	if c, _, err := root.Find([]string{"completion"}); err == nil {
 		c.RunE = run(func(cmd *cobra.Command, _ []string) error { return cmd.Help() })
@@ -72,7 +77,7 @@ side by side, through retries, crashes and rebalances. This command shows it.
 func run(fn func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := fn(cmd, args); err != nil {
-			return &commandError{err}
+			return &commandError{connect.Unreachable(err)}
 		}
 		return nil
 	}

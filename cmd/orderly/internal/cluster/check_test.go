@@ -42,7 +42,7 @@ func TestRulesOfClusters(t *testing.T) {
 		want string
 	}{
 		{"nothing", func(*Facts) {}, ""},
-		{"two replicas", func(f *Facts) { orders(f).Partitions[1].Replicas = []int32{1, 2}; orders(f).Partitions[1].Leader = 1 }, "B01 error, B03 warn"},
+		{"two replicas", func(f *Facts) { orders(f).Partitions[1].Replicas = []int32{1, 2}; orders(f).Partitions[1].Leader = 1 }, "B01 warn, B03 warn"},
 		{"min.isr 1", func(f *Facts) { orders(f).Settings["min.insync.replicas"] = Setting{Value: "1"} }, "B02 error"},
 		{"min.isr as many as replicas", func(f *Facts) { orders(f).Settings["min.insync.replicas"] = Setting{Value: "3"} }, "B03 warn"},
 		{"unclean election", func(f *Facts) { orders(f).Settings["unclean.leader.election.enable"] = Setting{Value: "true"} }, "B05 error"},

@@ -155,6 +155,13 @@ func (r *run) committed(e orderly.CommittedEvent) {
 // send is the handler of the dead letters: the next one of the key comes when this
 // one was acknowledged.
 func (r *run) send(ctx context.Context, m *orderly.Message) error {
+	at := fmt.Sprint(m.Partition, "/", m.Offset)
+	r.mu.Lock()
+	held, is := r.held[at]
+	r.mu.Unlock()
+	if is { // its backoff is long, and random: it may come again all the same
+		return orderly.Permanent(errors.New(held.Why))
+	}
 	rec, err := r.o.check(m.Record, r.partitions)
 	if err == nil {
 		if err := r.pace(ctx); err != nil {
@@ -170,12 +177,10 @@ func (r *run) send(ctx context.Context, m *orderly.Message) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	at := fmt.Sprint(m.Partition, "/", m.Offset)
 	if err != nil {
 		r.held[at] = Held{Partition: m.Partition, Offset: m.Offset, Key: m.Key, Why: err.Error()}
 		return orderly.Permanent(err)
 	}
-	delete(r.held, at) // it went at a later try
 	r.sent++
 	return nil
 }

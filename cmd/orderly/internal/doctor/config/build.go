@@ -183,7 +183,9 @@ func (sc *scanner) section(s source, x *section, all map[string]*section) int {
 	default:
 		_, servers := x.set["bootstrap.servers"]
 		base := strings.ToLower(filepath.Base(s.file))
-		if !s.surely && x.prefix == "" && !servers && w < 2 && r < 2 && x.rd == 0 && !strings.Contains(base, "kafka") &&
+		// Names such as "retries" are anybody's.
+		surely := servers || x.rd > 0 || w+r > 1 && slices.ContainsFunc(slices.Concat(writes, reads), func(n string) bool { return strings.Contains(n, ".") && x.has(n) })
+		if !s.surely && x.prefix == "" && !surely && !strings.Contains(base, "kafka") &&
 			!strings.Contains(base, "producer") && !strings.Contains(base, "consumer") {
 			return 0
 		}

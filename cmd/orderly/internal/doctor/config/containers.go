@@ -177,7 +177,7 @@ func (sc *scanner) env(s source, image string, vars []entry, gone bool) {
 		}
 		if v, ok := brokerVersion(image); ok && len(sc.set.Units) > before {
 			u := sc.set.Units[len(sc.set.Units)-1]
-			u.Versions, u.VersionOf = []facts.Ver{v}, "image "+image
+			u.Versions, u.VersionOf = []facts.Ver{v}, "the tag of its image"
 		}
 	}
 	if len(worker) > 0 {

@@ -259,7 +259,7 @@ func (j *javaFile) resend(i int) {
 	if len(cond) != 4 || cond[3].text != "null" || cond[1].text != "!" || !slices.Contains([]string{"e", "ex", "exception", "err", "error", "exc", "throwable", "t"}, cond[0].text) || !is(j.ts, end+1, "{") {
 		return
 	}
-	for k := end + 1; k < min(closing(j.ts, end+1), end+2000); k++ {
+	for k := end + 1; k < min(closing(j.ts, end+1), end+300); k++ {
 		if is(j.ts, k, ".", "send", "(") && k > 0 && strings.Contains(strings.ToLower(j.ts[k-1].text), "producer") || is(j.ts, k, "kafkaTemplate", ".", "send", "(") {
 			j.say("resend", k, "a record that failed is sent again, behind later ones")
 			return

@@ -7,9 +7,9 @@ import (
 )
 
 var (
-	assignment = regexp.MustCompile(`^(?:export\s+|ENV\s+|readonly\s+|set\s+)?([A-Za-z_][A-Za-z0-9_.]*)[= ]("(?:[^"\\]|\\.)*"|'[^']*'|[^\s;&|]*)`)
-	dockerEnv  = regexp.MustCompile(`(?:^|\s)(?:-e|--env)[ =]["']?([A-Za-z_][A-Za-z0-9_.]*)=("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"']*)`)
-	property   = regexp.MustCompile(`--(producer|consumer|command)-(?:property|config)[ =]["']?([a-z][a-z0-9.]*)=([^\s"']*)`)
+	assignment = regexp.MustCompile(`^(?:export\s+|ENV\s+|readonly\s+|set\s+)?([A-Za-z_][A-Za-z0-9_.]*)[= ]("(?:[^"\\]|\\.)*"|'[^']*'|[^\s;&|\x00]*)`)
+	dockerEnv  = regexp.MustCompile(`(?:^|\s)(?:-e|--env)[ =]["']?([A-Za-z_][A-Za-z0-9_.]*)=("(?:[^"\\]|\\.)*"|'[^']*'|[^\s"'\x00]*)`)
+	property   = regexp.MustCompile(`--(producer|consumer|command)-(?:property|config)[ =]["']?([a-z][a-z0-9.]*)=([^\s"'\x00]*)`)
 	dockerRun  = regexp.MustCompile(`\bdocker\s+(?:container\s+)?run\b`)
 	imageName  = regexp.MustCompile(`\s((?:[a-z0-9.\-]+/)*[a-z0-9.\-]*kafka[a-z0-9.\-]*(?::[A-Za-z0-9._\-]+)?)(?:\s|$)`)
 )

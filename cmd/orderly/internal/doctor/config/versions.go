@@ -38,21 +38,26 @@ func (sc *scanner) buildOf(file string) *build {
 	if err != nil {
 		return &build{}
 	}
+	if b := sc.builds[dir]; b != nil {
+		return b
+	}
+	answer := &build{}
+	defer func(dir string) { sc.builds[dir] = answer }(dir)
 	for range 10 {
-		b, ok := sc.builds[dir]
-		if !ok {
-			b = readBuild(dir)
-			sc.builds[dir] = b
+		if b := sc.builds[dir]; b != nil {
+			answer = b
+			return answer
 		}
-		if len(b.uses) > 0 {
-			return b
+		if b := readBuild(dir); len(b.uses) > 0 {
+			answer = b
+			return answer
 		}
 		if _, err := os.Stat(filepath.Join(dir, ".git")); err == nil || filepath.Dir(dir) == dir {
 			break
 		}
 		dir = filepath.Dir(dir)
 	}
-	return &build{}
+	return answer
 }
 
 // version gives a unit its client, where a project uses only one, and its version.
@@ -172,7 +177,7 @@ func (b *build) boot(path, version string) {
 
 // pom reads the few elements of a pom.xml that matter.
 func (b *build) pom(path string, text []byte) {
-	type artifact struct{ group, id, version string }
+	type artifact struct{ id, version string }
 	props := map[string]string{}
 	var stack []string
 	var cur artifact

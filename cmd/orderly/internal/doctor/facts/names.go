@@ -48,7 +48,7 @@ func Near(name string, whose ...string) string {
 		if f == flat {
 			return k
 		}
-		if d := distance(flat, f, least); d < least || d == least && d < 3 && k < best {
+		if d := distance(flat, f, min(least+1, 3)); d < least || d == least && d < 3 && k < best {
 			best, least = k, d
 		}
 	}

@@ -9,7 +9,6 @@ import (
 
 var (
 	brokers   = []facts.Kind{facts.Broker}
-	topics    = []facts.Kind{facts.Topic}
 	both      = []facts.Kind{facts.Broker, facts.Topic}
 	cfgLive   = []facts.Source{facts.Config, facts.Cluster}
 	lookForCT = "Possibly, at each failure of a broker since then: look for gaps in your own numbers, and for log lines about truncation."
@@ -58,6 +57,12 @@ var broker = []Rule{
 		Cause: "replication.factor of a topic, or default.replication.factor of the brokers (1 by default), is below 3.", Diagnosis: "Describe the topics; for brokers look at default.replication.factor.",
 		Fix: "Use 3 replicas; a reassignment raises those of a topic that exists.", Why: "When the broker with the only copy fails, acknowledged records are gone: gaps in their keys.",
 		WhenNot: "A cluster for development.", Source: "Apache Kafka, documentation of replication", Damage: lookForCT, Prove: "stop the broker of a topic with one replica",
+		grade: func(v facts.View) Severity {
+			if replicas(v) > 1 {
+				return Warn
+			}
+			return Error
+		},
 		unit: func(v facts.View, say say) {
 			name := "replication.factor"
 			if v.Kind == facts.Broker {

@@ -254,16 +254,18 @@ func sizing(s *facts.Set, say sayAt) {
 	}
 }
 
-// uncommitted needs a transactional producer, or a word about one: read_uncommitted
-// alone is harmless.
+// uncommitted needs a transactional producer beside the consumer: read_uncommitted
+// alone is harmless, and programs of other folders have other topics.
 func uncommitted(s *facts.Set, say sayAt) {
-	txn := false
+	dir := func(u *facts.Unit) string { return u.File[:strings.LastIndexByte(u.File, '/')+1] }
+	txn := map[string]bool{}
 	for _, u := range s.Units {
-		t, ok := u.Set["transactional.id"]
-		txn = txn || u.Kind == facts.Producer && ok && (t.Text != "" || t.Elsewhere)
+		if t, ok := u.Set["transactional.id"]; u.Kind == facts.Producer && ok && (t.Text != "" || t.Elsewhere) {
+			txn[dir(u)] = true
+		}
 	}
 	for _, u := range s.Units {
-		if u.Kind != facts.Consumer || !txn {
+		if u.Kind != facts.Consumer || !txn[dir(u)] {
 			continue
 		}
 		for i, v := range u.Views() {

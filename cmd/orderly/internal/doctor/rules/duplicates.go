@@ -8,8 +8,7 @@ import (
 )
 
 var (
-	code  = []facts.Source{facts.Code}
-	idemp = []facts.Client{facts.Java, facts.Librdkafka, facts.Sarama, facts.FranzGo, facts.KafkaPython}
+	code = []facts.Source{facts.Code}
 )
 
 // What a producer's code does, or what makes it give records up.

@@ -10,7 +10,7 @@ var handling = []Rule{
 	},
 	{
 		ID: "C17", Title: "Errors are logged and committed", Severity: Warn, Needs: code, Marks: []string{"error-ignored"}, Versions: "all clients",
-		Cause: "A record whose handling failed is logged, and the offset goes on.", Diagnosis: "Look at the error branch of handlers: what happens to the record?",
+		Cause: "A record whose handling failed is logged, and the offset goes on.", Diagnosis: "Look at the error branch of handlers, and at what happens to the record.",
 		Fix: "Try again in place, hold the key, or stop.", Why: "It is a silent skip: later records of the key build on one that is missing.",
 		WhenNot: "Records stand for themselves, and the log is read.", Source: "found in real programs", Damage: "Look at the error lines of the log: each is a record that is missing.",
 	},

@@ -55,7 +55,7 @@ var producer = []Rule{
 		Source:  "Apache Kafka, documentation of the producer's retries; librdkafka, CONFIGURATION.md", Damage: lookForReorder, Prove: "retry reorder: cut acknowledgements while several batches are under way",
 		Yields: []string{"P02", "P03", "P04", "P05", "P06", "P09", "P13", "P14", "X01"},
 		unit: func(v facts.View, say say) {
-			if reorders(v) {
+			if reorders(v) && v.Client != facts.Sarama && v.Client != facts.KafkaJS { // which have rules of their own
 				say([]string{idem, "retries", inFlight}, "a batch that is sent again can be written behind a later one, and twice")
 			}
 		},
@@ -178,6 +178,12 @@ var producer = []Rule{
 		Why:       "From 1.31 to before 1.48.0 requests are pipelined whatever MaxOpenRequests says, so that a retry lands behind later messages. From 1.48.0 a partition has one batch in flight.",
 		WhenNot:   "Retry.Max is 0: then messages are lost instead.",
 		Source:    "Sarama, documentation of Config; Sarama #2619, #3422, #3644", Damage: lookForReorder, Prove: "retry reorder, with Sarama before and after 1.50.3",
+		grade: func(v facts.View) Severity {
+			if v.Ver.Before("1.50.3") {
+				return Error
+			}
+			return Warn // duplicates only
+		},
 		unit: func(v facts.View, say say) {
 			n, ok := v.InFlight()
 			switch {

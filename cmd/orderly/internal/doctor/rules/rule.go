@@ -46,8 +46,9 @@ type Rule struct {
 	Prove     string // the experiment that shows it
 	Yields    []string
 
-	unit func(v facts.View, say say)
-	set  func(s *facts.Set, say sayAt)
+	unit  func(v facts.View, say say)
+	grade func(v facts.View) Severity // where it is not always as bad
+	set   func(s *facts.Set, say sayAt)
 }
 
 // say reports a finding of a unit: what, and the settings that show it.
@@ -173,6 +174,7 @@ func (r *Rule) ofUnit(u *facts.Unit, out *[]Finding) (looked bool) {
 	views := u.Views()
 	var found []Finding
 	when := map[string][]string{}
+	some := map[string]bool{} // possibilities in which anything is found
 	for _, v := range views {
 		if !r.applies(v) {
 			continue
@@ -180,6 +182,10 @@ func (r *Rule) ofUnit(u *facts.Unit, out *[]Finding) (looked bool) {
 		looked = true
 		r.unit(v, func(settings []string, what string, args ...any) {
 			f := Finding{Rule: r, Severity: r.Severity, What: fmt.Sprintf(what, args...), Unit: u, Where: evidence(v, settings), Fix: fixText(r, &v), WhenNot: spelled(r.WhenNot, &v)}
+			if r.grade != nil {
+				f.Severity = r.grade(v)
+			}
+			some[v.Label] = true
 			if when[f.What] == nil {
 				found = append(found, f)
 			}
@@ -189,7 +195,7 @@ func (r *Rule) ofUnit(u *facts.Unit, out *[]Finding) (looked bool) {
 	for _, f := range found {
 		if cases := when[f.What]; len(cases) < len(views) {
 			f.When = merge(cases, u)
-			if f.Severity == Error {
+			if f.Severity == Error && len(some) < len(views) {
 				f.Severity = Warn
 			}
 		}

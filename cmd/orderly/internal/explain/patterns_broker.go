@@ -1,0 +1,27 @@
+package explain
+
+var brokerPatterns = []pattern{
+	px("out-of-order-sequence", Broker, "out of order sequence number for producer",
+		`(?i)out of order sequence number for producer (?P<producer_id>\d+) (?:at offset (?P<offset>-?\d+) )?in partition (?P<topic>[\w.-]+)-(?P<partition>\d+): (?P<incoming_sequence>-?\d+) \(incoming seq\. number\), (?P<last_sequence>-?\d+) \((?:current end sequence number|earliest seen sequence)\)`),
+	p("out-of-order-sequence", Broker, "out of order sequence number for producerid"),
+	px("new-epoch-sequence", Broker, "invalid sequence number for new epoch",
+		`(?i)invalid sequence number for new epoch of producer (?P<producer_id>\d+) ?at offset (?P<offset>-?\d+) in partition (?P<topic>[\w.-]+)-(?P<partition>\d+): (?P<producer_epoch>-?\d+) \(request epoch\), (?P<incoming_sequence>-?\d+) \(seq\. number\)(?:, (?P<last_seen_epoch>-?\d+) \(current producer epoch\))?`),
+	px("out-of-order-sequence", Broker, "expected sequence 0 for transactions v2",
+		`(?i)invalid sequence number for producer (?P<producer_id>\d+) at offset (?P<offset>-?\d+) in partition (?P<topic>[\w.-]+)-(?P<partition>\d+): (?P<incoming_sequence>-?\d+) \(incoming`),
+	px("invalid-producer-epoch", Broker, "epoch of producer",
+		`(?i)epoch of producer (?P<producer_id>\d+) (?:at offset (?P<offset>-?\d+) in (?:partition )?(?P<topic>[\w.-]+)-(?P<partition>\d+) )?is (?P<producer_epoch>-?\d+), which is (?:smaller than|smaller than or equal to|less than|not greater than|[\w ]{1,40}?) the last seen epoch (?P<last_seen_epoch>-?\d+)`),
+	px("append-error", Broker, "error processing append operation on partition", `(?i)append operation on partition (?P<topic>[\w.-]+)-(?P<partition>\d+)`),
+	px("not-enough-replicas", Broker, "insufficient to satisfy the min.isr requirement",
+		`(?i)current ISR ?:? ?(?P<isr>.{0,80}?) is insufficient to satisfy the min\.isr requirement of \d+ for partition (?P<topic>[\w.-]+)-(?P<partition>\d+)`),
+	px("isr-shrink", Broker, "shrinking isr from", `(?i)shrinking ISR from (?P<isr>[\w,\[\]() .-]{1,120}? to [\w,\[\]()-]{1,80})`),
+	px("unclean-election", Broker, "using an unclean election", `(?i)setting new leader for topicId \S+, partition (?P<partition>\d+) to (?P<broker>-?\d+) using an unclean election`),
+	px("unclean-election", Broker, "unclean leader election for offline partition", `(?i)triggering unclean leader election for offline partition (?P<topic>[\w.-]+)-(?P<partition>\d+)`),
+	px("log-truncated", Broker, "below high watermark", `(?i)truncating .{0,120}?(?P<topic>[\w.-]+)-(?P<partition>\d+) to offset (?P<to_offset>\d+) below high watermark (?P<offset>\d+)`),
+	px("log-truncated", Broker, "below high watermark", `(?i)truncating .{0,160}to offset (?P<to_offset>\d+) below high watermark (?P<offset>\d+)`),
+	px("broker-fenced", Broker, "because its session has timed out", `(?i)fencing broker (?P<broker>\d+) `),
+	px("member-removed", Broker, "has failed, removing it from the group", `(?i)member (?P<member>[^\s,(]+)(?:\[[^\]]*\])? in group (?P<group>\S+) has failed, removing it from the group`),
+	px("member-removed", Broker, "fenced from the group because", `(?i)\[GroupId (?P<group>[^\]]+)\] Member (?P<member>\S+) fenced from the group because`),
+	px("fenced-instance-id", Broker, "is fenced by existing member", `(?i)static member (?:with groupInstanceId=)?.{0,200}is fenced by existing member`),
+	px("fenced-instance-id", Broker, "was fenced by member", `(?i)static member \S+ with instance id (?P<group_instance_id>\S+) was fenced by member`),
+	px("unreleased-instance-id", Broker, "cannot join the group because the instance id", `(?i)instance id (?P<group_instance_id>\S+) cannot join the group because the instance id is(?: is)? owned by`),
+}
