@@ -20,7 +20,7 @@ func newDoctor(s Streams) *cobra.Command {
 		Args:  knownCommand,
 		RunE:  run(func(cmd *cobra.Command, _ []string) error { return cmd.Help() }),
 	}
-	cmd.AddCommand(newDoctorConfig(s), newDoctorRules(s))
+	cmd.AddCommand(newDoctorConfig(s), newDoctorCluster(s), newDoctorLog(s), newDoctorRules(s))
 	return cmd
 }
 

@@ -6,11 +6,13 @@ import (
 	"strings"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/audit"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/consume"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/demo"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/explain"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/localbroker"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/logread"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/migrate"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/pipe"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/produce"
@@ -72,7 +74,7 @@ func exitCode(err error) int {
 	}
 	if is[*orderly.ConfigError](err) || is[*connect.Error](err) || is[*localbroker.UsageError](err) ||
 		is[*pipe.CommandError](err) || is[*produce.LineError](err) || is[*produce.FileError](err) ||
-		is[*consume.ListenError](err) || is[*demo.InputError](err) || is[*demo.LimitError](err) ||
+		is[*consume.ListenError](err) || is[*audit.StateError](err) || is[*demo.InputError](err) || is[*demo.LimitError](err) ||
 		is[*explain.InputError](err) || is[*explain.NotKnownError](err) || is[*migrate.DSNError](err) {
 		return exitUsage
 	}
@@ -80,7 +82,7 @@ func exitCode(err error) int {
 	// use, a port that is taken, or data that cannot be read has failed here.
 	if is[*orderly.ConnectError](err) || is[*orderly.AccessError](err) || is[*localbroker.NotServedError](err) || is[*localbroker.EndedError](err) ||
 		is[*connect.UnreachableError](err) || is[*status.NotThereError](err) || is[*produce.TopicError](err) ||
-		is[*orderly.DeadLetterTopicError](err) || is[*migrate.UnreachableError](err) {
+		is[*orderly.DeadLetterTopicError](err) || is[*logread.TopicError](err) || is[*migrate.UnreachableError](err) {
 		return exitRefused
 	}
 	if is[*commandError](err) {

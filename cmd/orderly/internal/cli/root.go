@@ -50,6 +50,8 @@ side by side, through retries, crashes and rebalances. This command shows it.
   orderly status -g billing how far a group is, and what is blocked
   orderly explain 45        what an error, or a log, means for the order of records
   orderly doctor config .   what in these files breaks order
+  orderly audit -t orders --seq .version
+                            where the order of a topic was broken, and by whom
   orderly config            how commands connect, and why
   orderly version --json    which version is this`,
 		SilenceErrors: true,
@@ -60,7 +62,7 @@ side by side, through retries, crashes and rebalances. This command shows it.
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
-	root.AddCommand(newDemo(version, s), newProduce(s), newConsume(s), newProve(version, s), newDoctor(s), newExplain(s))
+	root.AddCommand(newDemo(version, s), newProduce(s), newConsume(s), newProve(version, s), newDoctor(s), newExplain(s), newAudit(s))
 	root.AddCommand(newStatus(s), newKeys(s), newDLT(s), newSetup(s), newStore(s), newBroker(), newConfig(s), newVersion(version, s), newMember(s))
 	root.InitDefaultCompletionCmd()
 	if c, _, err := root.Find([]string{"completion"}); err == nil {
