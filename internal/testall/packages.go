@@ -24,7 +24,11 @@ const (
 // they run once without, on the embedded broker, and once with it.
 var onKafka = []string{
 	"github.com/orderly-go/orderly",
+	"github.com/orderly-go/orderly/cmd/orderly/internal/audit",
+	"github.com/orderly-go/orderly/cmd/orderly/internal/cluster",
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect",
+	"github.com/orderly-go/orderly/cmd/orderly/internal/logcheck",
+	"github.com/orderly-go/orderly/cmd/orderly/internal/proxy",
 	"github.com/orderly-go/orderly/internal/kafkatest",
 	"github.com/orderly-go/orderly/internal/matrix",
 	"github.com/orderly-go/orderly/internal/takeover",
