@@ -77,6 +77,9 @@ func (s Scene) Run(t *testing.T) {
 	start := func() { running = append(running, begin(t, b.Addrs(), s.DSN)) }
 	defer func() {
 		for _, p := range running {
+			if t.Failed() {
+				p.dump()
+			}
 			p.kill()
 			if t.Failed() {
 				t.Logf("log of process %d, its end:\n%s", p.cmd.Process.Pid, p.log)
@@ -223,8 +226,8 @@ type tail struct {
 func (l *tail) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.buf.Len() > 1<<16 {
-		l.buf.Next(l.buf.Len() - 1<<15)
+	if l.buf.Len() > 1<<18 {
+		l.buf.Next(l.buf.Len() - 1<<17)
 	}
 	return l.buf.Write(b)
 }
