@@ -67,6 +67,7 @@ type Owner struct {
 	pos  map[int]int64
 	exc  map[int64]store.Exception // by offset
 	keys map[key]*keyState
+	news map[int]uint64 // by lane: how often what is known of it has changed
 }
 
 // A key is an ordering key, which belongs to one lane.
@@ -88,7 +89,8 @@ func Begin(ctx context.Context, b store.Backend, p store.Part, l store.Layout, t
 	if err != nil {
 		return nil, err
 	}
-	o := &Owner{b: b, part: p, token: token, low: st.Low, pos: make(map[int]int64), exc: make(map[int64]store.Exception), keys: make(map[key]*keyState)}
+	o := &Owner{b: b, part: p, token: token, low: st.Low, pos: make(map[int]int64), exc: make(map[int64]store.Exception), keys: make(map[key]*keyState),
+		news: make(map[int]uint64)}
 	for _, l := range st.Lanes {
 		o.pos[l.Lane] = l.Position
 	}
@@ -279,6 +281,9 @@ func (o *Owner) advanced(a *store.Advance) {
 // Release applies a detached record: the lowest of its key. It reports false when
 // it was applied already.
 func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx context.Context, tx any) error) (applied bool, err error) {
+	if err := o.detached(ctx, lane, r); err != nil {
+		return false, err
+	}
 	err = o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
 		e, ok := o.exc[r.Offset]
 		if applied = ok; !ok {
@@ -287,6 +292,19 @@ func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx 
 		return &store.Step{Release: &store.Release{Exception: e}}, apply, func() { o.drop(r.Offset) }
 	})
 	return applied, err
+}
+
+// detached looks for the row of a record that is said to have one, when it is not known:
+// the record may have been detached under an earlier token, after this one had read the
+// state. It has had its effect only if the store does not know the row either.
+func (o *Owner) detached(ctx context.Context, lane int, r Record) error {
+	o.mu.Lock()
+	_, ok := o.exc[r.Offset]
+	o.mu.Unlock()
+	if ok {
+		return nil
+	}
+	return o.look(ctx, lane)
 }
 
 // Skip goes past a record without its effect, and says why in the store: one that is
@@ -381,6 +399,7 @@ func (o *Owner) decide(ctx context.Context, lane int, what func() (*store.Step, 
 		case err == nil:
 			o.mu.Lock()
 			done()
+			o.news[lane]++
 			o.mu.Unlock()
 			return nil
 		case errors.Is(err, store.ErrStale), errors.Is(err, store.ErrUnknown):
@@ -414,17 +433,35 @@ func (o *Owner) down(err error) error {
 	return err
 }
 
-// look reads a lane anew.
+// look reads a lane anew. What another step of the lane has brought meanwhile is not
+// exchanged for what was read before it: then it is read once more.
 func (o *Owner) look(ctx context.Context, lane int) error {
-	st, err := o.b.Look(ctx, o.part, lane)
-	if err != nil {
-		return o.down(err)
+	for range tries {
+		o.mu.Lock()
+		news := o.news[lane]
+		o.mu.Unlock()
+		st, err := o.b.Look(ctx, o.part, lane)
+		if err != nil {
+			return o.down(err)
+		}
+		if st.Token != o.token {
+			return &FencedError{Mine: o.token, Theirs: st.Token}
+		}
+		if o.learn(lane, &st, news) {
+			return nil
+		}
 	}
-	if st.Token != o.token {
-		return &FencedError{Mine: o.token, Theirs: st.Token}
-	}
+	return &DownError{fmt.Errorf("%s lane %d: it changed %d times while it was read", o.part, lane, tries)}
+}
+
+// learn takes in what was read of a lane, unless something is newer than news.
+func (o *Owner) learn(lane int, st *store.State, news uint64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	if o.news[lane] != news {
+		return false
+	}
+	o.news[lane]++
 	for offset, e := range o.exc {
 		if e.Lane == lane {
 			o.drop(offset)
@@ -437,5 +474,5 @@ func (o *Owner) look(ctx context.Context, lane int) error {
 	for _, l := range st.Lanes {
 		o.pos[l.Lane] = l.Position
 	}
-	return nil
+	return true
 }
