@@ -83,11 +83,18 @@ type keyState struct {
 
 func keyOf(b []byte) key { return key{string(b), b != nil} }
 
-// Begin takes the partition over in the store.
-func Begin(ctx context.Context, b store.Backend, p store.Part, l store.Layout, token, low int64) (*Owner, error) {
+// Begin takes the partition over in the store. before is the same ownership under its
+// token before; nil: there was none.
+func Begin(ctx context.Context, b store.Backend, p store.Part, l store.Layout, token, low int64, before *Owner) (*Owner, error) {
+	known := before.positions()
 	st, err := b.Begin(ctx, p, l, token, low)
 	if err != nil {
 		return nil, err
+	}
+	for lane := range known {
+		if err := back(lane, known, &st); err != nil {
+			return nil, err
+		}
 	}
 	o := &Owner{b: b, part: p, token: token, low: st.Low, pos: make(map[int]int64), exc: make(map[int64]store.Exception), keys: make(map[key]*keyState),
 		news: make(map[int]uint64)}
@@ -294,19 +301,6 @@ func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx 
 	return applied, err
 }
 
-// detached looks for the row of a record that is said to have one, when it is not known:
-// the record may have been detached under an earlier token, after this one had read the
-// state. It has had its effect only if the store does not know the row either.
-func (o *Owner) detached(ctx context.Context, lane int, r Record) error {
-	o.mu.Lock()
-	_, ok := o.exc[r.Offset]
-	o.mu.Unlock()
-	if ok {
-		return nil
-	}
-	return o.look(ctx, lane)
-}
-
 // Skip goes past a record without its effect, and says why in the store: one that is
 // detached, or the next of its lane. Nothing is left to do when it is applied already.
 func (o *Owner) Skip(ctx context.Context, lane int, r Record, why store.Audit) error {
@@ -431,48 +425,4 @@ func (o *Owner) down(err error) error {
 		return &DownError{err}
 	}
 	return err
-}
-
-// look reads a lane anew. What another step of the lane has brought meanwhile is not
-// exchanged for what was read before it: then it is read once more.
-func (o *Owner) look(ctx context.Context, lane int) error {
-	for range tries {
-		o.mu.Lock()
-		news := o.news[lane]
-		o.mu.Unlock()
-		st, err := o.b.Look(ctx, o.part, lane)
-		if err != nil {
-			return o.down(err)
-		}
-		if st.Token != o.token {
-			return &FencedError{Mine: o.token, Theirs: st.Token}
-		}
-		if o.learn(lane, &st, news) {
-			return nil
-		}
-	}
-	return &DownError{fmt.Errorf("%s lane %d: it changed %d times while it was read", o.part, lane, tries)}
-}
-
-// learn takes in what was read of a lane, unless something is newer than news.
-func (o *Owner) learn(lane int, st *store.State, news uint64) bool {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if o.news[lane] != news {
-		return false
-	}
-	o.news[lane]++
-	for offset, e := range o.exc {
-		if e.Lane == lane {
-			o.drop(offset)
-		}
-	}
-	for _, e := range st.Exceptions {
-		o.put(e)
-	}
-	delete(o.pos, lane)
-	for _, l := range st.Lanes {
-		o.pos[l.Lane] = l.Position
-	}
-	return true
 }

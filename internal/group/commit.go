@@ -88,8 +88,16 @@ func (s *Session) regrant(ctx context.Context) {
 	}
 	_, err := s.grantOnce(ctx, parts)
 	var taken errTakenOver
+	var lost *StoreLostError
 	switch {
 	case err == nil || ctx.Err() != nil:
+	case errors.As(err, &lost):
+		s.mu.Lock()
+		p := s.parts[tp{lost.Topic, lost.Partition}]
+		s.mu.Unlock()
+		if p != nil {
+			s.storeLost(p, lost.Err)
+		}
 	case errors.As(err, &taken):
 		s.lose([]*Partition{taken.p})
 		s.fail(ErrRejoin)
