@@ -225,9 +225,15 @@ func (s *Session) reseal(p *Partition) error {
 }
 
 // encode is progress.Encode, and refuses to leave out a field of a parking topic:
-// what is parked would be dropped with it.
+// what is parked would be dropped with it. Of the attempts in which processes ended the
+// highest records' are left out first, where there is little room.
 func (s *Session) encode(offset int64, m progress.Meta, limit int) (string, progress.Dropped, error) {
 	text, dropped, err := progress.Encode(offset, m, limit)
+	for ended := progress.Ended(m.Extra); err == nil && dropped.Extra > 0 && len(ended) > 0; {
+		ended = ended[:len(ended)/2]
+		m.Extra = progress.WithEnded(m.Extra, offset, ended)
+		text, dropped, err = progress.Encode(offset, m, limit)
+	}
 	if err == nil && dropped.Extra > 0 && s.cfg.Parking != nil {
 		err = fmt.Errorf("%d fields of the metadata do not fit %d characters; raise offset.metadata.max.bytes on the brokers", dropped.Extra, limit)
 	}
