@@ -606,3 +606,76 @@ func TestEffectsConfig(t *testing.T) {
 		}
 	}
 }
+
+// failover is a backend whose database is exchanged for another one.
+type failover struct {
+	atomic.Pointer[storetest.Memory]
+}
+
+func (f *failover) Begin(ctx context.Context, p store.Part, l store.Layout, token, low int64) (store.State, error) {
+	return f.Load().Begin(ctx, p, l, token, low)
+}
+func (f *failover) Look(ctx context.Context, p store.Part, lane int) (store.State, error) {
+	return f.Load().Look(ctx, p, lane)
+}
+func (f *failover) Token(ctx context.Context, p store.Part) (int64, error) {
+	return f.Load().Token(ctx, p)
+}
+func (f *failover) Apply(ctx context.Context, s store.Step, effects func(context.Context, any) error) error {
+	return f.Load().Apply(ctx, s, effects)
+}
+func (f *failover) Low(ctx context.Context, p store.Part, token, low int64) (bool, error) {
+	return f.Load().Low(ctx, p, token, low)
+}
+func (f *failover) Payload(ctx context.Context, p store.Part, offset int64) ([]byte, error) {
+	return f.Load().Payload(ctx, p, offset)
+}
+func (f *failover) Classify(err error) store.Class { return f.Load().Classify(err) }
+
+// After a failover the database may not have what it had acknowledged: the owner notices,
+// and what is missing is applied again, whether the standby knows its token or not.
+func TestEffectsDatabaseLosesCommits(t *testing.T) {
+	for _, known := range []bool{true, false} {
+		t.Run(fmt.Sprintf("token known %v", known), func(t *testing.T) {
+			t.Parallel()
+			b := engine(t)
+			topic := newTopic(t, b, 1)
+			first, standby := newEffectBook(), newEffectBook()
+			db := &failover{}
+			db.Store(first.Memory)
+			g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Lanes: 1, Effects: orderly.Effects{Store: db,
+				Handler: func(_ context.Context, tx any, m *orderly.Message) error {
+					if db.Load() == first.Memory {
+						first.apply(tx, m)
+					} else {
+						standby.apply(tx, m)
+					}
+					return nil
+				}}})
+			b.Produce(topic, keyed(10, "a")...)
+			m := g.Start()
+			first.require(t, b, 10)
+			caughtUp(t, b, m, topic, 0)
+			md, err := b.Admin().Metadata(t.Context(), topic)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p, _ := stateOf(m, topic, 0)
+			token := p.FencingToken
+			if !known {
+				token--
+			}
+			part := store.Part{Group: g.Name(), Handler: "default", Topic: topic, TopicID: md.Topics[topic].ID}
+			if _, err := standby.Begin(t.Context(), part, store.Layout{Lanes: 1, Hash: 1}, token, 0); err != nil {
+				t.Fatal(err)
+			}
+			if err := standby.Memory.Apply(t.Context(), store.Step{Part: part, Token: token, Advance: &store.Advance{From: store.Unknown, To: 4}}, nil); err != nil {
+				t.Fatal(err)
+			}
+			db.Store(standby.Memory)
+			b.Produce(topic, keyed(2, "a")...)
+			standby.require(t, b, 8) // 4 to 11
+			caughtUp(t, b, m, topic, 0)
+		})
+	}
+}

@@ -58,8 +58,9 @@ func (h handling) pass(r *lane.Run, i int, own *owned) (done int, err error) {
 	g := m.trouble.given
 	err = own.Skip(r.Ctx, r.Lane, h.recordOf(r, i), store.Audit{Decision: g.decision, By: "policy", Why: brief(g.err)})
 	var fenced *effects.FencedError
+	var lost *effects.LostError
 	switch {
-	case errors.As(err, &fenced):
+	case errors.As(err, &fenced), errors.As(err, &lost):
 		return i, err
 	case err != nil && cancelled(r.Ctx):
 		return i, lane.ErrHalted

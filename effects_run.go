@@ -19,23 +19,28 @@ func (h handling) applying(r *lane.Run) (done int, err error) {
 	if !ok {
 		return 0, lane.ErrHalted // without a store nothing may run
 	}
-	if own := o.owner.Load(); r.Side() {
+	own := o.owner.Load()
+	if r.Side() {
 		done, err = h.releasing(r, own)
 	} else {
 		done, err = h.lane(r, own)
 	}
-	return done, h.storeFailed(r, o, err)
+	return done, h.storeFailed(r, o, own, err)
 }
 
 // storeFailed sorts the errors of the store from those of handlers.
-func (h handling) storeFailed(r *lane.Run, o *ownership, err error) error {
+func (h handling) storeFailed(r *lane.Run, o *ownership, own *owned, err error) error {
 	var fenced *effects.FencedError
 	var down *effects.DownError
+	var lost *effects.LostError
 	switch {
 	case err == nil, errors.Is(err, lane.ErrHalted):
 		return err
+	case errors.As(err, &lost):
+		o.host.Lost(own.token, lost)
+		return lane.ErrHalted
 	case errors.As(err, &fenced):
-		if own := o.owner.Load(); own.token == fenced.Mine {
+		if o.owner.Load() == own {
 			o.fenced(own, fenced)
 		}
 		return lane.ErrHalted
@@ -150,7 +155,8 @@ func (h handling) failedAlone(r *lane.Run, own *owned, rec effects.Record, err e
 func (h handling) blameless(r *lane.Run, err error) bool {
 	var fenced *effects.FencedError
 	var down *effects.DownError
-	return errors.As(err, &fenced) || errors.As(err, &down) || cancelled(r.Ctx)
+	var lost *effects.LostError
+	return errors.As(err, &fenced) || errors.As(err, &down) || errors.As(err, &lost) || cancelled(r.Ctx)
 }
 
 // together calls the handler for records that share a transaction, until it is old

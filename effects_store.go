@@ -127,7 +127,15 @@ type owned struct {
 
 // Take implements group.Stored.
 func (o *ownership) Take(ctx context.Context, token, low int64) (start, highest int64, err error) {
-	own, err := effects.Begin(ctx, o.s.cfg.Effects.Store, o.s.part(o.ask), o.s.cfg.layout(), token, low)
+	var before *effects.Owner
+	if was := o.owner.Load(); was != nil {
+		before = was.Owner
+	}
+	own, err := effects.Begin(ctx, o.s.cfg.Effects.Store, o.s.part(o.ask), o.s.cfg.layout(), token, low, before)
+	var lost *effects.LostError
+	if errors.As(err, &lost) {
+		return 0, 0, &group.StoreLostError{Topic: o.ask.Topic, Partition: o.ask.Partition, Err: lost}
+	}
 	if err != nil {
 		return 0, 0, o.s.problem(o.ask, err)
 	}

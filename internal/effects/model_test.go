@@ -80,7 +80,7 @@ func newWorld(t *rapid.T) *world {
 // take starts a process that owns the partition.
 func (w *world) take() *proc {
 	w.token++
-	o, err := Begin(context.Background(), w.mem, part, layout, w.token, 0)
+	o, err := Begin(context.Background(), w.mem, part, layout, w.token, 0, nil)
 	if err != nil {
 		w.t.Fatalf("begin: %v", err)
 	}

@@ -67,6 +67,7 @@ type Owner struct {
 	pos  map[int]int64
 	exc  map[int64]store.Exception // by offset
 	keys map[key]*keyState
+	news map[int]uint64 // by lane: how often what is known of it has changed
 }
 
 // A key is an ordering key, which belongs to one lane.
@@ -82,13 +83,21 @@ type keyState struct {
 
 func keyOf(b []byte) key { return key{string(b), b != nil} }
 
-// Begin takes the partition over in the store.
-func Begin(ctx context.Context, b store.Backend, p store.Part, l store.Layout, token, low int64) (*Owner, error) {
+// Begin takes the partition over in the store. before is the same ownership under its
+// token before; nil: there was none.
+func Begin(ctx context.Context, b store.Backend, p store.Part, l store.Layout, token, low int64, before *Owner) (*Owner, error) {
+	known := before.positions()
 	st, err := b.Begin(ctx, p, l, token, low)
 	if err != nil {
 		return nil, err
 	}
-	o := &Owner{b: b, part: p, token: token, low: st.Low, pos: make(map[int]int64), exc: make(map[int64]store.Exception), keys: make(map[key]*keyState)}
+	for lane := range known {
+		if err := back(lane, known, &st); err != nil {
+			return nil, err
+		}
+	}
+	o := &Owner{b: b, part: p, token: token, low: st.Low, pos: make(map[int]int64), exc: make(map[int64]store.Exception), keys: make(map[key]*keyState),
+		news: make(map[int]uint64)}
 	for _, l := range st.Lanes {
 		o.pos[l.Lane] = l.Position
 	}
@@ -279,6 +288,9 @@ func (o *Owner) advanced(a *store.Advance) {
 // Release applies a detached record: the lowest of its key. It reports false when
 // it was applied already.
 func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx context.Context, tx any) error) (applied bool, err error) {
+	if err := o.detached(ctx, lane, r); err != nil {
+		return false, err
+	}
 	err = o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
 		e, ok := o.exc[r.Offset]
 		if applied = ok; !ok {
@@ -381,6 +393,7 @@ func (o *Owner) decide(ctx context.Context, lane int, what func() (*store.Step, 
 		case err == nil:
 			o.mu.Lock()
 			done()
+			o.news[lane]++
 			o.mu.Unlock()
 			return nil
 		case errors.Is(err, store.ErrStale), errors.Is(err, store.ErrUnknown):
@@ -412,30 +425,4 @@ func (o *Owner) down(err error) error {
 		return &DownError{err}
 	}
 	return err
-}
-
-// look reads a lane anew.
-func (o *Owner) look(ctx context.Context, lane int) error {
-	st, err := o.b.Look(ctx, o.part, lane)
-	if err != nil {
-		return o.down(err)
-	}
-	if st.Token != o.token {
-		return &FencedError{Mine: o.token, Theirs: st.Token}
-	}
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for offset, e := range o.exc {
-		if e.Lane == lane {
-			o.drop(offset)
-		}
-	}
-	for _, e := range st.Exceptions {
-		o.put(e)
-	}
-	delete(o.pos, lane)
-	for _, l := range st.Lanes {
-		o.pos[l.Lane] = l.Position
-	}
-	return nil
 }

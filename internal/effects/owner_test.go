@@ -14,7 +14,7 @@ import (
 
 func begin(t *testing.T, mem store.Backend, token int64) *Owner {
 	t.Helper()
-	o, err := Begin(t.Context(), mem, part, layout, token, 0)
+	o, err := Begin(t.Context(), mem, part, layout, token, 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

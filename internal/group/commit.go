@@ -88,8 +88,16 @@ func (s *Session) regrant(ctx context.Context) {
 	}
 	_, err := s.grantOnce(ctx, parts)
 	var taken errTakenOver
+	var lost *StoreLostError
 	switch {
 	case err == nil || ctx.Err() != nil:
+	case errors.As(err, &lost):
+		s.mu.Lock()
+		p := s.parts[tp{lost.Topic, lost.Partition}]
+		s.mu.Unlock()
+		if p != nil {
+			s.storeLost(p, lost.Err)
+		}
 	case errors.As(err, &taken):
 		s.lose([]*Partition{taken.p})
 		s.fail(ErrRejoin)
@@ -217,9 +225,15 @@ func (s *Session) reseal(p *Partition) error {
 }
 
 // encode is progress.Encode, and refuses to leave out a field of a parking topic:
-// what is parked would be dropped with it.
+// what is parked would be dropped with it. Of the attempts in which processes ended the
+// highest records' are left out first, where there is little room.
 func (s *Session) encode(offset int64, m progress.Meta, limit int) (string, progress.Dropped, error) {
 	text, dropped, err := progress.Encode(offset, m, limit)
+	for ended := progress.Ended(m.Extra); err == nil && dropped.Extra > 0 && len(ended) > 0; {
+		ended = ended[:len(ended)/2]
+		m.Extra = progress.WithEnded(m.Extra, offset, ended)
+		text, dropped, err = progress.Encode(offset, m, limit)
+	}
 	if err == nil && dropped.Extra > 0 && s.cfg.Parking != nil {
 		err = fmt.Errorf("%d fields of the metadata do not fit %d characters; raise offset.metadata.max.bytes on the brokers", dropped.Extra, limit)
 	}

@@ -51,6 +51,39 @@ func TestMetadataLimitIsHalvedOnceForACommit(t *testing.T) {
 	}
 }
 
+type noParking struct{ Parking }
+
+func (noParking) MinLimit() int { return 60 }
+
+// Where there is little room for metadata, fewer records are named with which processes
+// ended: a commit that fails for them would fail for ever.
+func TestCommitNamesFewerEndsWhereThereIsLittleRoom(t *testing.T) {
+	t.Parallel()
+	for _, parking := range []Parking{nil, noParking{}} {
+		s := New(Config{Logger: slog.New(slog.DiscardHandler), Parking: parking})
+		guard := progress.Field{Tag: "guard", Value: "0123456789abcdef0123456789abcdef.1234.1"}
+		var ended []progress.Attempt
+		for i := range int64(16) {
+			ended = append(ended, progress.Attempt{Offset: 1<<40 + i<<20, Count: 3})
+		}
+		m := progress.Meta{Token: 1 << 40, TopicID: [16]byte{1}, Extra: progress.WithEnded([]progress.Field{guard}, 0, ended)}
+		text, dropped, err := s.encode(1<<40, m, progress.MinLimit+60)
+		if err != nil || dropped.Extra > 0 {
+			t.Fatalf("%v, %d fields are left out", err, dropped.Extra)
+		}
+		got, err := progress.Decode(1<<40, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := len(progress.Ended(got.Extra)); n < 2 || n == len(ended) || progress.Ended(got.Extra)[0] != ended[0] {
+			t.Errorf("%d are named, of %d", n, len(ended))
+		}
+		if got.Extra[0] != guard {
+			t.Errorf("%+v", got.Extra)
+		}
+	}
+}
+
 // A session timeout that the brokers do not allow never passes.
 func TestSessionTimeoutRefused(t *testing.T) {
 	t.Parallel()

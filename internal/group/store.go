@@ -44,12 +44,21 @@ type Stored interface {
 type StoreHost interface {
 	// Doubt: the store has another token than this one. The whole step again, above.
 	Doubt(token, above int64)
+	// Lost: the store has lost what it had acknowledged under this token. The ownership
+	// ends, and the next one reads from where the store is by then.
+	Lost(token int64, err error)
 }
 
 // The errors of Look and Take.
 type (
 	// StoreAboveError: the token has to be above this one.
 	StoreAboveError struct{ Above int64 }
+	// StoreLostError: the store has lost what it had acknowledged in this ownership.
+	StoreLostError struct {
+		Topic     string
+		Partition int32
+		Err       error
+	}
 	// StoreError: nothing that passes. It ends the Session.
 	StoreError struct {
 		Topic     string
@@ -61,6 +70,11 @@ type (
 func (e *StoreAboveError) Error() string {
 	return fmt.Sprintf("the store has fencing token %d: a higher one is taken", e.Above)
 }
+
+func (e *StoreLostError) Error() string {
+	return fmt.Sprintf("topic %s partition %d: %v", e.Topic, e.Partition, e.Err)
+}
+func (e *StoreLostError) Unwrap() error { return e.Err }
 
 func (e *StoreError) Error() string {
 	return fmt.Sprintf("topic %s partition %d: %v", e.Topic, e.Partition, e.Err)
@@ -80,6 +94,24 @@ func (h storeHost) Doubt(token, above int64) {
 	}
 	h.s.mu.Unlock()
 	h.s.kickCommitter()
+}
+
+func (h storeHost) Lost(token int64, err error) {
+	h.s.mu.Lock()
+	ours := h.p.state == live && h.p.token == token
+	h.s.mu.Unlock()
+	if ours {
+		h.p.lane.SetHalt(haltGrant)
+		h.s.aside(func(context.Context) { h.s.storeLost(h.p, err) })
+	}
+}
+
+// storeLost ends an ownership whose records have to be read again.
+func (s *Session) storeLost(p *Partition, err error) {
+	s.cfg.Hooks.Warning("store-lost", fmt.Sprintf("group %s topic %s partition %d: %v; its records are read again from where the database is",
+		s.cfg.Group, p.topic, p.partition, err))
+	s.lose([]*Partition{p})
+	s.fail(ErrRejoin)
 }
 
 // storeAtATime bounds how many partitions ask the store at a time.

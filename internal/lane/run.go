@@ -156,7 +156,7 @@ func (p *Partition) settle(runs []Run, refunds int) {
 			}
 			records++
 			bytes += int64(it.Size)
-			p.wasTried(it, true)
+			p.wasTried(u, it, true)
 			if it.Attempts > 0 {
 				delete(p.failed, it.Offset)
 				p.settleSpent(it)
@@ -191,7 +191,7 @@ func (p *Partition) result(u *unit, r *Run, refunds int) {
 	default:
 		rest := r.Items[r.done:]
 		p.collect(rest[0])
-		p.wasTried(rest[0], false)
+		p.wasTried(u, rest[0], false)
 		v := r.verdict.resolved()
 		if v.Settled {
 			p.pass(u, rest[0])

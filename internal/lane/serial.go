@@ -41,10 +41,11 @@ func (p *Partition) came(it *Item) {
 	}
 }
 
-// wasTried notes the first attempt of a record that did not end the process.
-func (p *Partition) wasTried(it *Item, done bool) {
+// wasTried notes the first attempt of a record that did not end the process. An injected
+// one was not counted when it came.
+func (p *Partition) wasTried(u *unit, it *Item, done bool) {
 	s := &p.serial
-	if !s.on || it.Offset >= p.cfg.Serial.Until {
+	if !s.on || it.Offset >= p.cfg.Serial.Until || u != nil && u.aside {
 		return
 	}
 	if _, again := s.tried[it.Offset]; again {

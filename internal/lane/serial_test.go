@@ -68,3 +68,31 @@ func TestSerialNotAnnounced(t *testing.T) {
 		closePool(t, w.pl)
 	})
 }
+
+// Injected items run one at a time too, but do not count among those that were read
+// before: whether they end the process says nothing of these.
+func TestSerialDoesNotCountInjectedItems(t *testing.T) {
+	for _, fails := range []bool{false, true} {
+		bubble(t, func(t *testing.T) {
+			pl := NewPool(Config{Concurrency: 8,
+				Apply: one(func(r *Run, it *Item) error {
+					if it.Offset < 10 && fails {
+						return errTest
+					}
+					return nil
+				}),
+				OnFailure: func(r *Run, it *Item, err error) Verdict { return Verdict{Settled: true, Gone: true} },
+			})
+			p := pl.Add(PartitionConfig{ID: "a", Serial: Serial{Until: 12, Before: func(*Item) bool { return true }}}, 1)
+			p.Inject(injected(3), 3)
+			p.Inject(injected(4), 4)
+			synctest.Wait()
+			p.SetHalt(held)
+			p.Enqueue(items(10, 1, 2))
+			if p.EndSerial() {
+				t.Errorf("fails %v: it ended with two that were not tried", fails)
+			}
+			closePool(t, pl)
+		})
+	}
+}

@@ -50,7 +50,7 @@ func (l *Log) Write(ctx context.Context, partition int32, e *parking.Entry, then
 	for _, h := range r.Headers {
 		out.Headers = append(out.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}
-	l.cl.Produce(ctx, out, func(r *kgo.Record, err error) {
+	l.cl.Produce(context.WithoutCancel(ctx), out, func(r *kgo.Record, err error) {
 		if err != nil {
 			l.cl.ForceMetadataRefresh() // it may not know a partition that was added
 			err = fmt.Errorf("writing a %s entry to %s/%d: %w", e.Kind, l.topic, partition, err)

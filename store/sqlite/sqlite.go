@@ -51,7 +51,7 @@ func Open(path string) (*DB, error) {
 		_ = db.Close()
 		return nil, fmt.Errorf("sqlite %s: %w", path, err)
 	}
-	a := adapter{db, make(chan struct{}, 1)}
+	a := adapter{db, new(writer)}
 	return &DB{Backend: protocol.New(a), sql: db, a: a}, nil
 }
 
@@ -72,26 +72,22 @@ func (db *DB) Migrate(ctx context.Context) (from int, err error) {
 func Schema() string { return protocol.Script(adapter{}.Types()) }
 
 type adapter struct {
-	db *sql.DB
-	// writer is the right to write, among the lanes of this process: those that wait
-	// for SQLite's own lock look for it now and then, and one can starve.
-	writer chan struct{}
+	db     *sql.DB
+	writer *writer
 }
 
 func (a adapter) Begin(ctx context.Context) (protocol.Tx, error) {
-	select {
-	case a.writer <- struct{}{}:
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	if err := a.writer.take(ctx, protocol.TakesOver(ctx)); err != nil {
+		return nil, err
 	}
 	// Not the caller's context: database/sql rolls back when it ends, and a commit
 	// could not tell what became of it.
 	tx, err := a.db.BeginTx(context.WithoutCancel(ctx), nil)
 	if err != nil {
-		<-a.writer
+		a.writer.leave()
 		return nil, err
 	}
-	return &transaction{tx: tx, leave: sync.OnceFunc(func() { <-a.writer })}, nil
+	return &transaction{tx: tx, leave: sync.OnceFunc(a.writer.leave)}, nil
 }
 
 func (a adapter) Query(ctx context.Context, text string, args ...any) (protocol.Rows, error) {

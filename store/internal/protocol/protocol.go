@@ -34,7 +34,7 @@ func (b *Backend) Begin(ctx context.Context, p store.Part, l store.Layout, token
 	if err := b.schema(ctx); err != nil {
 		return store.State{}, err
 	}
-	if err := b.begin(ctx, p, l, token, low); err != nil {
+	if err := b.begin(context.WithValue(ctx, takesOver{}, true), p, l, token, low); err != nil {
 		return store.State{}, err
 	}
 	// Only now, when the token is committed: a transaction of an owner before that
@@ -49,6 +49,12 @@ func (b *Backend) Begin(ctx context.Context, p store.Part, l store.Layout, token
 	}
 	return st, nil
 }
+
+type takesOver struct{}
+
+// TakesOver says that a transaction is begun to take a partition over: there is little
+// time for it, and a DB may let it pass those of lanes.
+func TakesOver(ctx context.Context) bool { return ctx.Value(takesOver{}) != nil }
 
 // schema looks at the tables' version.
 func (b *Backend) schema(ctx context.Context) error {

@@ -1,0 +1,110 @@
+package effects
+
+import (
+	"context"
+	"fmt"
+	"maps"
+
+	"github.com/orderly-go/orderly/store"
+)
+
+// A LostError says that the database has lost what it had acknowledged, as after a
+// failover to a standby that had not received it: the records have to be read again.
+type LostError struct {
+	Lane        int
+	Known, Have int64 // positions
+}
+
+// Error names both positions.
+func (e *LostError) Error() string {
+	return fmt.Sprintf("effects: the database has lane %d at %d, and had acknowledged %d: it has lost commits, as after a failover to a standby that is behind",
+		e.Lane, e.Have, e.Known)
+}
+
+// detached looks for the row of a record that is said to have one, when it is not known:
+// the record may have been detached under an earlier token, after this one had read the
+// state. It has had its effect only if the store does not know the row either.
+func (o *Owner) detached(ctx context.Context, lane int, r Record) error {
+	o.mu.Lock()
+	_, ok := o.exc[r.Offset]
+	o.mu.Unlock()
+	if ok {
+		return nil
+	}
+	return o.look(ctx, lane)
+}
+
+// look reads a lane anew. What another step of the lane has brought meanwhile is not
+// exchanged for what was read before it: then it is read once more.
+func (o *Owner) look(ctx context.Context, lane int) error {
+	for range tries {
+		o.mu.Lock()
+		news := o.news[lane]
+		o.mu.Unlock()
+		st, err := o.b.Look(ctx, o.part, lane)
+		if err != nil {
+			return o.down(err)
+		}
+		if st.Token != o.token {
+			return &FencedError{Mine: o.token, Theirs: st.Token}
+		}
+		if ok, err := o.learn(lane, &st, news); ok || err != nil {
+			return err
+		}
+	}
+	return &DownError{fmt.Errorf("%s lane %d: it changed %d times while it was read", o.part, lane, tries)}
+}
+
+// learn takes in what was read of a lane, unless something is newer than news.
+func (o *Owner) learn(lane int, st *store.State, news uint64) (ok bool, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.news[lane] != news {
+		return false, nil
+	}
+	if err := back(lane, o.pos, st); err != nil {
+		return false, err
+	}
+	o.news[lane]++
+	for offset, e := range o.exc {
+		if e.Lane == lane {
+			o.drop(offset)
+		}
+	}
+	for _, e := range st.Exceptions {
+		o.put(e)
+	}
+	delete(o.pos, lane)
+	for _, l := range st.Lanes {
+		o.pos[l.Lane] = l.Position
+	}
+	return true, nil
+}
+
+// back says that the store has a lane below a position that it had acknowledged.
+func back(lane int, known map[int]int64, st *store.State) error {
+	was, ok := known[lane]
+	if !ok {
+		return nil
+	}
+	have := store.Unknown
+	for _, l := range st.Lanes {
+		if l.Lane == lane {
+			have = l.Position
+		}
+	}
+	if have < was {
+		return &LostError{Lane: lane, Known: was, Have: have}
+	}
+	return nil
+}
+
+// positions are those that the store has acknowledged.
+func (o *Owner) positions() map[int]int64 {
+	if o == nil {
+		return nil
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return maps.Clone(o.pos)
+}
