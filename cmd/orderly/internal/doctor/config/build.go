@@ -18,8 +18,10 @@ type source struct {
 	kind      facts.Kind // "": by the names
 	partial   bool       // the rest is in code that was not followed
 	defaults  map[string]string
+	habit     string // who has these defaults, where that is no framework with files of its own
 	replicas  string
 	surely    bool // that it is about Kafka
+	guest     bool // variables of a program, never those of a broker
 }
 
 // Names that only one kind of client has.
@@ -109,7 +111,7 @@ func (sc *scanner) add(s source, entries []entry) int {
 		return x
 	}
 	for _, e := range entries {
-		e = expand(e, lookup)
+		e = expand(ofTopic(e), lookup)
 		name, prefix, ok := canonical(e.path)
 		if !ok {
 			get("").names = append(get("").names, e)
@@ -137,6 +139,15 @@ func (sc *scanner) add(s source, entries []entry) int {
 		made += sc.section(s, x, byPrefix)
 	}
 	return made
+}
+
+// ofTopic takes librdkafka's older way of giving the settings of topics: a map of
+// them among the others.
+func ofTopic(e entry) entry {
+	if p, ok := strings.CutPrefix(e.path, "default.topic.config."); ok {
+		e.raw, e.path = e.written(), p
+	}
+	return e
 }
 
 func trimNoise(prefix string) string {
@@ -174,7 +185,9 @@ func (sc *scanner) section(s source, x *section, all map[string]*section) int {
 	case s.kind != "":
 		kinds[0] = s.kind
 	case x.role != "":
-	case count(x.set, serves) >= 2 || count(x.set, serves) == 1 && w+r == 0:
+	case s.guest && w+r == 0:
+		return 0
+	case !s.guest && (count(x.set, serves) >= 2 || count(x.set, serves) == 1 && w+r == 0):
 		kinds[0] = facts.Broker
 	case count(x.set, streams) > 1:
 		kinds[0] = facts.Streams
@@ -248,6 +261,9 @@ func (sc *scanner) unit(s source, x *section, kind facts.Kind) {
 	for k, v := range s.defaults {
 		u.Defaults[k] = v
 	}
+	if u.Framework == "" && kind == facts.Consumer {
+		u.Framework = s.habit
+	}
 	for name, val := range x.set {
 		u.Set[name] = keep(name, val)
 	}
@@ -257,9 +273,25 @@ func (sc *scanner) unit(s source, x *section, kind facts.Kind) {
 	if u.Name == "" && !slices.Contains([]string{"", "kafka", "kafka.producer", "kafka.consumer", string(kind)}, x.prefix) {
 		u.Name = x.prefix
 	}
+	habits(u, x.prefix)
 	sc.version(u, s)
 	sc.set.Units = append(sc.set.Units, u)
 	sc.unknown(u, s, x, kind)
+}
+
+// habits are the defaults of what stands between the settings and the client, as the
+// words before them tell.
+func habits(u *facts.Unit, prefix string) {
+	parts := strings.Split(prefix, ".")
+	switch {
+	case u.Kind != facts.Consumer || u.Framework != "":
+	case slices.Contains(parts, "streams"):
+		u.Framework = "Kafka Streams"
+		u.Defaults["enable.auto.commit"], u.Defaults["auto.offset.reset"], u.Defaults["partition.assignment.strategy"] = "false", "earliest", "streams"
+	case strings.HasPrefix(prefix, "mp.messaging.incoming"):
+		u.Framework = "quarkus"
+		u.Defaults["enable.auto.commit"] = "false"
+	}
 }
 
 // keep drops the text of what rules do not look at: it may be a secret.
@@ -298,7 +330,7 @@ func (sc *scanner) unknown(u *facts.Unit, s source, x *section, kind facts.Kind)
 	}
 	for _, e := range x.names[:min(len(x.names), 300)] {
 		name := dots(e.path)
-		if facts.Known(name) || len(name) < 4 {
+		if facts.Known(name) || facts.Known(e.path) || len(name) < 4 {
 			continue
 		}
 		if near := facts.Near(name, whose...); near != "" {

@@ -217,7 +217,7 @@ func (sc *scanner) yamlDoc(path string, index int, doc *node) string {
 	if sc.springEntries(path, index, entries) {
 		return ""
 	}
-	sc.settings(source{file: path}, entries)
+	sc.settings(source{file: path, partial: springFile(path)}, entries) // names of the application's own: its code has the rest
 	sc.envGroups(path, doc, 0)
 	return ""
 }
