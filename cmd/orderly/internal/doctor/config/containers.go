@@ -145,9 +145,10 @@ func brokerVersion(image string) (v facts.Ver, ok bool) {
 
 // env reads the variables of one container, script or pod.
 func (sc *scanner) env(s source, image string, vars []entry, gone bool) {
-	isBroker, isWorker, plain := brokerIs.MatchString(image), false, false
+	isBroker, isWorker, plain, configured := brokerIs.MatchString(image), false, false, false
 	for _, e := range vars {
-		isBroker = isBroker || brokerEnv.MatchString(e.path)
+		configured = configured || brokerEnv.MatchString(e.path)
+		isBroker = isBroker || configured
 		isWorker = isWorker || workerEnv.MatchString(e.path)
 		plain = plain || plainWorkerEnv.MatchString(e.path)
 	}
@@ -178,6 +179,7 @@ func (sc *scanner) env(s source, image string, vars []entry, gone bool) {
 		}
 		src := s
 		src.surely, src.kind = true, facts.Broker
+		src.partial = src.partial || !configured // a file is mounted, which has the settings
 		before := len(sc.set.Units)
 		if len(broker) > 0 {
 			sc.whole(src, broker)

@@ -64,7 +64,8 @@ func (sc *scanner) shell(path string, text []byte) string {
 		}
 	}
 	if len(vars) > 0 {
-		sc.env(source{file: path}, image, vars, false)
+		script := strings.HasSuffix(path, ".sh") || strings.HasSuffix(path, ".bash") // others set variables before it runs
+		sc.env(source{file: path, partial: script}, image, vars, false)
 	}
 	return ""
 }
