@@ -21,6 +21,7 @@ type source struct {
 	habit     string // who has these defaults, where that is no framework with files of its own
 	replicas  string
 	surely    bool // that it is about Kafka
+	helidon   bool // whose connector has the names of SmallRye's, and other defaults
 	guest     bool // variables of a program, never those of a broker
 }
 
@@ -96,6 +97,7 @@ func (sc *scanner) add(s source, entries []entry) int {
 		values[e.path] = e.text
 	}
 	lookup := func(name string) (string, bool) { t, ok := values[name]; return t, ok }
+	s.helidon = slices.ContainsFunc(entries, func(e entry) bool { return e.text == "helidon-kafka" })
 	byPrefix := map[string]*section{}
 	var order []string
 	get := func(prefix string) *section {
@@ -273,7 +275,7 @@ func (sc *scanner) unit(s source, x *section, kind facts.Kind) {
 	if u.Name == "" && !slices.Contains([]string{"", "kafka", "kafka.producer", "kafka.consumer", string(kind)}, x.prefix) {
 		u.Name = x.prefix
 	}
-	habits(u, x.prefix)
+	habits(u, x.prefix, !s.helidon)
 	sc.version(u, s)
 	sc.set.Units = append(sc.set.Units, u)
 	sc.unknown(u, s, x, kind)
@@ -281,14 +283,14 @@ func (sc *scanner) unit(s source, x *section, kind facts.Kind) {
 
 // habits are the defaults of what stands between the settings and the client, as the
 // words before them tell.
-func habits(u *facts.Unit, prefix string) {
+func habits(u *facts.Unit, prefix string, smallrye bool) {
 	parts := strings.Split(prefix, ".")
 	switch {
 	case u.Kind != facts.Consumer || u.Framework != "":
 	case slices.Contains(parts, "streams"):
 		u.Framework = "Kafka Streams"
 		u.Defaults["enable.auto.commit"], u.Defaults["auto.offset.reset"], u.Defaults["partition.assignment.strategy"] = "false", "earliest", "streams"
-	case strings.HasPrefix(prefix, "mp.messaging.incoming"):
+	case strings.HasPrefix(prefix, "mp.messaging.incoming") && smallrye:
 		u.Framework = "quarkus"
 		u.Defaults["enable.auto.commit"] = "false"
 	}

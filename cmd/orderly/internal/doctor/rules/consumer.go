@@ -77,7 +77,7 @@ var consumer = []Rule{
 				return
 			}
 			val, explicit := v.Get("enable.auto.commit")
-			if v.Framework == "spring" && !explicit { // Spring Kafka switches it off
+			if strings.HasPrefix(v.Framework, "spring") && !explicit { // Spring Kafka, also below Spring Cloud Stream, switches it off
 				return
 			}
 			if strings.EqualFold(val.Text, "true") || !explicit && !v.Partial && strings.EqualFold(v.Text("enable.auto.commit"), "true") {
