@@ -286,6 +286,10 @@ func (sc *scanner) unit(s source, x *section, kind facts.Kind) {
 func habits(u *facts.Unit, prefix string, smallrye bool) {
 	parts := strings.Split(prefix, ".")
 	switch {
+	case u.Partial:
+	case u.Kind == facts.Producer && u.Framework == "" && strings.HasPrefix(prefix, "mp.messaging.outgoing") && smallrye:
+		u.Framework = "quarkus"
+		u.Defaults["acks"] = "1" // its connector writes it, whatever the client's default is
 	case u.Kind != facts.Consumer || u.Framework != "":
 	case slices.Contains(parts, "streams"):
 		u.Framework = "Kafka Streams"
