@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 )
 
 // stateVersion is of the file: another one is refused.
@@ -24,6 +26,36 @@ type config struct {
 	Since      string   `json:"since"`
 	Partitions []int32  `json:"partitions"`
 	Keys       []string `json:"keys"`
+}
+
+// differs says in what an audit is another one than the one that goes on, or "".
+func (c config) differs(is config) string {
+	var out []string
+	tell := func(what, was, now string) {
+		if was != now {
+			out = append(out, fmt.Sprintf("%s was %s, and is %s now", what, was, now))
+		}
+	}
+	or := func(text, none string) string {
+		if text == "" {
+			return none
+		}
+		return text
+	}
+	tell("the topic", c.Topic, is.Topic)
+	if c.Topic == is.Topic && c.TopicID != is.TopicID {
+		out = append(out, "the topic was deleted and made anew since")
+	}
+	tell("what records are judged by", c.Number, is.Number)
+	if c.NoGaps != is.NoGaps {
+		out = append(out, "the topic's cleanup.policy changed, or whether this user may see it")
+	}
+	tell("--since", or(c.Since, "not given"), or(is.Since, "not given"))
+	tell("--partitions", or(strings.Trim(fmt.Sprint(c.Partitions), "[]"), "all"), or(strings.Trim(fmt.Sprint(is.Partitions), "[]"), "all"))
+	if !slices.Equal(c.Keys, is.Keys) {
+		tell("--keys", fmt.Sprintf("%q", c.Keys), fmt.Sprintf("%q", is.Keys))
+	}
+	return strings.Join(out, "; ")
 }
 
 // A head is the first line of a state file; the states of keys in memory follow.
@@ -121,8 +153,8 @@ func (a *audit) restore() error {
 	if h.Version != stateVersion {
 		return bad("it has version %d, and this orderly writes %d; begin again with another file", h.Version, stateVersion)
 	}
-	if was, is := fmt.Sprintf("%+v", h.Config), fmt.Sprintf("%+v", a.config); was != is {
-		return bad("it is of another audit (%s), and this one is %s; name another file, or give the same flags", was, is)
+	if other := h.Config.differs(a.config); other != "" {
+		return bad("it is of another audit: %s; name another file, or give the same flags", other)
 	}
 	a.starts, a.positions, a.tally.found, a.tally.known = h.Starts, h.Positions, h.Found, h.Known
 	if a.tally.Fences == nil {

@@ -49,7 +49,7 @@ they are unknown, findings say with which versions they are so, and count as war
 Findings come by what to do next; then the effective values with their origin, what could not be read, and which rules could not be checked.
 The command ends with 3 when there are findings of the severity of --fail-on. docs/rules.md has all rules.
 
---json prints one object: format (1), verdict (findings, clean, nothing), errors, warnings, notes, findings (rule, severity, title, what, unit, client, where with file, line and
+--json prints one object, whose keys without a value are left out: format (1), verdict (findings, clean, nothing), errors, warnings, notes, findings (rule, severity, title, what, unit, client, where with file, line and
 text, only_with, damage, fix, why, when_not, source, prove), units (kind, name, file, line, client, framework, versions, version_from, partial,
 effective with name, value, origin, only_with), checked, not_checked (rule, title, needs), skipped (file, line, why), unknown_settings (name, near, file, line), files, files_looked.`,
 		Example: `  orderly doctor config .

@@ -18,8 +18,11 @@ type source struct {
 	kind      facts.Kind // "": by the names
 	partial   bool       // the rest is in code that was not followed
 	defaults  map[string]string
+	habit     string // who has these defaults, where that is no framework with files of its own
 	replicas  string
 	surely    bool // that it is about Kafka
+	helidon   bool // whose connector has the names of SmallRye's, and other defaults
+	guest     bool // variables of a program, never those of a broker
 }
 
 // Names that only one kind of client has.
@@ -94,6 +97,7 @@ func (sc *scanner) add(s source, entries []entry) int {
 		values[e.path] = e.text
 	}
 	lookup := func(name string) (string, bool) { t, ok := values[name]; return t, ok }
+	s.helidon = slices.ContainsFunc(entries, func(e entry) bool { return e.text == "helidon-kafka" })
 	byPrefix := map[string]*section{}
 	var order []string
 	get := func(prefix string) *section {
@@ -109,7 +113,7 @@ func (sc *scanner) add(s source, entries []entry) int {
 		return x
 	}
 	for _, e := range entries {
-		e = expand(e, lookup)
+		e = expand(ofTopic(e), lookup)
 		name, prefix, ok := canonical(e.path)
 		if !ok {
 			get("").names = append(get("").names, e)
@@ -137,6 +141,15 @@ func (sc *scanner) add(s source, entries []entry) int {
 		made += sc.section(s, x, byPrefix)
 	}
 	return made
+}
+
+// ofTopic takes librdkafka's older way of giving the settings of topics: a map of
+// them among the others.
+func ofTopic(e entry) entry {
+	if p, ok := strings.CutPrefix(e.path, "default.topic.config."); ok {
+		e.raw, e.path = e.written(), p
+	}
+	return e
 }
 
 func trimNoise(prefix string) string {
@@ -174,7 +187,9 @@ func (sc *scanner) section(s source, x *section, all map[string]*section) int {
 	case s.kind != "":
 		kinds[0] = s.kind
 	case x.role != "":
-	case count(x.set, serves) >= 2 || count(x.set, serves) == 1 && w+r == 0:
+	case s.guest && w+r == 0:
+		return 0
+	case !s.guest && (count(x.set, serves) >= 2 || count(x.set, serves) == 1 && w+r == 0):
 		kinds[0] = facts.Broker
 	case count(x.set, streams) > 1:
 		kinds[0] = facts.Streams
@@ -248,6 +263,9 @@ func (sc *scanner) unit(s source, x *section, kind facts.Kind) {
 	for k, v := range s.defaults {
 		u.Defaults[k] = v
 	}
+	if u.Framework == "" && kind == facts.Consumer {
+		u.Framework = s.habit
+	}
 	for name, val := range x.set {
 		u.Set[name] = keep(name, val)
 	}
@@ -257,9 +275,29 @@ func (sc *scanner) unit(s source, x *section, kind facts.Kind) {
 	if u.Name == "" && !slices.Contains([]string{"", "kafka", "kafka.producer", "kafka.consumer", string(kind)}, x.prefix) {
 		u.Name = x.prefix
 	}
+	habits(u, x.prefix, !s.helidon)
 	sc.version(u, s)
 	sc.set.Units = append(sc.set.Units, u)
 	sc.unknown(u, s, x, kind)
+}
+
+// habits are the defaults of what stands between the settings and the client, as the
+// words before them tell.
+func habits(u *facts.Unit, prefix string, smallrye bool) {
+	parts := strings.Split(prefix, ".")
+	switch {
+	case u.Partial:
+	case u.Kind == facts.Producer && u.Framework == "" && strings.HasPrefix(prefix, "mp.messaging.outgoing") && smallrye:
+		u.Framework = "quarkus"
+		u.Defaults["acks"] = "1" // its connector writes it, whatever the client's default is
+	case u.Kind != facts.Consumer || u.Framework != "":
+	case slices.Contains(parts, "streams"):
+		u.Framework = "Kafka Streams"
+		u.Defaults["enable.auto.commit"], u.Defaults["auto.offset.reset"], u.Defaults["partition.assignment.strategy"] = "false", "earliest", "streams"
+	case strings.HasPrefix(prefix, "mp.messaging.incoming") && smallrye:
+		u.Framework = "quarkus"
+		u.Defaults["enable.auto.commit"] = "false"
+	}
 }
 
 // keep drops the text of what rules do not look at: it may be a secret.
@@ -298,7 +336,7 @@ func (sc *scanner) unknown(u *facts.Unit, s source, x *section, kind facts.Kind)
 	}
 	for _, e := range x.names[:min(len(x.names), 300)] {
 		name := dots(e.path)
-		if facts.Known(name) || len(name) < 4 {
+		if facts.Known(name) || facts.Known(e.path) || len(name) < 4 {
 			continue
 		}
 		if near := facts.Near(name, whose...); near != "" {

@@ -116,11 +116,14 @@ func textOf(entries []entry, path string) string {
 }
 
 var (
-	brokerEnv  = regexp.MustCompile(`^KAFKA_(CFG_.*|ADVERTISED_LISTENERS|BROKER_ID|NODE_ID|ZOOKEEPER_CONNECT|PROCESS_ROLES|OFFSETS_TOPIC_REPLICATION_FACTOR|CONTROLLER_QUORUM_VOTERS)$`)
-	brokerIs   = regexp.MustCompile(`(^|/)(cp-kafka|cp-server|kafka|kafka-native|cp-enterprise-kafka)(:|@|$)`)
-	imageTag   = regexp.MustCompile(`:v?([0-9]+\.[0-9]+(?:\.[0-9]+)?)`)
-	wurstTag   = regexp.MustCompile(`:2\.1[123]-([0-9.]+)`)
-	cpVersions = map[string]string{"5.0": "2.0.1", "5.1": "2.1.1", "5.2": "2.2.2", "5.3": "2.3.1", "5.4": "2.4.1", "5.5": "2.5.1", "6.0": "2.6.3", "6.1": "2.7.2", "6.2": "2.8.2",
+	brokerEnv = regexp.MustCompile(`^KAFKA_(CFG_.*|ADVERTISED_LISTENERS|BROKER_ID|NODE_ID|ZOOKEEPER_CONNECT|PROCESS_ROLES|OFFSETS_TOPIC_REPLICATION_FACTOR|CONTROLLER_QUORUM_VOTERS)$`)
+	brokerIs  = regexp.MustCompile(`(^|/)(cp-kafka|cp-server|kafka|kafka-native|cp-enterprise-kafka)(:|@|$)`)
+	workerEnv = regexp.MustCompile(`^CONNECT_(BOOTSTRAP_SERVERS|GROUP_ID|(CONFIG|OFFSET|STATUS)_STORAGE_.*)$`)
+	// Debezium's image has these names without a prefix.
+	plainWorkerEnv = regexp.MustCompile(`^(CONFIG|OFFSET|STATUS)_STORAGE_(TOPIC|REPLICATION_FACTOR|PARTITIONS)$`)
+	imageTag       = regexp.MustCompile(`:v?([0-9]+\.[0-9]+(?:\.[0-9]+)?)`)
+	wurstTag       = regexp.MustCompile(`:2\.1[123]-([0-9.]+)`)
+	cpVersions     = map[string]string{"5.0": "2.0.1", "5.1": "2.1.1", "5.2": "2.2.2", "5.3": "2.3.1", "5.4": "2.4.1", "5.5": "2.5.1", "6.0": "2.6.3", "6.1": "2.7.2", "6.2": "2.8.2",
 		"7.0": "3.0.2", "7.1": "3.1.2", "7.2": "3.2.3", "7.3": "3.3.2", "7.4": "3.4.1", "7.5": "3.5.2", "7.6": "3.6.2", "7.7": "3.7.2", "7.8": "3.8.1", "7.9": "3.9.1", "8.0": "4.0.0", "8.1": "4.1.0"}
 )
 
@@ -142,12 +145,14 @@ func brokerVersion(image string) (v facts.Ver, ok bool) {
 
 // env reads the variables of one container, script or pod.
 func (sc *scanner) env(s source, image string, vars []entry, gone bool) {
-	isBroker, isWorker := brokerIs.MatchString(image), false
+	isBroker, isWorker, plain, configured := brokerIs.MatchString(image), false, false, false
 	for _, e := range vars {
-		isBroker = isBroker || brokerEnv.MatchString(e.path)
-		isWorker = isWorker || e.path == "CONNECT_BOOTSTRAP_SERVERS" || e.path == "CONNECT_GROUP_ID" || e.path == "CONNECT_CONFIG_STORAGE_TOPIC"
+		configured = configured || brokerEnv.MatchString(e.path)
+		isBroker = isBroker || configured
+		isWorker = isWorker || workerEnv.MatchString(e.path)
+		plain = plain || plainWorkerEnv.MatchString(e.path)
 	}
-	isBroker = isBroker && !isWorker
+	isBroker = isBroker && !isWorker && !plain
 	var broker, worker, rest []entry
 	for _, e := range vars {
 		e.raw = e.path
@@ -155,8 +160,11 @@ func (sc *scanner) env(s source, image string, vars []entry, gone bool) {
 		case isBroker && strings.HasPrefix(name, "KAFKA_"):
 			e.path = unenv(strings.TrimPrefix(strings.TrimPrefix(name, "KAFKA_"), "CFG_"))
 			broker = append(broker, e)
-		case strings.HasPrefix(name, "CONNECT_"):
+		case strings.HasPrefix(name, "CONNECT_") && (isWorker || plain):
 			e.path = unenv(strings.TrimPrefix(name, "CONNECT_"))
+			worker = append(worker, e)
+		case plain && (name == "BOOTSTRAP_SERVERS" || name == "GROUP_ID" || plainWorkerEnv.MatchString(name)):
+			e.path = unenv(name)
 			worker = append(worker, e)
 		case name == strings.ToUpper(name):
 			e.path = unenv(name)
@@ -171,6 +179,7 @@ func (sc *scanner) env(s source, image string, vars []entry, gone bool) {
 		}
 		src := s
 		src.surely, src.kind = true, facts.Broker
+		src.partial = src.partial || !configured // a file is mounted, which has the settings
 		before := len(sc.set.Units)
 		if len(broker) > 0 {
 			sc.whole(src, broker)
@@ -186,6 +195,8 @@ func (sc *scanner) env(s source, image string, vars []entry, gone bool) {
 		sc.worker(src, worker)
 	}
 	if len(rest) > 0 && !sc.springEnv(s, rest) {
+		s.partial = true // the program has the rest
+		s.guest = true
 		sc.add(s, rest)
 	}
 }
@@ -203,7 +214,7 @@ func unenv(name string) string {
 func (sc *scanner) whole(s source, entries []entry) {
 	x := &section{set: map[string]facts.Value{}, own: 1}
 	for _, e := range entries {
-		e = expand(e, func(string) (string, bool) { return "", false })
+		e = expand(ofTopic(e), func(string) (string, bool) { return "", false })
 		name, known := known(dots(e.path))
 		if e.path == "storage" || e.path == "replication.factor" {
 			name, known = e.path, true

@@ -28,7 +28,7 @@ var goPackages = []struct {
 }{
 	{"github.com/IBM/sarama", "sarama", facts.Sarama}, {"github.com/Shopify/sarama", "sarama", facts.Sarama}, {"gopkg.in/Shopify/sarama.v1", "sarama", facts.Sarama},
 	{"github.com/twmb/franz-go/pkg/kgo", "kgo", facts.FranzGo}, {"github.com/segmentio/kafka-go", "kafka", facts.KafkaGo},
-	{"github.com/confluentinc/confluent-kafka-go", "kafka", facts.Librdkafka},
+	{"github.com/confluentinc/confluent-kafka-go", "kafka", facts.Librdkafka}, {"gopkg.in/confluentinc/confluent-kafka-go", "kafka", facts.Librdkafka},
 }
 
 // golang reads Go source by its syntax: settings of the four clients, and what the

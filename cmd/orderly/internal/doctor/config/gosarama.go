@@ -2,6 +2,7 @@ package config
 
 import (
 	"go/ast"
+	"regexp"
 	"strings"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/doctor/facts"
@@ -17,6 +18,13 @@ var saramaFields = map[string]string{
 	"Consumer.Return.Errors": "client.rack",
 }
 
+// setter are names of functions that are given a configuration to set more of it;
+// what is about security is not looked at.
+var (
+	setter   = regexp.MustCompile(`(?i)^(update|set|configure|apply|prepare|fill|override)`)
+	security = regexp.MustCompile(`(?i)sasl|tls|ssl|auth|scram|secur|cert|kerberos`)
+)
+
 // sarama follows the configurations that a function makes.
 func (g *goFile) sarama(fn *ast.FuncDecl) {
 	type conf struct {
@@ -24,6 +32,7 @@ func (g *goFile) sarama(fn *ast.FuncDecl) {
 		set      []entry
 		produces bool
 		consumes bool
+		partial  bool // another function sets more
 	}
 	confs := map[string]*conf{}
 	var order []string
@@ -67,6 +76,13 @@ func (g *goFile) sarama(fn *ast.FuncDecl) {
 			}
 		case *ast.CallExpr:
 			c, name := g.of(n.Fun)
+			if parts := chain(n.Fun); c == "" && len(parts) > 0 && setter.MatchString(parts[len(parts)-1]) && !security.MatchString(parts[len(parts)-1]) {
+				for _, arg := range n.Args {
+					if k := confs[strings.Join(chain(arg), ".")]; k != nil {
+						k.partial = true
+					}
+				}
+			}
 			if c != facts.Sarama || len(n.Args) == 0 {
 				break
 			}
@@ -80,10 +96,10 @@ func (g *goFile) sarama(fn *ast.FuncDecl) {
 	for _, name := range order {
 		c := confs[name]
 		if c.produces {
-			g.emit(facts.Producer, facts.Sarama, "", c.at, c.set, false, nil)
+			g.emit(facts.Producer, facts.Sarama, "", c.at, c.set, c.partial, nil)
 		}
 		if c.consumes {
-			g.emit(facts.Consumer, facts.Sarama, "", c.at, c.set, false, nil)
+			g.emit(facts.Consumer, facts.Sarama, "", c.at, c.set, c.partial, nil)
 		}
 	}
 }

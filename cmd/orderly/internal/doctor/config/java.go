@@ -12,6 +12,7 @@ import (
 type javaMap struct {
 	line    int
 	role    facts.Kind
+	partial bool // it was not empty, or is handed on: others fill it too
 	entries []entry
 }
 
@@ -28,6 +29,7 @@ func (sc *scanner) java(path string, text []byte) string {
 	j := &javaFile{sc: sc, path: path, ts: ts}
 	maps := map[string]*javaMap{}
 	var order []string
+	filled := map[string]bool{}
 	put := func(name string, key, val []tok) {
 		e, role, ok := javaSetting(key, val)
 		if !ok {
@@ -35,7 +37,7 @@ func (sc *scanner) java(path string, text []byte) string {
 		}
 		m := maps[name]
 		if m == nil {
-			m = &javaMap{line: key[0].line}
+			m = &javaMap{line: key[0].line, partial: filled[name]}
 			maps[name] = m
 			order = append(order, name)
 		}
@@ -49,6 +51,13 @@ func (sc *scanner) java(path string, text []byte) string {
 		switch {
 		case ts[i].kind == 'i' && (i+2 < len(ts)) && is(ts, i+1, "(") && endsWithBody(ts, i+1):
 			method++
+		case is(ts, i, "=") && i > 0 && ts[i-1].kind == 'i' && !is(ts, i+1, "="):
+			filled[ts[i-1].text+strconv.Itoa(method)] = takesOver(ts, i+1)
+		case is(ts, i, ".", "putAll", "(") && i > 0:
+			filled[ts[i-1].text+strconv.Itoa(method)] = true
+			if m := maps[ts[i-1].text+strconv.Itoa(method)]; m != nil {
+				m.partial = true
+			}
 		case is(ts, i, ".", "put", "(") || is(ts, i, ".", "setProperty", "(") || is(ts, i, ".", "putIfAbsent", "("):
 			if ps := parts(ts, i+2); len(ps) == 2 && i > 0 {
 				put(ts[i-1].text+strconv.Itoa(method), ps[0], ps[1])
@@ -85,11 +94,18 @@ func (sc *scanner) java(path string, text []byte) string {
 			}
 			put("to"+strconv.Itoa(method), ts[max(start, 0):i], ts[i+1:stop])
 		}
+		sc.codeTopic(path, ts, i)
 		j.marks(i)
 	}
+	listens := strings.Contains(src, "DefaultKafkaConsumerFactory") || strings.Contains(src, "KafkaListenerContainerFactory")
+	foreign := strings.Contains(src, "org.apache.flink") || strings.Contains(src, "org.apache.spark") // which commit in their own way
 	for _, name := range order {
 		m := maps[name]
-		s := source{file: path, line: m.line, client: facts.Java, kind: m.role}
+		s := source{file: path, line: m.line, client: facts.Java, kind: m.role, partial: m.partial || foreign}
+		if listens {
+			s.defaults = map[string]string{"enable.auto.commit": "false"} // Spring's containers commit by themselves
+			s.habit = "Spring Kafka"
+		}
 		if m.role != "" {
 			s.surely = true
 			sc.whole(s, m.entries)
@@ -98,6 +114,31 @@ func (sc *scanner) java(path string, text []byte) string {
 		sc.add(s, m.entries)
 	}
 	return ""
+}
+
+// takesOver says that a variable begins with what another place has put together: a
+// call that is no constructor, or a constructor with a map as its argument.
+func takesOver(ts []tok, i int) bool {
+	isNew := is(ts, i, "new")
+	if isNew {
+		i++
+	}
+	for ; i < len(ts) && ts[i].text != "(" && ts[i].text != ";" && ts[i].text != "{"; i++ {
+		if ts[i].text == "Properties" || strings.HasSuffix(ts[i].text, "Map") || ts[i].text == "mutableMapOf" || ts[i].text == "mapOf" {
+			isNew = true
+		}
+		if i > 0 && ts[i].line != ts[i-1].line {
+			return false
+		}
+	}
+	if !is(ts, i, "(") {
+		return false
+	}
+	if isNew {
+		ps := parts(ts, i)
+		return len(ps) == 1 && len(ps[0]) > 0 && ps[0][len(ps[0])-1].kind != 'n' && !slices.ContainsFunc(ps[0], func(t tok) bool { return t.text == "to" || t.text == "," })
+	}
+	return true
 }
 
 // endsWithBody says that a bracket of arguments is followed by a body: a method.
@@ -124,6 +165,7 @@ func javaSetting(key, val []tok) (e entry, role facts.Kind, ok bool) {
 	if last.kind == 'i' {
 		name = strings.TrimSuffix(strings.TrimSuffix(name, "_CONFIG"), "_DOC")
 		name = strings.ReplaceAll(strings.ToLower(name), "_", ".")
+		name = strings.Replace(name, "serializer.class", "serializer", 1) // KEY_SERIALIZER_CLASS_CONFIG
 		if len(key) > 1 {
 			switch key[0].text {
 			case "ProducerConfig":

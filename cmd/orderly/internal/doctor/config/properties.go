@@ -66,6 +66,7 @@ func (sc *scanner) properties(path string, text []byte) string {
 	if len(bytes.Split(text, []byte("\n"))) > maxItems {
 		return "more lines than a configuration has"
 	}
+	hocon := strings.HasSuffix(path, ".conf") && bytes.Contains(text, []byte("{\n")) // blocks, of which only names are read
 	// Spring Boot separates documents of a file by a line.
 	docs := splitProperties(text)
 	for i, doc := range docs {
@@ -76,7 +77,7 @@ func (sc *scanner) properties(path string, text []byte) string {
 		if sc.springEntries(path, i, entries) {
 			continue
 		}
-		sc.settings(source{file: path}, entries)
+		sc.settings(source{file: path, partial: hocon}, entries)
 	}
 	return ""
 }

@@ -22,8 +22,10 @@ func (sc *scanner) python(path string, text []byte) string {
 		sc.set.Has[facts.Code] = true
 	}
 	roles := map[string]facts.Kind{} // of the variables that are given to clients
+	shares := map[string]bool{}      // variables that are given to share consumers
 	done := map[int]bool{}           // dicts that were read
 	for i := range ts {
+		sc.codeTopic(path, ts, i)
 		switch {
 		case (is(ts, i, "Producer", "(") || is(ts, i, "SerializingProducer", "(")) && rd:
 			roles[argument(ts, i+1)] = facts.Producer
@@ -31,6 +33,10 @@ func (sc *scanner) python(path string, text []byte) string {
 		case (is(ts, i, "Consumer", "(") || is(ts, i, "DeserializingConsumer", "(")) && rd:
 			roles[argument(ts, i+1)] = facts.Consumer
 			sc.pythonDict(path, ts, i+2, facts.Consumer, done)
+		case is(ts, i, "ShareConsumer", "(") && rd:
+			sc.set.Mark("share-group", "records of a share group come in any order", facts.Place{File: path, Line: ts[i].line})
+			shares[argument(ts, i+1)] = true
+			done[i+2] = true
 		case is(ts, i, "KafkaProducer", "(") && native:
 			sc.pythonCall(path, ts, i+1, facts.Producer, facts.KafkaPython)
 		case is(ts, i, "KafkaConsumer", "(") && native:
@@ -51,7 +57,9 @@ func (sc *scanner) python(path string, text []byte) string {
 		if i > 1 && ts[i-1].text == "=" && ts[i-2].kind == 'i' {
 			name = ts[i-2].text
 		}
-		sc.pythonDict(path, ts, i, roles[name], done)
+		if !shares[name] {
+			sc.pythonDict(path, ts, i, roles[name], done)
+		}
 	}
 	return ""
 }

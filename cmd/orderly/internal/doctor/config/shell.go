@@ -39,6 +39,7 @@ func (sc *scanner) shell(path string, text []byte) string {
 			image = strings.Fields(l.text + " -")[1]
 			continue
 		}
+		sc.topicCommand(path, l)
 		of := map[string][]entry{}
 		for _, m := range property.FindAllStringSubmatch(l.text, 100) {
 			of[m[1]] = append(of[m[1]], entry{path: m[1] + "." + m[2], text: m[3], line: l.line, raw: m[2]})
@@ -63,7 +64,8 @@ func (sc *scanner) shell(path string, text []byte) string {
 		}
 	}
 	if len(vars) > 0 {
-		sc.env(source{file: path}, image, vars, false)
+		script := strings.HasSuffix(path, ".sh") || strings.HasSuffix(path, ".bash") // others set variables before it runs
+		sc.env(source{file: path, partial: script}, image, vars, false)
 	}
 	return ""
 }

@@ -116,7 +116,7 @@ func (sc *scanner) finishSpring() {
 			}
 		}
 		first := len(sc.set.Units)
-		sc.springUnits(source{file: docs[0].file}, base)
+		sc.springUnits(source{file: mainFile(docs, "")}, base)
 		plain := slices.Clone(sc.set.Units[first:])
 		for _, p := range profiles {
 			all, own := slices.Clone(base), false
@@ -130,7 +130,13 @@ func (sc *scanner) finishSpring() {
 				continue
 			}
 			from := len(sc.set.Units)
-			sc.springUnits(source{file: docs[0].file, name: "profile " + safeName(p)}, all)
+			sc.springUnits(source{file: mainFile(docs, p), name: "profile " + safeName(p)}, all)
+			for _, u := range sc.set.Units[from:] {
+				// What the profile does not change stands where it stood: it is said once.
+				if i := slices.IndexFunc(plain, func(b *facts.Unit) bool { return b.Kind == u.Kind && b.Framework == u.Framework }); i >= 0 {
+					u.Place = plain[i].Place
+				}
+			}
 			// What the profile does not change was said.
 			fresh := slices.DeleteFunc(slices.Clone(sc.set.Units[from:]), func(u *facts.Unit) bool {
 				return slices.ContainsFunc(plain, func(b *facts.Unit) bool { return b.Kind == u.Kind && maps.Equal(b.Set, u.Set) })
@@ -138,6 +144,16 @@ func (sc *scanner) finishSpring() {
 			sc.set.Units = append(sc.set.Units[:from], fresh...)
 		}
 	}
+}
+
+// mainFile is the first file of a profile that has settings of Kafka.
+func mainFile(docs []springDoc, profile string) string {
+	for _, d := range docs {
+		if d.profile == profile && slices.ContainsFunc(d.entries, func(e entry) bool { return isSpringPath(unbracket(e.path)) }) {
+			return d.file
+		}
+	}
+	return docs[0].file
 }
 
 func placed(d springDoc) []entry {

@@ -19,6 +19,8 @@ type build struct {
 	versions map[facts.Client][]facts.Ver
 	from     map[facts.Client]string
 	uses     []facts.Client // that are named at all
+	parent   string         // the version of Spring Boot, which modules below may go by
+	parentAt string
 }
 
 var buildFiles = []string{"pom.xml", "build.gradle", "build.gradle.kts", "go.mod", "package.json", "requirements.txt", "pyproject.toml", "setup.py", "Pipfile"}
@@ -44,11 +46,18 @@ func (sc *scanner) buildOf(file string) *build {
 	answer := &build{}
 	defer func(dir string) { sc.builds[dir] = answer }(dir)
 	for range 10 {
-		if b := sc.builds[dir]; b != nil {
+		if b := sc.builds[dir]; b != nil && !answer.needsBoot() {
 			answer = b
 			return answer
 		}
-		if b := readBuild(dir); len(b.uses) > 0 {
+		switch b := readBuild(dir); {
+		case answer.needsBoot() && b.parent != "":
+			answer.boot(b.parentAt, b.parent)
+			return answer
+		case answer.needsBoot():
+		case b.needsBoot():
+			answer = b // a module, whose parent above may have the version
+		case len(b.uses) > 0:
 			answer = b
 			return answer
 		}
@@ -58,6 +67,11 @@ func (sc *scanner) buildOf(file string) *build {
 		dir = filepath.Dir(dir)
 	}
 	return answer
+}
+
+// needsBoot says that the Java client is used, and its version comes from elsewhere.
+func (b *build) needsBoot() bool {
+	return len(b.uses) == 1 && b.uses[0] == facts.Java && len(b.versions[facts.Java]) == 0
 }
 
 // version gives a unit its client, where a project uses only one, and its version.
@@ -154,6 +168,8 @@ var boot = map[string][]string{
 	"3.0": {"3.3.2"}, "3.1": {"3.4.1"}, "3.2": {"3.6.2"}, "3.3": {"3.7.2"}, "3.4": {"3.8.1"}, "3.5": {"3.9.1"}, "4.0": {"4.1.1"},
 }
 
+const newestBoot = "4.0"
+
 func (b *build) boot(path, version string) {
 	if !slices.Contains(b.uses, facts.Java) {
 		b.uses = append(b.uses, facts.Java)
@@ -165,8 +181,12 @@ func (b *build) boot(path, version string) {
 	if !ok {
 		return
 	}
+	patches := boot[strings.Join(strings.SplitN(v.String(), ".", 3)[:2], ".")]
+	if patches == nil && !v.Before(newestBoot) {
+		patches = boot[newestBoot] // newer than this table: at least that
+	}
 	var vs []facts.Ver
-	for _, t := range boot[strings.Join(strings.SplitN(v.String(), ".", 3)[:2], ".")] {
+	for _, t := range patches {
 		w, _ := facts.ParseVer(t)
 		vs = append(vs, w)
 	}
@@ -226,7 +246,7 @@ func (b *build) pom(path string, text []byte) {
 				switch {
 				case strings.HasPrefix(cur.id, "spring-boot-") && cur.version != "":
 					bootVersion = cur.version
-				case cur.id == "kafka-clients" || cur.id == "spring-kafka" || strings.Contains(cur.id, "stream-binder-kafka") || strings.HasPrefix(cur.id, "kafka-streams") || strings.Contains(cur.id, "quarkus-kafka") || strings.Contains(cur.id, "messaging-kafka"):
+				case cur.id == "kafka-clients" || cur.id == "spring-kafka" || strings.Contains(cur.id, "stream-binder-kafka") || strings.Contains(cur.id, "integration-kafka") || strings.Contains(cur.id, "stream-kafka") || strings.Contains(cur.id, "boot-starter-kafka") || strings.Contains(cur.id, "spring-boot-kafka") || strings.HasPrefix(cur.id, "kafka-streams") || strings.Contains(cur.id, "quarkus-kafka") || strings.Contains(cur.id, "messaging-kafka"):
 					kafka = append(kafka, cur)
 				}
 			}
@@ -248,6 +268,9 @@ func (b *build) pom(path string, text []byte) {
 	if v := props["kafka.version"]; v != "" && len(b.versions[facts.Java]) == 0 {
 		b.use(facts.Java, path, v)
 	}
+	if v := resolve(bootVersion); v != "" {
+		b.parent, b.parentAt = v, path
+	}
 	if bootVersion != "" && len(kafka) > 0 {
 		b.boot(path, resolve(bootVersion))
 	}
@@ -255,7 +278,7 @@ func (b *build) pom(path string, text []byte) {
 
 var (
 	gradleKafka = regexp.MustCompile(`org\.apache\.kafka:kafka-(?:clients|streams):([0-9][0-9A-Za-z.\-]*)`)
-	gradleAny   = regexp.MustCompile(`spring-kafka|kafka-clients|binder-kafka|quarkus-kafka`)
+	gradleAny   = regexp.MustCompile(`spring-kafka|kafka-clients|binder-kafka|quarkus-kafka|integration-kafka|stream-kafka|starter-kafka`)
 	gradleBoot  = regexp.MustCompile(`org\.springframework\.boot['")]+\s*\)?\s*version\s*\(?\s*['"]([0-9][^'"]*)['"]|spring-boot-(?:dependencies|gradle-plugin):([0-9][0-9A-Za-z.\-]*)`)
 )
 
@@ -265,8 +288,11 @@ func (b *build) gradle(path string, text []byte) {
 	} else if gradleAny.Match(text) {
 		b.use(facts.Java, path, "")
 	}
-	if m := gradleBoot.FindSubmatch(text); m != nil && len(b.uses) > 0 {
-		b.boot(path, string(m[1])+string(m[2]))
+	if m := gradleBoot.FindSubmatch(text); m != nil {
+		b.parent, b.parentAt = string(m[1])+string(m[2]), path
+		if len(b.uses) > 0 {
+			b.boot(path, b.parent)
+		}
 	}
 }
 
@@ -276,6 +302,7 @@ var goModules = []struct {
 }{
 	{"github.com/IBM/sarama", facts.Sarama}, {"github.com/Shopify/sarama", facts.Sarama}, {"github.com/twmb/franz-go", facts.FranzGo},
 	{"github.com/segmentio/kafka-go", facts.KafkaGo}, {"github.com/confluentinc/confluent-kafka-go", facts.Librdkafka},
+	{"gopkg.in/confluentinc/confluent-kafka-go.v1", facts.Librdkafka}, {"gopkg.in/Shopify/sarama.v1", facts.Sarama},
 }
 
 func (b *build) gomod(path string, text []byte) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -200,6 +201,13 @@ func lineOf(n ast.Node) int {
 	return 0
 }
 
+// ownName says that a setting is written as no client of Kafka has it: with underscores
+// and a word before it.
+func ownName(e entry) bool {
+	last := e.path[strings.LastIndexByte(e.path, '.')+1:]
+	return strings.HasPrefix(last, "kafka_") && strings.Count(last, "_") > 1
+}
+
 // yamlDoc finds out what a document is.
 func (sc *scanner) yamlDoc(path string, index int, doc *node) string {
 	switch {
@@ -217,7 +225,8 @@ func (sc *scanner) yamlDoc(path string, index int, doc *node) string {
 	if sc.springEntries(path, index, entries) {
 		return ""
 	}
-	sc.settings(source{file: path}, entries)
+	// Names of the application's own: its code has the rest.
+	sc.settings(source{file: path, partial: springFile(path) || slices.ContainsFunc(entries, ownName)}, entries)
 	sc.envGroups(path, doc, 0)
 	return ""
 }

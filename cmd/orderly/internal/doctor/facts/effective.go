@@ -13,6 +13,9 @@ func (v View) fallback(name string) (text string, ok bool) {
 	if t, ok := v.Defaults[name]; ok {
 		return t, true
 	}
+	if v.Elsewhere() {
+		return "", false
+	}
 	switch v.Kind {
 	case Broker, Topic, Group:
 		t, ok := brokerDefaults[name]
@@ -30,6 +33,12 @@ func (v View) fallback(name string) (text string, ok bool) {
 	}
 	t, ok := defaults[v.Client][name]
 	return t, ok
+}
+
+// Elsewhere says that what is not written here is not at its default either: the rest
+// of the settings of this client is in code, or in a file, that was not followed.
+func (v View) Elsewhere() bool {
+	return v.Partial && (v.Kind == Producer || v.Kind == Consumer || v.Kind == Streams)
 }
 
 func (v View) javaDefault(name string) (string, bool) {
@@ -214,6 +223,8 @@ func (v View) Idempotent() Idempotence {
 		return Idempotence{On: d == "true"}
 	}
 	switch {
+	case v.Elsewhere():
+		return Idempotence{Unsure: true}
 	case v.Kind == Worker || v.Kind == Connector:
 		return Idempotence{}
 	case v.Client == FranzGo:

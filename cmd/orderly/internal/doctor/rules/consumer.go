@@ -13,6 +13,10 @@ var (
 	lookForRe = "Look for effects that were made twice, or by two processes, around rebalances."
 )
 
+// marks says that a client commits by time, but only what was marked as done: Sarama
+// with MarkMessage, KafkaJS when eachMessage has returned.
+func marks(c facts.Client) bool { return c == facts.Sarama || c == facts.KafkaJS }
+
 var consumer = []Rule{
 	{
 		ID: "C01", Title: "Eager rebalances", Severity: Note, Needs: cfg, Kinds: readers, Clients: []facts.Client{facts.Java, facts.Librdkafka, facts.KafkaPython, facts.AIOKafka}, Versions: "Java client: the effective default, also of 3.x and 4.x with group.protocol=classic",
@@ -61,7 +65,7 @@ var consumer = []Rule{
 		set: sizing,
 	},
 	{
-		ID: "C04", Title: "Automatic commits", Severity: Warn, Needs: []facts.Source{facts.Config, facts.Code}, Kinds: readers, Versions: "all clients; kafka-go's ReadMessage commits by itself",
+		ID: "C04", Title: "Automatic commits", Severity: Warn, Needs: []facts.Source{facts.Config, facts.Code}, Kinds: readers, Versions: "all clients but Sarama and KafkaJS, which commit only what was marked as done; kafka-go's ReadMessage commits by itself",
 		Cause:     "enable.auto.commit is on: offsets are committed by time.",
 		Diagnosis: "Look at enable.auto.commit and its default, and whether records are handled in other threads. If they are, this is an error.",
 		Fix:       "Set {enable.auto.commit=false} and commit after the work is done.",
@@ -69,11 +73,11 @@ var consumer = []Rule{
 		WhenNot:   "Records are handled in the polling thread, and repeats are harmless. Spring's listener containers commit by themselves and switch it off.",
 		Source:    "Apache Kafka, documentation of enable.auto.commit", Damage: "Possibly, at each crash: look for gaps in what was done.", Prove: "auto-commit loss",
 		unit: func(v facts.View, say say) {
-			if v.Text("group.mode") == "assign" || v.Client == facts.KafkaGo || v.Open("enable.auto.commit") {
+			if v.Text("group.mode") == "assign" || v.Client == facts.KafkaGo || v.Open("enable.auto.commit") || marks(v.Client) {
 				return
 			}
 			val, explicit := v.Get("enable.auto.commit")
-			if v.Framework == "spring" && !explicit { // Spring Kafka switches it off
+			if strings.HasPrefix(v.Framework, "spring") && !explicit { // Spring Kafka, also below Spring Cloud Stream, switches it off
 				return
 			}
 			if strings.EqualFold(val.Text, "true") || !explicit && !v.Partial && strings.EqualFold(v.Text("enable.auto.commit"), "true") {

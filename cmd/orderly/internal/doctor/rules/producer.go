@@ -39,7 +39,7 @@ func reorders(v facts.View) bool {
 func unset(v facts.View) bool {
 	_, a := v.Get(idem)
 	t, _ := v.Get("transactional.id")
-	return !a && t.Text == "" && !t.Elsewhere
+	return !a && t.Text == "" && !t.Elsewhere && !v.Elsewhere()
 }
 
 var producer = []Rule{
@@ -177,6 +177,7 @@ var producer = []Rule{
 		Fix:       "Set {enable.idempotence=true}, {acks=all} and {max.in.flight.requests.per.connection=1}, with V0_11_0_0 or later as config.Version.",
 		Why:       "From 1.31 to before 1.48.0 requests are pipelined whatever MaxOpenRequests says, so that a retry lands behind later messages. From 1.48.0 a partition has one batch in flight.",
 		WhenNot:   "Retry.Max is 0: then messages are lost instead.",
+		Yields:    []string{"P16"}, // nothing is sent again that nobody answers
 		Source:    "Sarama, documentation of Config; Sarama #2619, #3422, #3644", Damage: lookForReorder, Prove: "retry reorder, with Sarama before and after 1.50.3",
 		grade: func(v facts.View) Severity {
 			if v.Ver.Before("1.50.3") {
