@@ -36,7 +36,7 @@ func (f Finding) String() string {
 // A Verdict is a Finding with its figures.
 type Verdict struct {
 	Finding
-	Last    int64 // the highest number that is done, of this writer and epoch
+	Last    int64 // the highest number so far, of this writer and epoch
 	Missing int64 // Gap: how many numbers are missing
 	Highest int64 // Zombie: the writer's highest epoch
 }
