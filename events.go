@@ -34,7 +34,8 @@ type Events struct {
 	WriteFailed func(WriteFailedEvent)
 	// Sequence: the sequence guard found something out about a record's number. Of a
 	// duplicate, which is skipped, it is called before the next record of its key is
-	// handed over; of other records before they are themselves, once under one owner.
+	// handed over (with a Batch or Effects: when those that it came with are done); of
+	// other records before they are themselves, once under one owner.
 	Sequence func(SequenceEvent)
 	// Stuck: a handler's context has ended and it has not returned. Called
 	// again while it lasts, at growing intervals.

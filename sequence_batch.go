@@ -1,6 +1,9 @@
 package orderly
 
-import "github.com/orderly-go/orderly/internal/lane"
+import (
+	seqguard "github.com/orderly-go/orderly/internal/guard"
+	"github.com/orderly-go/orderly/internal/lane"
+)
 
 // A dealt run is what of it is given to a batch handler: its duplicates are not, and
 // nothing is behind a record that must not be handed over.
@@ -58,4 +61,41 @@ func handled(r *lane.Run, done int, skipped []*lane.Item) *lane.Run {
 		of.Items = append(of.Items, it)
 	}
 	return &of
+}
+
+// jointly are records that are handled in one transaction, and not done before its end.
+// A nil one looks at none.
+type jointly struct {
+	w     *sequenceWatch
+	r     *lane.Run
+	ahead *seqguard.Ahead
+	seen  map[*lane.Item]judged
+}
+
+// jointly begins a transaction.
+func (w *sequenceWatch) jointly(r *lane.Run) *jointly {
+	if w == nil {
+		return nil
+	}
+	return &jointly{w, r, sequencesOf(r).table.Ahead(), make(map[*lane.Item]judged)}
+}
+
+// judge looks at a record whose turn it is. skip: it is a duplicate.
+func (x *jointly) judge(it *lane.Item) (skip bool, err error) {
+	if x == nil {
+		return false, nil
+	}
+	j, err := x.w.judge(sequencesOf(x.r), it.Payload.(*Message), x.ahead.Next)
+	x.seen[it] = j
+	return j.duplicate(), err
+}
+
+// done learns that the transaction is committed. skipped: the record is a duplicate.
+func (x *jointly) done(it *lane.Item) (skipped bool) {
+	if x == nil {
+		return false
+	}
+	j := x.seen[it]
+	x.w.done(x.r, it.Payload.(*Message), j)
+	return j.duplicate()
 }
