@@ -155,47 +155,47 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 		ms[i] = m
 	}
 	ready, waits := h.ready(r, ms)
-	first := r.Items[0]
-	var d dealt
+	var seen []judged
 	if h.seq != nil {
-		if d = h.seq.deal(r, ready); d.after != nil {
-			waits = d.after
+		var after error
+		if seen, after = h.seq.deal(r, ready); after != nil {
+			waits = after
 		}
-		if ready = d.given; len(d.at) > 0 {
-			first = r.Items[d.at[0]]
-		}
+		ready = ready[:len(seen)]
 	}
 	switch {
 	case len(ready) == 0:
 		err = waits
+	case h.seq != nil && seen[0].duplicate():
+		done, err = len(ready), waits
 	default:
-		if err = h.ended(r, first); err == nil {
+		if err = h.ended(r, r.Items[0]); err == nil {
 			done, err = h.many(r.Ctx, ready)
 		}
 		if err == nil && done == len(ready) && waits != nil {
 			err = waits
 		}
 	}
-	if h.seq != nil {
-		done = d.done(done)
+	if h.seq != nil && done == len(ready) {
+		err = waits // whatever it says of records that it was not given
 	}
 	if err != nil && cancelled(r.Ctx) {
 		// Whatever it says of the rest, those it names as done are done.
 		err = lane.ErrHalted
 		done = max(done, 0)
 	}
-	if done > len(ms) {
-		return done, err
+	if done > len(ms) || h.seq != nil && done > len(ready) {
+		return len(ms) + 1, err
 	}
 	retried := 0
 	var skipped []*lane.Item
 	for i, it := range r.Items[:max(done, 0)] {
 		if h.seq != nil {
-			h.seq.done(r, ms[i], d.seen[i])
+			h.seq.done(r, ms[i], seen[i])
 		}
 		it.Slot.Done()
 		ms[i].released()
-		if h.seq != nil && d.seen[i].duplicate() {
+		if h.seq != nil && seen[i].duplicate() {
 			skipped = append(skipped, it)
 		} else if it.Attempts > 0 {
 			retried++
