@@ -50,6 +50,9 @@ const (
 	// Records without an ordering key block instead. It needs the parking topic: see
 	// Parking.
 	GapPark GapPolicy = "park"
+	// GapIgnore: numbers rise and leave some out, as offsets do: none is missing, and one
+	// that is not above the last is a duplicate.
+	GapIgnore GapPolicy = "ignore"
 	// GapStop: Run ends with a StopError whose cause is a SequenceGapError.
 	GapStop GapPolicy = "stop"
 )
@@ -120,9 +123,9 @@ func (s *SequenceGuard) problems(bad func(string, ...any)) {
 		}
 	}
 	switch s.OnGap {
-	case GapDetect, GapPark, GapStop:
+	case GapDetect, GapPark, GapStop, GapIgnore:
 	default:
-		bad("Sequence.OnGap is %q: it must be %q, %q or %q", s.OnGap, GapDetect, GapPark, GapStop)
+		bad("Sequence.OnGap is %q: it must be %q, %q, %q or %q", s.OnGap, GapDetect, GapPark, GapStop, GapIgnore)
 	}
 	within(bad, true, "Sequence.Keys", s.Keys, 1, 100_000_000)
 }

@@ -263,3 +263,23 @@ func TestSequenceModel(t *testing.T) {
 		}
 	}
 }
+
+// Numbers that leave some out: nothing is missing, and a repeat is skipped however many
+// have come since.
+func TestSequenceGapsIgnored(t *testing.T) {
+	t.Parallel()
+	var events seen[orderly.SequenceEvent]
+	var recs []orderlytest.Record
+	for i := range int64(40) {
+		recs = append(recs, sequenced("k", "", "topic/0", 1, 100+7*i))
+	}
+	recs = append(recs, recs[1:]...)
+	recs = append(recs, sequenced("k", "", "topic/0", 1, 50), sequenced("k", "", "topic/1", 1, 3))
+	cfg := orderly.ConsumerConfig{Sequence: orderly.SequenceGuard{Headers: true, OnGap: orderly.GapIgnore}, Events: orderly.Events{Sequence: events.add},
+		Handler: func(context.Context, *orderly.Message) error { return nil }}
+	r := orderlytest.Delivery{Config: cfg}.Run(t, recs...)
+	got := found(&events)
+	if len(got) != 40 || got[0] != "40 duplicate" || got[38] != "78 duplicate" || got[39] != "79 unsure" || len(r.Attempts) != 42 {
+		t.Errorf("found %v, %d attempts", got, len(r.Attempts))
+	}
+}

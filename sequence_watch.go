@@ -6,6 +6,7 @@ import (
 
 	seqguard "github.com/orderly-go/orderly/internal/guard"
 	"github.com/orderly-go/orderly/internal/lane"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // sequenceWatch looks at the number of each record that is about to be handed over. A
@@ -20,7 +21,15 @@ func newSequenceWatch(cfg *ConsumerConfig, rep reporter) *sequenceWatch {
 	if !cfg.Sequence.on() {
 		return nil
 	}
-	return &sequenceWatch{cfg, rep, cfg.Sequence.reader()}
+	read := cfg.Sequence.reader()
+	if cfg.Sequence.OnGap != GapIgnore {
+		return &sequenceWatch{cfg, rep, read}
+	}
+	return &sequenceWatch{cfg, rep, func(r *kgo.Record) (seqguard.Number, bool, error) {
+		n, ok, err := read(r)
+		n.Sparse = true
+		return n, ok, err
+	}}
 }
 
 // sequences are what an owner has seen of a partition's numbers.

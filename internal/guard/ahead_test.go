@@ -30,6 +30,13 @@ func TestPassedNumbersAreRememberedAsGaps(t *testing.T) {
 			t.Errorf("%s: %v, want %v (%+v)", tc.name, got.Finding, tc.want, k)
 		}
 	}
+	var s Key
+	s.Done(sparse(1))
+	s.Pass(sparse(9))
+	s.Done(sparse(12))
+	if a, b := s.Check(sparse(9)), s.Check(sparse(12)); a.Finding != Late || b.Finding != Duplicate {
+		t.Errorf("sparse: %v for what was given up, %v for what is done", a.Finding, b.Finding)
+	}
 	var k Key
 	k.Done(n(1))
 	for i := int64(2); i <= 100; i++ {

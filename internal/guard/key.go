@@ -47,7 +47,7 @@ func (k *Key) Check(n Number) Verdict {
 	case n.Epoch < c.Epoch:
 		return Verdict{Finding: Zombie, Last: c.Last, Highest: c.Epoch}
 	case n.N > c.Last:
-		if missing := n.N - c.Last - 1; missing > 0 {
+		if missing := n.N - c.Last - 1; missing > 0 && !n.Sparse {
 			return Verdict{Finding: Gap, Last: c.Last, Missing: missing}
 		}
 		return Verdict{Finding: Next, Last: c.Last}
@@ -86,9 +86,9 @@ func (k *Key) learn(n Number, passed bool) {
 	case n.Epoch > c.Epoch:
 		k.Counts[0] = begin(n, passed)
 	case passed:
-		k.Counts[0].pass(n.N)
+		k.Counts[0].pass(n.N, n.Sparse)
 	default:
-		k.Counts[0].done(n.N)
+		k.Counts[0].done(n.N, n.Sparse)
 	}
 }
 
@@ -101,9 +101,11 @@ func begin(n Number, passed bool) Count {
 	return c
 }
 
-func (c *Count) done(n int64) {
+func (c *Count) done(n int64, sparse bool) {
 	if n > c.Last {
-		c.miss(n - 1)
+		if !sparse {
+			c.miss(n - 1)
+		}
 		c.Last = n
 		return
 	}
@@ -126,8 +128,11 @@ func (c *Count) done(n int64) {
 	}
 }
 
-func (c *Count) pass(n int64) {
+func (c *Count) pass(n int64, sparse bool) {
 	if n > c.Last {
+		if sparse {
+			c.Last = n - 1
+		}
 		c.miss(n)
 		c.Last = n
 	}

@@ -5,6 +5,9 @@ type Number struct {
 	Writer string // one producer; empty where numbers belong to the data
 	Epoch  int64  // of the writer: a higher one begins a new count
 	N      int64  // not negative
+	// Sparse: the writer's numbers rise and leave some out, as offsets do. None is
+	// missing, and one that is not above the last has come before.
+	Sparse bool
 }
 
 // A Finding is what a number says of its record.

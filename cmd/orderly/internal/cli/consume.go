@@ -74,7 +74,7 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 	f.DurationVar(&o.Breaker.ProbeInterval, "probe-interval", 30*time.Second, "longest time between two probes while the breaker is open; a third of it is the shortest")
 	f.BoolVar(&o.Breaker.Disabled, "no-breaker", false, "go on attempting records, and spending their attempts, while a dependency is down")
 	f.StringVar(&sequence, "sequence", "", "notice duplicates and gaps by numbers: headers, or a field of the value like .order.version")
-	f.StringVar(&onGap, "on-gap", "", "with --sequence, when numbers are missing before a record: detect (the default), park or stop")
+	f.StringVar(&onGap, "on-gap", "", "with --sequence, when numbers are missing before a record: detect (the default), park or stop; ignore: numbers leave some out, as offsets do")
 	f.StringVar(&o.Metrics, "metrics", "", "serve /metrics, /livez, /readyz, /state and /keys at `address`, without authentication; :9464 is 127.0.0.1:9464")
 	f.StringVar(&logKeys, "log-keys", "hash", "how keys appear in log lines, /state and /keys: hash, plain or none")
 	f.BoolVarP(&o.Verbose, "verbose", "v", false, "also log what is normal, as partitions that come and go")
@@ -245,10 +245,10 @@ func parseSequence(from, onGap string) (g orderly.SequenceGuard, err error) {
 		g.Field = from
 	}
 	switch g.OnGap = orderly.GapPolicy(onGap); g.OnGap {
-	case "", orderly.GapDetect, orderly.GapPark, orderly.GapStop:
+	case "", orderly.GapDetect, orderly.GapPark, orderly.GapStop, orderly.GapIgnore:
 		return g, nil
 	}
-	return g, usagef("--on-gap is %q: it must be detect, park or stop", onGap)
+	return g, usagef("--on-gap is %q: it must be detect, park, stop or ignore", onGap)
 }
 
 func parseLogKeys(s string) (orderly.KeyDisplay, error) {

@@ -85,7 +85,7 @@ func TestDeadLetterUsage(t *testing.T) {
 		{"consume -t t -g g --on-exhausted drop", "stop, block, park, dead-letter or skip"},
 		{"consume -t t -g g --on-gap stop", "only with --sequence"},
 		{"consume -t t -g g --sequence version", "does not begin with a dot"},
-		{"consume -t t -g g --sequence headers --on-gap wait", "detect, park or stop"},
+		{"consume -t t -g g --sequence headers --on-gap wait", "detect, park, stop or ignore"},
 		{"consume -t t -g g --dead-letter-topic d", "only with --on-exhausted dead-letter"},
 		{"consume -t t -g g --on-write-failure stop", "only with --on-exhausted dead-letter"},
 		{"consume -t t -g g --on-exhausted dead-letter --on-write-failure skip", "block or stop"},
