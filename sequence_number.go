@@ -8,6 +8,7 @@ import (
 	"math"
 	"runtime/debug"
 	"strconv"
+	"sync/atomic"
 
 	"github.com/orderly-go/orderly/internal/deadletter"
 	"github.com/orderly-go/orderly/internal/fieldpath"
@@ -22,7 +23,7 @@ type readNumber func(r *kgo.Record) (n seqguard.Number, ok bool, err error)
 func (s *SequenceGuard) reader() readNumber {
 	switch {
 	case s.Headers:
-		return headerNumber
+		return new(headerReader).number
 	case s.Number != nil:
 		return s.ask
 	}
@@ -35,9 +36,25 @@ func (s *SequenceGuard) reader() readNumber {
 	}
 }
 
-// headerNumber reads our headers. A record that has not each of them once is not
-// numbered; one whose values are not as docs/sequence-headers.md says is wrong.
-func headerNumber(r *kgo.Record) (n seqguard.Number, ok bool, err error) {
+// A headerReader reads our headers. Many records have one writer: its id is checked and
+// allocated once, and not for each of them and each key.
+type headerReader struct{ last atomic.Pointer[string] }
+
+func (h *headerReader) writer(id []byte) (string, error) {
+	if last := h.last.Load(); last != nil && *last == string(id) {
+		return *last, nil
+	}
+	w := string(id)
+	if bad := badWriter(w); bad != "" {
+		return "", fmt.Errorf("the header %s %s", HeaderWriter, bad)
+	}
+	h.last.Store(&w)
+	return w, nil
+}
+
+// number is a record's. One that has not each of the headers once is not numbered; one
+// whose values are not as docs/sequence-headers.md says is wrong.
+func (h *headerReader) number(r *kgo.Record) (n seqguard.Number, ok bool, err error) {
 	var writer, epoch, number []byte
 	var writers, epochs, numbers int
 	for i := range r.Headers {
@@ -53,9 +70,8 @@ func headerNumber(r *kgo.Record) (n seqguard.Number, ok bool, err error) {
 	if writers != 1 || epochs != 1 || numbers != 1 {
 		return n, false, nil
 	}
-	n.Writer = string(writer)
-	if bad := badWriter(n.Writer); bad != "" {
-		return n, false, fmt.Errorf("the header %s %s", HeaderWriter, bad)
+	if n.Writer, err = h.writer(writer); err != nil {
+		return n, false, err
 	}
 	if n.Epoch, err = header64(HeaderEpoch, epoch); err == nil {
 		n.N, err = header64(HeaderSeq, number)
