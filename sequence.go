@@ -30,7 +30,7 @@ type SequenceGuard struct {
 	// GapDetect.
 	OnGap GapPolicy
 	// Keys is how many keys of a partition are remembered, those that were seen last,
-	// about 250 bytes each. One that was forgotten is as one that was never seen:
+	// about 200 bytes each. One that was forgotten is as one that was never seen:
 	// nothing of it is skipped. Default 100,000.
 	Keys int
 }
