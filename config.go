@@ -151,6 +151,10 @@ type ConsumerConfig struct {
 	// Breaker stops attempts while a dependency of the handlers is down.
 	Breaker Breaker
 
+	// Sequence notices duplicates, gaps and replaced writers by the numbers of
+	// records. Default: off, at no cost.
+	Sequence SequenceGuard
+
 	// Concurrency is the largest number of handlers that run at a time, over
 	// all partitions. Default 256, at most 100,000.
 	Concurrency int
@@ -242,6 +246,7 @@ func (c ConsumerConfig) withDefaults() ConsumerConfig {
 		orDefault(&c.OnWriteFailure, PolicyBlock)
 		c.DeadLetter.defaults()
 	}
+	c.Sequence.defaults()
 	orDefault(&c.Retry.MaxAttempts, 10)
 	orDefault(&c.Retry.Backoff, time.Second)
 	orDefault(&c.Retry.MaxBackoff, max(60*time.Second, c.Retry.Backoff))

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/store/storetest"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -85,6 +86,17 @@ func TestConfigProblemsAllAtOnce(t *testing.T) {
 		{"dead letters", orderly.ConsumerConfig{
 			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t", "t-dlt"}, Handler: nothing, OnExhausted: orderly.PolicyDeadLetter,
 			DeadLetter: orderly.DeadLetter{Profile: "connect", MaxHeaderBytes: 10}, OnWriteFailure: orderly.PolicySkip,
+		}},
+		{"sequence", orderly.ConsumerConfig{
+			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Handler: nothing,
+			Sequence: orderly.SequenceGuard{Headers: true, Field: "n", OnGap: "wait", Keys: -1},
+		}},
+		{"sequence without a place", orderly.ConsumerConfig{
+			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Handler: nothing, Sequence: orderly.SequenceGuard{OnGap: orderly.GapPark},
+		}},
+		{"sequence with effects", orderly.ConsumerConfig{
+			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Sequence: orderly.SequenceGuard{Headers: true, OnGap: orderly.GapPark},
+			Effects: orderly.Effects{Store: storetest.NewMemory(), Handler: func(context.Context, any, *orderly.Message) error { return nil }},
 		}},
 	} {
 		_, err := orderly.NewConsumer(c.cfg)

@@ -70,6 +70,9 @@ func (c *ConsumerConfig) effectsProblems(bad func(string, ...any)) {
 		bad("OnExhausted is PolicyPark with Effects: this release parks no records whose progress is in a store; " +
 			"set PolicyBlock, PolicyDeadLetter, PolicySkip or PolicyStop")
 	}
+	if c.Sequence.OnGap == GapPark {
+		bad("Sequence.OnGap is GapPark with Effects: this release parks no records whose progress is in a store; set GapDetect or GapStop")
+	}
 	if c.Reset != ResetStop {
 		bad("Reset is set with Effects: what the store says was applied would not fit the log any more; leave it out, " +
 			"and give Effects another Name to begin anew at the group's committed offset")

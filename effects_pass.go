@@ -71,6 +71,9 @@ func (h handling) pass(r *lane.Run, i int, own *owned) (done int, err error) {
 	if g.decision == string(PolicySkip) {
 		h.rep.skipped(m, g)
 	}
+	if learn := h.seq.passes(r, m); learn != nil {
+		learn()
+	}
 	it.Slot.Done()
 	if len(r.Items) > i+1 {
 		return i + 1, lane.ErrHalted

@@ -92,13 +92,15 @@ func (h handling) lane(r *lane.Run, own *owned) (done int, err error) {
 		}
 	}()
 	var fresh, now []*lane.Item
+	var seen *jointly
 	defer func() { h.order.leave(r, items, now) }()
 	fates, err := own.Run(r.Ctx, r.Lane, recs, func(ctx context.Context, tx any, at []int) (int, error) {
 		fresh = fresh[:0]
 		for _, i := range at {
 			fresh = append(fresh, items[i])
 		}
-		return h.together(ctx, r, tx, fresh)
+		seen = h.seq.jointly(r)
+		return h.together(ctx, r, tx, fresh, seen)
 	})
 	returned = true
 	switch {
@@ -116,12 +118,13 @@ func (h handling) lane(r *lane.Run, own *owned) (done int, err error) {
 		switch f {
 		case effects.Detached, effects.Parked:
 			r.Detach(i)
-		default:
-			items[i].Slot.Done()
+			continue
+		case effects.Fresh:
+			if !seen.done(items[i]) {
+				now = append(now, items[i])
+			}
 		}
-		if f == effects.Fresh {
-			now = append(now, items[i])
-		}
+		items[i].Slot.Done()
 	}
 	h.appliedNow(r, now)
 	if len(fates) < len(r.Items) {
@@ -161,26 +164,29 @@ func (h handling) blameless(r *lane.Run, err error) bool {
 
 // together calls the handler for records that share a transaction, until it is old
 // enough or nothing more may start. It returns how many it has handled.
-func (h handling) together(ctx context.Context, r *lane.Run, tx any, items []*lane.Item) (n int, err error) {
+func (h handling) together(ctx context.Context, r *lane.Run, tx any, items []*lane.Item, seen *jointly) (n int, err error) {
 	begun := time.Now()
 	h.order.enter(r, items)
 	for i, it := range items {
 		if i > 0 && (r.Halted() || r.Part.Token() != r.Token || time.Since(begun) >= h.cfg.Effects.MaxAge) {
 			return i, nil
 		}
-		if err := h.effect(ctx, r, tx, it); err != nil {
+		if err := h.effect(ctx, r, tx, it, seen); err != nil {
 			return i, err
 		}
 	}
 	return len(items), nil
 }
 
-// effect is one attempt.
-func (h handling) effect(ctx context.Context, r *lane.Run, tx any, it *lane.Item) error {
+// effect is one attempt; of a duplicate there is none.
+func (h handling) effect(ctx context.Context, r *lane.Run, tx any, it *lane.Item, seen *jointly) error {
 	m := it.Payload.(*Message)
 	m.Attempt = m.nextAttempt()
 	m.FencingToken = r.Token
 	if err := h.ended(r, it); err != nil {
+		return err
+	}
+	if skip, err := seen.judge(it); skip || err != nil {
 		return err
 	}
 	return h.attempt(ctx, m, func(ctx context.Context) error { return h.cfg.Effects.Handler(ctx, tx, m) })
@@ -222,12 +228,14 @@ func (h handling) releasing(r *lane.Run, own *owned) (done int, err error) {
 
 func (h handling) release(r *lane.Run, one []*lane.Item, own *owned, rec effects.Record) (applied bool, err error) {
 	var now []*lane.Item
+	var seen *jointly
 	defer func() { h.order.leave(r, one, now) }()
 	applied, err = own.Release(r.Ctx, r.Lane, rec, func(ctx context.Context, tx any) error {
-		_, err := h.together(ctx, r, tx, one)
+		seen = h.seq.jointly(r)
+		_, err := h.together(ctx, r, tx, one, seen)
 		return err
 	})
-	if err == nil && applied {
+	if applied = applied && err == nil && !seen.done(one[0]); applied {
 		now = one
 	}
 	return applied, err

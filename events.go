@@ -32,6 +32,11 @@ type Events struct {
 	// WriteFailed: the dead letter of a record could not be written; its key
 	// waits, and the write is tried again.
 	WriteFailed func(WriteFailedEvent)
+	// Sequence: the sequence guard found something out about a record's number. Of a
+	// duplicate, which is skipped, it is called before the next record of its key is
+	// handed over (with a Batch or Effects: when those that it came with are done); of
+	// other records before they are themselves, once under one owner.
+	Sequence func(SequenceEvent)
 	// Stuck: a handler's context has ended and it has not returned. Called
 	// again while it lasts, at growing intervals.
 	Stuck func(StuckEvent)

@@ -28,6 +28,9 @@ func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 	if errors.Is(err, errWaits) {
 		return h.arrive(r, m, keep, tr, nil)
 	}
+	if gap := (*errGap)(nil); errors.As(err, &gap) {
+		return h.gapped(r, m, keep, tr, gap)
+	}
 	if tr.keyless != nil {
 		// Run ends: its place among the others is not known.
 		return lane.Verdict{Hold: true, Keep: keep}
@@ -91,18 +94,38 @@ func (h handling) giveUp(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, 
 		v.Hold = true
 	case PolicySkip:
 		h.rep.skipped(m, g)
+		if learn := h.seq.passes(r, m); learn != nil {
+			learn()
+		}
 		v.Settled = true
 	case PolicyDeadLetter:
 		v.Spare = tr.given == g // the write is tried again, not the handler
 		tr.given = g
 		tr.is(stateWriting, g.err)
 		v.Await = lane.NewAwait(r, stateWriting)
+		g.learn = h.seq.passes(r, keep.Payload.(*Message))
 		h.write(v.Await, keep.Payload.(*Message), m, g)
 	default:
 		v.Delay = h.blockFor(m, tr, g.reason, g.err, g.attempts)
 		v.Refund = g.reason == reasonExhausted
 		v.Spare = errors.Is(g.err, ErrProcessEnded) // its handler was not called
 	}
+	return v
+}
+
+// gapped decides about a record before which numbers are missing.
+func (h handling) gapped(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, gap *errGap) (v lane.Verdict) {
+	g := &givenUp{err: gap.SequenceGapError, attempts: int(keep.Attempts), reason: reasonPermanent}
+	switch {
+	case h.cfg.Sequence.OnGap == GapStop:
+		h.halt(m, tr, g)
+		v = lane.Verdict{Keep: keep, Hold: true}
+	case h.cfg.Scope == ScopeKey && h.orderKey(m.Record) == nil: // all of them would follow
+		v = lane.Verdict{Keep: keep, Delay: h.blockFor(m, tr, statePermanent, g.err, g.attempts)}
+	default:
+		v = h.arrive(r, m, keep, tr, g)
+	}
+	v.Spare = true // its handler was not called
 	return v
 }
 
@@ -141,6 +164,9 @@ func (h handling) write(a *lane.Await, m, failed *Message, g *givenUp) {
 			h.rep.deadLettered(failed, g, at)
 			if h.passesLetter(a, g) {
 				return
+			}
+			if g.learn != nil {
+				g.learn()
 			}
 			tr.given = nil
 			a.Done()

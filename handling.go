@@ -22,13 +22,14 @@ type handling struct {
 	timed  *attempts
 	order  *orderCheck
 	guard  *guard
+	seq    *sequenceWatch // nil: numbers are not looked at
 	// letters writes dead letters, under PolicyDeadLetter.
 	letters letters
 }
 
 func newHandling(cfg *ConsumerConfig, stop func(*StopError)) handling {
 	rep := newReporter(cfg)
-	return handling{cfg: cfg, rep: rep, stop: stop, jitter: jitter, timed: &attempts{}, order: &orderCheck{rep: rep}, guard: newGuard(cfg, rep)}
+	return handling{cfg: cfg, rep: rep, stop: stop, jitter: jitter, timed: &attempts{}, order: &orderCheck{rep: rep}, guard: newGuard(cfg, rep), seq: newSequenceWatch(cfg, rep)}
 }
 
 // pool returns the pool that runs the handlers.
@@ -60,8 +61,9 @@ func (h handling) pool(clock lane.Clock) *lane.Pool {
 // plain calls the handler for one record after the other.
 func (h handling) plain(r *lane.Run) (done int, err error) {
 	retried := 0
+	var skipped []*lane.Item
 	// Deferred: the handler may end its goroutine.
-	defer func() { h.settled(r, done, retried) }()
+	defer func() { h.settledBut(r, done, retried, skipped) }()
 	beside := parkedOf(r)
 	for i, it := range r.Items {
 		if i > 0 && (r.Halted() || r.Part.Token() != r.Token) {
@@ -77,7 +79,11 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 		if err == nil {
 			err = h.ended(r, it)
 		}
-		if err == nil {
+		var j judged
+		if err == nil && h.seq != nil {
+			j, err = h.seq.before(r, m)
+		}
+		if err == nil && !j.duplicate() {
 			err = h.one(r.Ctx, m)
 		}
 		if err != nil {
@@ -86,10 +92,15 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 			}
 			return i, err
 		}
+		if h.seq != nil {
+			h.seq.done(r, m, j)
+		}
 		it.Slot.Done()
 		done = i + 1
 		m.released()
-		if it.Attempts > 0 {
+		if j.duplicate() {
+			skipped = append(skipped, it)
+		} else if it.Attempts > 0 {
 			retried++
 		}
 	}
@@ -144,9 +155,19 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 		ms[i] = m
 	}
 	ready, waits := h.ready(r, ms)
+	var seen []judged
+	if h.seq != nil {
+		var after error
+		if seen, after = h.seq.deal(r, ready); after != nil {
+			waits = after
+		}
+		ready = ready[:len(seen)]
+	}
 	switch {
 	case len(ready) == 0:
 		err = waits
+	case h.seq != nil && seen[0].duplicate():
+		done, err = len(ready), waits
 	default:
 		if err = h.ended(r, r.Items[0]); err == nil {
 			done, err = h.many(r.Ctx, ready)
@@ -155,23 +176,32 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 			err = waits
 		}
 	}
+	if h.seq != nil && done == len(ready) {
+		err = waits // whatever it says of records that it was not given
+	}
 	if err != nil && cancelled(r.Ctx) {
 		// Whatever it says of the rest, those it names as done are done.
 		err = lane.ErrHalted
 		done = max(done, 0)
 	}
-	if done > len(ms) {
-		return done, err
+	if done > len(ms) || h.seq != nil && done > len(ready) {
+		return len(ms) + 1, err
 	}
 	retried := 0
+	var skipped []*lane.Item
 	for i, it := range r.Items[:max(done, 0)] {
+		if h.seq != nil {
+			h.seq.done(r, ms[i], seen[i])
+		}
 		it.Slot.Done()
 		ms[i].released()
-		if it.Attempts > 0 {
+		if h.seq != nil && seen[i].duplicate() {
+			skipped = append(skipped, it)
+		} else if it.Attempts > 0 {
 			retried++
 		}
 	}
-	h.settled(r, max(done, 0), retried)
+	h.settledBut(r, max(done, 0), retried, skipped)
 	return done, err
 }
 
@@ -226,6 +256,15 @@ func (h handling) many(ctx context.Context, ms []*Message) (done int, err error)
 		}
 	}
 	return done, err
+}
+
+// settledBut is settled for a run of which some items were skipped.
+func (h handling) settledBut(r *lane.Run, n, retried int, skipped []*lane.Item) {
+	if len(skipped) > 0 {
+		of := handled(r, n, skipped)
+		r, n = of, len(of.Items)
+	}
+	h.settled(r, n, retried)
 }
 
 func (h handling) settled(r *lane.Run, n, retried int) {

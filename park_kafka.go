@@ -27,7 +27,7 @@ func (c *Consumer) openParking() (*parked.Manager, error) {
 		Group: cfg.Group, Prefix: cfg.Parking.Prefix, Rules: cfg.Parking.rules(),
 		Opts:   slices.Concat([]kgo.Opt{kgo.ClientID("orderly")}, cfg.KafkaOpts, []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...)}),
 		Self:   parking.MarkerBody{Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Scope: scope, OrderBy: cfg.OrderBy.Name, Policy: string(cfg.OnExhausted)},
-		Create: !cfg.Parking.NoCreate, Needed: cfg.OnExhausted == PolicyPark, Refresh: parkingRefresh(cfg.KafkaOpts),
+		Create: !cfg.Parking.NoCreate, Needed: cfg.parks(), Refresh: parkingRefresh(cfg.KafkaOpts),
 		Logger: cfg.Logger, Start: c.h.start, Warning: c.h.rep.warn,
 	})
 	if err != nil {
@@ -52,7 +52,7 @@ func parkingRefresh(opts []kgo.Opt) time.Duration {
 // prepareParking sees to the parking topics under PolicyPark, before the group is
 // joined.
 func (c *Consumer) prepareParking(ctx context.Context, m *parked.Manager, partitions map[string]int) error {
-	if c.cfg.OnExhausted != PolicyPark {
+	if !c.cfg.parks() {
 		return nil
 	}
 	for _, source := range slices.Sorted(maps.Keys(partitions)) {

@@ -79,6 +79,6 @@ func (e *ParkingTopicError) Unwrap() error { return e.Err }
 
 // errNotAllowed says what PolicyPark needs.
 func errNotAllowed(topic string, err error) error {
-	return fmt.Errorf("OnExhausted is PolicyPark, and it cannot be used: %w; allow Create, Describe, Read, Write, DescribeConfigs and Delete on topic %s "+
+	return fmt.Errorf("OnExhausted is PolicyPark, or Sequence.OnGap is GapPark, and it cannot be used: %w; allow Create, Describe, Read, Write, DescribeConfigs and Delete on topic %s "+
 		"(Delete only to trim it; Create not when `orderly setup --parking` has made it), or set OnExhausted to PolicyBlock, PolicyDeadLetter, PolicySkip or PolicyStop", err, topic)
 }

@@ -12,6 +12,7 @@ import (
 func (h handling) partition(topic string, partition int32) lane.PartitionConfig {
 	pc := lane.PartitionConfig{ID: fmt.Sprintf("%s/%d", topic, partition), Whole: h.cfg.Scope == ScopePartition}
 	pc.Tag = lane.Hash([]byte(pc.ID))
+	pc.Notes = h.seq.notes()
 	if h.cfg.Batch.Handler != nil {
 		pc.BatchMax, pc.BatchWait = h.cfg.Batch.Max, h.cfg.Batch.Wait
 		if h.cfg.Scope == ScopeKey {

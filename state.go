@@ -68,6 +68,8 @@ type PartitionState struct {
 
 	// Parking is what is parked of the partition.
 	Parking ParkingState
+	// Sequence is what the sequence guard knows of it.
+	Sequence SequenceState
 
 	Behind    int   // records that wait behind the blocked ones
 	DoneAhead int64 // records above the oldest that is not done that are done
@@ -151,6 +153,9 @@ func (c *Consumer) state(oldest int) State {
 		}
 		if pk, ok := p.Beside.(*parked.Partition); ok {
 			ps.Parking = ParkingState(pk.State())
+		}
+		if s, ok := p.Notes.(*sequences); ok {
+			ps.Sequence = s.state()
 		}
 		for _, b := range p.Blocked[:min(oldest, len(p.Blocked))] {
 			ps.Oldest = append(ps.Oldest, blockedKey(b))

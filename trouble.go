@@ -30,6 +30,7 @@ type givenUp struct {
 	writes   int    // that failed
 	decision string // of a record that is to be passed in the store
 	passes   int    // tries of that which failed
+	learn    func() // tells the sequence guard that its key goes on; nil: nothing
 }
 
 // A condition is what a blocked key waits for.

@@ -71,6 +71,7 @@ func (c *ConsumerConfig) validate() error {
 		bad("NullKeys %d is neither NullKeysSequence nor NullKeysReject", c.NullKeys)
 	}
 	c.policyProblems(bad)
+	c.Sequence.problems(bad)
 	within(bad, true, "Retry.MaxAttempts", c.Retry.MaxAttempts, 1, 1_000_000)
 	within(bad, true, "Retry.Backoff", c.Retry.Backoff, time.Millisecond, 24*time.Hour)
 	within(bad, true, "Retry.MaxBackoff", c.Retry.MaxBackoff, c.Retry.Backoff, 24*time.Hour)

@@ -29,7 +29,7 @@ func Deliver(t testing.TB, h orderly.Handler, recs ...Record) *Result {
 // A Delivery is [Deliver] with another configuration.
 type Delivery struct {
 	// Config has the handler, or Batch, and whatever of Scope, OrderBy, NullKeys,
-	// Retry, OnExhausted, DeadLetter, OnWriteFailure, Concurrency, Lanes, AttemptTimeout and Events matters.
+	// Retry, OnExhausted, DeadLetter, OnWriteFailure, Sequence, Concurrency, Lanes, AttemptTimeout and Events matters.
 	// The rest is about Kafka, and is not looked at.
 	Config orderly.ConsumerConfig
 	// Seed picks the random waits between attempts: with the same seed each

@@ -185,6 +185,7 @@ func (m *Member) listen(ev *orderly.Events) {
 	ev.Settled = after(m, ev.Settled, nil)
 	ev.DeadLettered = after(m, ev.DeadLettered, nil)
 	ev.Skipped = after(m, ev.Skipped, nil)
+	ev.Sequence = after(m, ev.Sequence, nil)
 	ev.Parked = after(m, ev.Parked, nil)
 	ev.Released = after(m, ev.Released, nil)
 	m.w.passes(ev)

@@ -262,6 +262,15 @@ func (w *witness) passes(ev *orderly.Events) {
 			parked(e)
 		}
 	}
+	numbered := ev.Sequence
+	ev.Sequence = func(e orderly.SequenceEvent) {
+		if e.Finding == orderly.SequenceDuplicate {
+			done(e.Topic, e.Partition, e.Offset, e.FencingToken, "duplicate")
+		}
+		if numbered != nil {
+			numbered(e)
+		}
+	}
 	lettered, skipped := ev.DeadLettered, ev.Skipped
 	ev.DeadLettered = func(e orderly.DeadLetteredEvent) {
 		done(e.Topic, e.Partition, e.Offset, e.FencingToken, "dead-letter")

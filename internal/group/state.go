@@ -23,6 +23,7 @@ type PartitionState struct {
 	Committed int64
 	Next      int64 // the next offset to be read
 	Beside    Parked
+	Notes     any // as the partition's lanes have them
 	Window    int
 	Reasons   []string
 	Stat      lane.Stat
@@ -54,6 +55,7 @@ func (s *Session) State() State {
 		if p.lane != nil {
 			ps.Next = p.ring.NextOffset()
 			ps.Stat = p.lane.Stat()
+			ps.Notes = p.lane.Notes()
 			ps.Blocked = p.lane.Blocked(math.MaxInt)
 			for _, b := range ps.Blocked {
 				ps.Behind += b.Waiting - 1

@@ -6,6 +6,6 @@
 // whatever it has forgotten, or has never seen, is not skipped.
 //
 // Way of a number: Table.Check when its record is about to be handled, Table.Done
-// when it is done. The records of one key come one after the other; different keys
+// when it is done, or Table.Pass when it was given up and its key went on. The records of one key come one after the other; different keys
 // may come at the same time.
 package guard

@@ -10,6 +10,7 @@ import (
 )
 
 func n(n int64) Number                        { return Number{Writer: "w", Epoch: 1, N: n} }
+func sparse(n int64) Number                   { return Number{Writer: "w", Epoch: 1, N: n, Sparse: true} }
 func by(writer string, epoch, n int64) Number { return Number{Writer: writer, Epoch: epoch, N: n} }
 
 func TestFindings(t *testing.T) {
@@ -28,6 +29,9 @@ func TestFindings(t *testing.T) {
 		{"late, fills a gap", []Number{n(7), n(10)}, n(9), Verdict{Finding: Late, Last: 10}},
 		{"late twice is a duplicate", []Number{n(7), n(10), n(9)}, n(9), Verdict{Finding: Duplicate, Last: 10}},
 		{"the rest of a gap", []Number{n(7), n(12), n(10)}, n(9), Verdict{Finding: Late, Last: 12}},
+		{"sparse: none is missing", []Number{sparse(7)}, sparse(10), Verdict{Finding: Next, Last: 7}},
+		{"sparse: a repeat", []Number{sparse(7), sparse(10), sparse(20)}, sparse(10), Verdict{Finding: Duplicate, Last: 20}},
+		{"sparse: before the first that was seen", []Number{sparse(7), sparse(10)}, sparse(6), Verdict{Finding: Unsure, Last: 10}},
 		{"higher epoch", []Number{n(7)}, by("w", 2, 1), Verdict{Finding: NewCount, Last: 7}},
 		{"lower epoch", []Number{by("w", 2, 1)}, n(8), Verdict{Finding: Zombie, Last: 1, Highest: 2}},
 		{"a zombie changes nothing", []Number{by("w", 2, 1), n(8)}, by("w", 2, 2), Verdict{Finding: Next, Last: 1}},
@@ -66,6 +70,13 @@ func TestModelNothingMissingIsSkipped(t *testing.T) {
 				t.Fatalf("%s %+v is called a duplicate and never came: %+v", key, num, v)
 			}
 			if v.Finding == Duplicate || rapid.IntRange(0, 3).Draw(t, "fails") == 0 {
+				continue
+			}
+			if rapid.IntRange(0, 4).Draw(t, "given up") == 0 {
+				tb.Pass(hash, []byte(key), num)
+				if again := tb.Check(hash, []byte(key), num); again.Finding == Duplicate && !done[id{key, num}] {
+					t.Fatalf("%s %+v was given up, and then %+v", key, num, again)
+				}
 				continue
 			}
 			tb.Done(hash, []byte(key), num)

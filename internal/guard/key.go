@@ -18,10 +18,10 @@ type Key struct{ Counts []Count }
 type Count struct {
 	Writer string
 	Epoch  int64
-	Last   int64 // highest number that is done
+	Last   int64 // highest number that is done, or was passed
 	// Floor: of the numbers up to it nothing is known.
 	Floor int64
-	Gaps  []Span // above Floor and below Last: not done; sorted, apart
+	Gaps  []Span // above Floor, up to Last: not done; sorted, apart
 }
 
 // A Span is the numbers from From to To, both included.
@@ -47,7 +47,7 @@ func (k *Key) Check(n Number) Verdict {
 	case n.Epoch < c.Epoch:
 		return Verdict{Finding: Zombie, Last: c.Last, Highest: c.Epoch}
 	case n.N > c.Last:
-		if missing := n.N - c.Last - 1; missing > 0 {
+		if missing := n.N - c.Last - 1; missing > 0 && !n.Sparse {
 			return Verdict{Finding: Gap, Last: c.Last, Missing: missing}
 		}
 		return Verdict{Finding: Next, Last: c.Last}
@@ -60,11 +60,18 @@ func (k *Key) Check(n Number) Verdict {
 }
 
 // Done learns that the number's record is done.
-func (k *Key) Done(n Number) {
+func (k *Key) Done(n Number) { k.learn(n, false) }
+
+// Pass learns that the number's record was given up, and that its key went on without
+// it: it is remembered as a gap of its own. So what follows it is in its place, and
+// when it comes again, as by hand from a dead-letter topic, it is late and not skipped.
+func (k *Key) Pass(n Number) { k.learn(n, true) }
+
+func (k *Key) learn(n Number, passed bool) {
 	i := k.find(n.Writer)
 	if i < 0 {
 		// The one that wrote longest ago makes room.
-		k.Counts = slices.Insert(k.Counts[:min(len(k.Counts), maxWriters-1)], 0, begin(n))
+		k.Counts = slices.Insert(k.Counts[:min(len(k.Counts), maxWriters-1)], 0, begin(n, passed))
 		return
 	}
 	c := k.Counts[i]
@@ -75,23 +82,29 @@ func (k *Key) Done(n Number) {
 		copy(k.Counts[1:i+1], k.Counts[:i])
 		k.Counts[0] = c
 	}
-	if n.Epoch > c.Epoch {
-		k.Counts[0] = begin(n)
-		return
+	switch {
+	case n.Epoch > c.Epoch:
+		k.Counts[0] = begin(n, passed)
+	case passed:
+		k.Counts[0].pass(n.N, n.Sparse)
+	default:
+		k.Counts[0].done(n.N, n.Sparse)
 	}
-	k.Counts[0].done(n.N)
 }
 
 // begin is a count of which one number is known.
-func begin(n Number) Count {
-	return Count{Writer: n.Writer, Epoch: n.Epoch, Last: n.N, Floor: n.N - 1}
+func begin(n Number, passed bool) Count {
+	c := Count{Writer: n.Writer, Epoch: n.Epoch, Last: n.N, Floor: n.N - 1}
+	if passed {
+		c.Gaps = []Span{{n.N, n.N}}
+	}
+	return c
 }
 
-func (c *Count) done(n int64) {
+func (c *Count) done(n int64, sparse bool) {
 	if n > c.Last {
-		if n > c.Last+1 {
-			c.Gaps = append(c.Gaps, Span{c.Last + 1, n - 1})
-			c.bound()
+		if !sparse {
+			c.miss(n - 1)
 		}
 		c.Last = n
 		return
@@ -113,6 +126,29 @@ func (c *Count) done(n int64) {
 		c.Gaps = slices.Insert(c.Gaps, i+1, above)
 		c.bound()
 	}
+}
+
+func (c *Count) pass(n int64, sparse bool) {
+	if n > c.Last {
+		if sparse {
+			c.Last = n - 1
+		}
+		c.miss(n)
+		c.Last = n
+	}
+}
+
+// miss notes the numbers above the last one, up to and with to, as a gap.
+func (c *Count) miss(to int64) {
+	if to == c.Last {
+		return
+	}
+	if i := len(c.Gaps) - 1; i >= 0 && c.Gaps[i].To == c.Last { // one that was passed
+		c.Gaps[i].To = to
+		return
+	}
+	c.Gaps = append(c.Gaps, Span{c.Last + 1, to})
+	c.bound()
 }
 
 // bound forgets the lowest gap when there are too many, and with it all that is

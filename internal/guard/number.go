@@ -5,6 +5,9 @@ type Number struct {
 	Writer string // one producer; empty where numbers belong to the data
 	Epoch  int64  // of the writer: a higher one begins a new count
 	N      int64  // not negative
+	// Sparse: the writer's numbers rise and leave some out, as offsets do. None is
+	// missing, and one that is not above the last has come before.
+	Sparse bool
 }
 
 // A Finding is what a number says of its record.
@@ -36,7 +39,7 @@ func (f Finding) String() string {
 // A Verdict is a Finding with its figures.
 type Verdict struct {
 	Finding
-	Last    int64 // the highest number that is done, of this writer and epoch
+	Last    int64 // the highest number so far, of this writer and epoch
 	Missing int64 // Gap: how many numbers are missing
 	Highest int64 // Zombie: the writer's highest epoch
 }

@@ -42,14 +42,19 @@ func (t *Table) Check(hash uint64, key []byte, n Number) Verdict {
 }
 
 // Done learns that a number's record is done.
-func (t *Table) Done(hash uint64, key []byte, n Number) {
+func (t *Table) Done(hash uint64, key []byte, n Number) { t.learn(hash, key, n, false) }
+
+// Pass learns that a number's record was given up: see Key.Pass.
+func (t *Table) Pass(hash uint64, key []byte, n Number) { t.learn(hash, key, n, true) }
+
+func (t *Table) learn(hash uint64, key []byte, n Number, passed bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	e := t.find(hash, key)
 	if e == nil {
 		e = t.add(hash, key)
 	}
-	e.key.Done(n)
+	e.key.learn(n, passed)
 }
 
 // Load puts in what was kept elsewhere.

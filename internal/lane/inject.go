@@ -43,3 +43,6 @@ func (p *Partition) Inject(it *Item, hash uint64) bool {
 
 // Beside is what the partition's configuration says.
 func (p *Partition) Beside() any { return p.cfg.Beside }
+
+// Notes is what the partition's configuration says.
+func (p *Partition) Notes() any { return p.cfg.Notes }

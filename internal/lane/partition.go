@@ -31,9 +31,10 @@ type PartitionConfig struct {
 	Halt uint32
 	// Serial makes it run one item at a time for a while.
 	Serial Serial
-	// Tag and Beside are for the pool's owner.
+	// Tag, Beside and Notes are for the pool's owner.
 	Tag    uint64
 	Beside any
+	Notes  any
 }
 
 // A Partition holds the outstanding records of one ownership.

@@ -41,6 +41,7 @@ func (g *groupMetrics) begin(topics []string) {
 		each(recordsSkipped, givenUpReasons, g.group, t)
 		each(recordsParked, parkedReasons, g.group, t)
 		each(holes, passingPolicies, g.group, t)
+		each(sequenceFindings, findings, g.group, t)
 		each(writeFailures, writeThen, g.group, t)
 		each(partitionsAssigned, assignedHow, g.group, t)
 		each(partitionsRevoked, drains, g.group, t)
@@ -144,6 +145,12 @@ func (g *groupMetrics) givenUp(e *orderly.Events, u orderly.Events) {
 	e.Skipped = chain(func(e orderly.SkippedEvent) {
 		count(recordsSkipped, skipped, orderly.PolicySkip, e.Topic, e.Reason)
 	}, u.Skipped)
+	e.Sequence = chain(func(e orderly.SequenceEvent) {
+		g.count(sequenceFindings, 1, e.Topic, known(findings, e.Finding))
+		if e.Finding == orderly.SequenceDuplicate {
+			g.count(recordsDone, 1, e.Topic, duplicate)
+		}
+	}, u.Sequence)
 	e.WriteFailed = chain(func(e orderly.WriteFailedEvent) {
 		then := "again"
 		if e.GaveUp {

@@ -162,6 +162,7 @@ func TestNoValueIsForgotten(t *testing.T) {
 		{"codes of warnings", warningCodes, slices.Concat(arguments(t, group, "Warning", 0), arguments(t, root, "warn", 0), arguments(t, parked, "once", 0)), true},
 		{"reasons of a partition", states, append(texts(t, group, "reasonNames"), constants(t, parked, "State")...), true},
 		{"states of a blocked key", keyStates, constants(t, root, "state"), true},
+		{"findings of the sequence guard", findings, constants(t, root, "Sequence"), true},
 		{"states of the breaker", breakerStates, constants(t, root, "Breaker"), true},
 		{"reasons to give a record up", givenUpReasons, constants(t, root, "reason"), true},
 		{"reasons to drop records", dropReasons, append(arguments(t, group, "Dropped", 3), fields(t, root, "DroppedEvent", "Reason")...), false},
@@ -242,6 +243,8 @@ func TestFailuresAreCounted(t *testing.T) {
 	e.Skipped(orderly.SkippedEvent{Topic: "t", Reason: "of a later release"})
 	e.WriteFailed(orderly.WriteFailedEvent{Topic: "t"})
 	e.WriteFailed(orderly.WriteFailedEvent{Topic: "t", GaveUp: true})
+	e.Sequence(orderly.SequenceEvent{Topic: "t", Finding: orderly.SequenceGap})
+	e.Sequence(orderly.SequenceEvent{Topic: "t", Finding: orderly.SequenceDuplicate})
 	e.Warning(orderly.WarningEvent{Code: "classify"})
 	e.Dropped(orderly.DroppedEvent{Topic: "t", Records: 1, Reason: "late-dead-letter"})
 	for _, s := range []string{orderly.BreakerOpen, orderly.BreakerOpen, orderly.BreakerHalfOpen, orderly.BreakerOpen, orderly.BreakerHalfOpen, orderly.BreakerClosed, orderly.BreakerOpen} {
@@ -265,7 +268,8 @@ func TestFailuresAreCounted(t *testing.T) {
 	}
 	for name, want := range map[string]float64{
 		deadLetters + " permanent": 1, deadLetters + " exhausted": 1, recordsSkipped + " other": 1, recordsSkipped + " permanent": 0,
-		holes + " dead-letter": 2, holes + " skip": 1, recordsDone + " dead-lettered": 2, recordsDone + " skipped": 1, recordsDone + " ok": 0,
+		holes + " dead-letter": 2, holes + " skip": 1, recordsDone + " dead-lettered": 2, recordsDone + " skipped": 1, recordsDone + " ok": 0, recordsDone + " duplicate": 1,
+		sequenceFindings + " gap": 1, sequenceFindings + " duplicate": 1, sequenceFindings + " zombie": 0,
 		writeFailures + " again": 1, writeFailures + " gave-up": 1, warnings + " classify": 1, recordsDropped + " late-dead-letter": 1,
 		breakerOpened + " new": 2, breakerOpened + " again": 1, attemptsBack + " g": 14,
 	} {

@@ -105,6 +105,8 @@ func (c *collector) collect(st orderly.State, ch chan<- prom.Metric) {
 		if p.FencingToken == 0 {
 			continue // not granted: the offset is not known
 		}
+		partition(numberedKeys, float64(p.Sequence.Keys))
+		partition(numbersGone, float64(p.Sequence.Forgotten))
 		partition(parkedKeys, float64(p.Parking.Keys))
 		partition(parkedNow, float64(p.Parking.Records))
 		partition(parkedBytes, float64(p.Parking.Bytes))

@@ -38,6 +38,7 @@ const (
 	recordsParked      = "orderly_records_parked_total"
 	recordsReleased    = "orderly_records_released_total"
 	holes              = "orderly_holes_total"
+	sequenceFindings   = "orderly_sequence_findings_total"
 	writeFailures      = "orderly_dead_letter_write_failures_total"
 	handlersStuck      = "orderly_handlers_stuck_total"
 	orderViolations    = "orderly_order_violations_total"
@@ -94,6 +95,8 @@ const (
 	parkedKeys   = "orderly_partition_keys_parked"
 	parkedNow    = "orderly_partition_records_parked"
 	parkedBytes  = "orderly_partition_parked_bytes"
+	numberedKeys = "orderly_partition_sequence_keys"
+	numbersGone  = "orderly_partition_sequence_keys_forgotten"
 )
 
 var table = []Metric{
@@ -109,6 +112,7 @@ var table = []Metric{
 	{recordsParked, "counter", with(byTopic, "reason"), "Records that were parked. reason: " + list(parkedReasons) + " (behind another of its key)."},
 	{recordsReleased, "counter", byTopic, "Parked records that are done."},
 	{holes, "counter", with(byTopic, "policy"), "Holes in the order of keys: records that later ones of their key have passed unhandled. policy: " + list(passingPolicies) + "."},
+	{sequenceFindings, "counter", with(byTopic, "finding"), "Records about whose numbers the sequence guard (ConsumerConfig.Sequence) has found something out; duplicates are skipped. Of one record once under one owner. finding: " + list(findings) + "."},
 	{writeFailures, "counter", with(byTopic, "then"), "Dead letters that could not be written, each try; their keys wait. then: " + list(writeThen) + " (OnWriteFailure decides)."},
 	{handlersStuck, "counter", byTopic, "Reports of handlers that did not return although their context had ended; each is reported again when it is twice as old."},
 	{orderViolations, "counter", with(byGroup, "kind"), "Violations of order seen by the check on itself, which looks at one in 64 keys. Not zero: a fault of orderly. kind: " + list(violationKinds) + "."},
@@ -164,6 +168,8 @@ var table = []Metric{
 	{parkedKeys, "gauge", byPartition, "Keys that are parked."},
 	{parkedNow, "gauge", byPartition, "Parked records of those keys."},
 	{parkedBytes, "gauge", byPartition, "Bytes of the parked records."},
+	{numberedKeys, "gauge", byPartition, "Keys whose numbers the sequence guard remembers."},
+	{numbersGone, "gauge", byPartition, "Keys that it has forgotten under this ownership to make room for others: of these it knows nothing any more."},
 	{headroom, "gauge", byPartition, "Offsets between the log's beginning and the committed offset: when retention takes them all, records that are not done are deleted next."},
 }
 
@@ -171,15 +177,17 @@ var table = []Metric{
 const (
 	deadLettered = "dead-lettered"
 	skipped      = "skipped"
+	duplicate    = "duplicate" // told by the sequence guard
 )
 
 // The values of labels, each fixed: series exist from the start, so that 0 and
 // "not there" differ. TestNoValueIsForgotten compares them with the consumer's code.
 var (
-	outcomes        = []string{"ok", deadLettered, skipped}
+	outcomes        = []string{"ok", deadLettered, skipped, duplicate}
 	classes         = []string{"error", "timeout", "panic", "undecodable", "permanent", "unavailable"}
 	givenUpReasons  = []string{"permanent", "exhausted"}
 	passingPolicies = []string{string(orderly.PolicyDeadLetter), string(orderly.PolicySkip)}
+	findings        = []string{orderly.SequenceDuplicate, orderly.SequenceGap, orderly.SequenceLate, orderly.SequenceZombie, orderly.SequenceUnsure}
 	writeThen       = []string{"again", "gave-up"}
 	breakerStates   = []string{orderly.BreakerClosed, orderly.BreakerOpen, orderly.BreakerHalfOpen}
 	openedHow       = []string{"new", "again"}

@@ -12,12 +12,13 @@ import (
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/consume"
+	"github.com/orderly-go/orderly/internal/fieldpath"
 	"github.com/spf13/cobra"
 )
 
 func newConsume(s Streams) *cobra.Command {
 	o := consume.Options{Out: s.Out, Err: s.Err}
-	var scope, from, reset, onExhausted, onWriteFailure, logKeys, probe string
+	var scope, from, reset, onExhausted, onWriteFailure, logKeys, probe, sequence, onGap string
 	cmd := &cobra.Command{
 		Use:   "consume -t TOPIC -g GROUP [flags] [-- CMD ARGS...]",
 		Short: "Process a topic in order per key: print its records, or pipe them to workers",
@@ -41,6 +42,11 @@ When records of many keys begin to fail together, or workers answer {"unavailabl
 attempted, attempts that were spent on the way are given back, and every key keeps its place. --probe is asked whether the
 dependency is up again; without one the oldest record of one key after the other is tried. Then a few keys run, then more,
 then all. --no-breaker switches that off.
+
+With --sequence the numbers of records are looked at: "headers" are those that orderly's producers write, and a path like
+.order.version is a field of values that are JSON. A record whose number is done is skipped as a duplicate; when numbers are
+missing, or a writer was replaced and still writes, that is logged, and --on-gap says whether the record behind a gap is
+handed over, waits in the parking topic, or ends the command. The numbers are learned anew when a partition comes.
 
 With --until-end it ends when every record that was there at the start is done and committed. Ctrl-C, or SIGTERM, lets
 what runs finish, commits and ends with 0; a second one ends it at once with 130.`,
@@ -67,6 +73,8 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 	f.StringVar(&probe, "probe", "", "says whether the dependency of the workers is up: http://... or https://... (an answer 2xx), or tcp:HOST:PORT")
 	f.DurationVar(&o.Breaker.ProbeInterval, "probe-interval", 30*time.Second, "longest time between two probes while the breaker is open; a third of it is the shortest")
 	f.BoolVar(&o.Breaker.Disabled, "no-breaker", false, "go on attempting records, and spending their attempts, while a dependency is down")
+	f.StringVar(&sequence, "sequence", "", "notice duplicates and gaps by numbers: headers, or a field of the value like .order.version")
+	f.StringVar(&onGap, "on-gap", "", "with --sequence, when numbers are missing before a record: detect (the default), park or stop; ignore: numbers leave some out, as offsets do")
 	f.StringVar(&o.Metrics, "metrics", "", "serve /metrics, /livez, /readyz, /state and /keys at `address`, without authentication; :9464 is 127.0.0.1:9464")
 	f.StringVar(&logKeys, "log-keys", "hash", "how keys appear in log lines, /state and /keys: hash, plain or none")
 	f.BoolVarP(&o.Verbose, "verbose", "v", false, "also log what is normal, as partitions that come and go")
@@ -113,6 +121,9 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 			return err
 		}
 		if err = parseProbe(probe, &o.Breaker); err != nil {
+			return err
+		}
+		if o.Sequence, err = parseSequence(sequence, onGap); err != nil {
 			return err
 		}
 		if o.Breaker.Disabled && (probe != "" || f.Changed("probe-interval")) {
@@ -219,6 +230,25 @@ func parseProbe(s string, b *orderly.Breaker) error {
 		return nil
 	}
 	return usagef("--probe is %q: it must be an address like http://host:port/health or tcp:host:port", s)
+}
+
+func parseSequence(from, onGap string) (g orderly.SequenceGuard, err error) {
+	switch {
+	case from == "" && onGap != "":
+		return g, usagef("--on-gap is of use only with --sequence")
+	case from == "headers":
+		g.Headers = true
+	case from != "":
+		if _, err := fieldpath.Parse(from); err != nil {
+			return g, usagef("--sequence is neither headers nor a path: %v", err)
+		}
+		g.Field = from
+	}
+	switch g.OnGap = orderly.GapPolicy(onGap); g.OnGap {
+	case "", orderly.GapDetect, orderly.GapPark, orderly.GapStop, orderly.GapIgnore:
+		return g, nil
+	}
+	return g, usagef("--on-gap is %q: it must be detect, park, stop or ignore", onGap)
 }
 
 func parseLogKeys(s string) (orderly.KeyDisplay, error) {

@@ -41,6 +41,10 @@ func TestFlagsOfConsume(t *testing.T) {
 		{"--reset earliest", func(o *consume.Options) { o.Reset = orderly.ResetEarliest }},
 		{"--reset latest", func(o *consume.Options) { o.Reset = orderly.ResetLatest }},
 		{"--on-exhausted block", func(o *consume.Options) { o.OnExhausted = orderly.PolicyBlock }},
+		{"--sequence headers", func(o *consume.Options) { o.Sequence.Headers = true }},
+		{"--sequence .a.b --on-gap park", func(o *consume.Options) {
+			o.Sequence = orderly.SequenceGuard{Field: ".a.b", OnGap: orderly.GapPark}
+		}},
 		{"--on-exhausted skip", func(o *consume.Options) { o.OnExhausted = orderly.PolicySkip }},
 		{"--on-exhausted dead-letter --dead-letter-topic d --on-write-failure stop", func(o *consume.Options) {
 			o.OnExhausted, o.DeadLetter.Topic, o.OnWriteFailure = orderly.PolicyDeadLetter, "d", orderly.PolicyStop

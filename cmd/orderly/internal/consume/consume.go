@@ -30,6 +30,7 @@ type Options struct {
 	DeadLetter     orderly.DeadLetter
 	Retry          orderly.Retry
 	Breaker        orderly.Breaker
+	Sequence       orderly.SequenceGuard
 
 	Command []string // of the workers; none: records are printed
 	Out     io.Writer
@@ -77,7 +78,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	var done, retried atomic.Int64
 	cfg := orderly.ConsumerConfig{
 		Brokers: o.Cluster.Brokers, KafkaOpts: o.Cluster.Opts, Group: o.Group, Topics: []string{o.Topic},
-		Scope: o.Scope, Start: o.Start, Reset: o.Reset, OnExhausted: o.OnExhausted, OnWriteFailure: o.OnWriteFailure, DeadLetter: o.DeadLetter, Retry: o.Retry, Breaker: o.Breaker,
+		Scope: o.Scope, Start: o.Start, Reset: o.Reset, OnExhausted: o.OnExhausted, OnWriteFailure: o.OnWriteFailure, DeadLetter: o.DeadLetter, Retry: o.Retry, Breaker: o.Breaker, Sequence: o.Sequence,
 		Concurrency: o.Concurrency, SessionTimeout: o.SessionTimeout, StartTimeout: startTimeout, Logger: log,
 		Events: orderly.Events{Settled: func(e orderly.SettledEvent) {
 			done.Add(int64(e.Records))
