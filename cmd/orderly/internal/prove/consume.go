@@ -34,6 +34,9 @@ func (a *app) runOurs(ctx context.Context, name string) error {
 			a.owns(name, m.Partition, m.FencingToken)
 			return a.handles(ctx, name, m.Record, m.FencingToken, m.Attempt)
 		},
+		// The planned failures hit many keys together, which is how an outage looks. The
+		// breaker would wait for its end, and the experiment with it.
+		Breaker:        orderly.Breaker{Disabled: true},
 		Retry:          orderly.Retry{Backoff: firstPause, MaxBackoff: longestPause},
 		CommitInterval: commitEvery,
 		SessionTimeout: session, RebalanceTimeout: session, HeartbeatInterval: heartbeat,

@@ -13,15 +13,17 @@ import (
 
 // A Result is an experiment's.
 type Result struct {
-	Verdict judge.Verdict
-	Subject judge.Run
-	Control judge.Run
-	Faults  proxy.Facts // of the subject
-	Topics  []string
-	Rounds  int
-	Elapsed time.Duration
-	doubts  []string
-	beside  []string
+	Verdict  judge.Verdict
+	Subject  judge.Run
+	Control  judge.Run
+	Faults   proxy.Facts // of the subject
+	Topics   []string
+	Rounds   int
+	Workload Workload
+	Seed     uint64 // of the last round
+	Elapsed  time.Duration
+	doubts   []string
+	beside   []string
 }
 
 // Run does one experiment. When stop is closed it ends early, and judges what there
@@ -47,7 +49,7 @@ func Run(ctx context.Context, c Config, stop <-chan struct{}) (_ *Result, err er
 	if err := both(ctx, &c, subject, control, stop); err != nil {
 		return nil, errors.Join(err, subject.discard(), control.discard())
 	}
-	res := &Result{Topics: w.topics, Rounds: 1, doubts: append(subject.doubts, control.doubts...), beside: append(subject.beside, control.beside...)}
+	res := &Result{Topics: w.topics, Rounds: 1, doubts: subject.doubts, beside: append(subject.beside, control.doubts...)}
 	res.Faults = subject.proxy.Facts()
 	res.doubts = append(res.doubts, subject.cameThrough(&res.Faults)...)
 	controlFacts := control.proxy.Facts()
@@ -113,6 +115,7 @@ func (c *Config) watch(ctx context.Context, s *side) (end func()) {
 
 // judge turns what was found into the verdict.
 func (r *Result) judge(c *Config) {
+	r.Workload, r.Seed = c.Workload, c.Seed
 	in := judge.Input{Version: c.Version, Subject: r.Subject, Control: &r.Control, MinFaults: c.MinFaults, Accept: c.Accept}
 	if len(c.Brokers) == 0 {
 		in.Limits = append(in.Limits, judge.EmbeddedLimit)

@@ -24,8 +24,8 @@ type command struct {
 
 // The names under which a program is told where to write.
 const (
-	brokersEnv = "ORDERLY_PROVE_BROKERS"
-	topicEnv   = "ORDERLY_PROVE_TOPIC"
+	BrokersEnv = "ORDERLY_PROVE_BROKERS"
+	TopicEnv   = "ORDERLY_PROVE_TOPIC"
 )
 
 // grace is how long a program may take to end when it is told to.
@@ -39,7 +39,7 @@ func (s *side) runProgram(ctx context.Context, stop <-chan struct{}) error {
 		args[i] = fill.Replace(a)
 	}
 	cmd := exec.Command(args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), brokersEnv+"="+s.proxy.Addr(), topicEnv+"="+s.topic)
+	cmd.Env = append(os.Environ(), BrokersEnv+"="+s.proxy.Addr(), TopicEnv+"="+s.topic)
 	p := &command{cmd: cmd, output: &tail{notes: s.cfg.Notes}}
 	cmd.Stdout, cmd.Stderr = p.output, p.output
 	cmd.WaitDelay = grace // for what it has started and left behind
@@ -48,6 +48,7 @@ func (s *side) runProgram(ctx context.Context, stop <-chan struct{}) error {
 	if err := cmd.Start(); err != nil {
 		return refusef("the program cannot be started: %v", err)
 	}
+	defer enlist(p)()
 	done := make(chan error, 1)
 	go func() { done <- cmd.Wait() }()
 	limit := time.NewTimer(s.cfg.Limit)
@@ -55,9 +56,9 @@ func (s *side) runProgram(ctx context.Context, stop <-chan struct{}) error {
 	select {
 	case p.err = <-done:
 	case <-limit.C:
-		s.told(p, done, fmt.Sprintf("after %s", s.cfg.Limit))
+		p.told(done)
 	case <-stop:
-		s.told(p, done, "at the interrupt")
+		p.told(done)
 	case <-ctx.Done():
 		killGroup(cmd)
 		<-done
@@ -71,7 +72,7 @@ func (s *side) runProgram(ctx context.Context, stop <-chan struct{}) error {
 }
 
 // told ends a program that does not end by itself, which is no fault of it.
-func (s *side) told(p *command, done <-chan error, when string) {
+func (p *command) told(done <-chan error) {
 	p.ended = true
 	endGroup(p.cmd)
 	late := time.NewTimer(grace)
@@ -126,7 +127,7 @@ func (s *side) judgeProgram() {
 			how = "ran until its end was asked for"
 		}
 		s.doubt("the program %s, and wrote no record to %s: it gets its brokers and its topic as {brokers} and {topic} in its arguments, and as %s and %s in its environment%s",
-			how, s.topic, brokersEnv, topicEnv, p.lastWords())
+			how, s.topic, BrokersEnv, TopicEnv, p.lastWords())
 	case len(s.mirrored) == 0 && s.unordinal == 0:
 		s.doubt("no record of the program has a number at %s: each needs the place in its key's order, from 1 (--seq says where it is)", s.seq)
 	}

@@ -28,10 +28,9 @@ type side struct {
 	number proxy.Identify
 
 	hits struct {
-		mu   sync.Mutex
-		more *sync.Cond
-		n    int64
-		err  error // of writing them down
+		mu  sync.Mutex
+		n   int64
+		err error // of writing them down
 	}
 	program   *command // of a program
 	doubts    []string // why the verdict is worth less
@@ -53,7 +52,6 @@ func openSide(ctx context.Context, c *Config, w *world, who *Subject, role strin
 	if s.number, err = naming(s.seq); err != nil {
 		return nil, err
 	}
-	s.hits.more = sync.NewCond(&s.hits.mu)
 	// The members of a control have no fencing tokens.
 	if s.book, err = newBook(history.Options{Complete: true, NoTokens: who.Kind != Orderly}); err != nil {
 		return nil, err
@@ -84,7 +82,6 @@ func (s *side) through(ctx context.Context) error {
 
 // hit writes a fault down.
 func (s *side) hit(h *proxy.Hit) {
-	defer s.hits.more.Broadcast()
 	s.book.struck.Add(1)
 	if len(h.Batches) == 0 {
 		s.book.add(history.Event{Kind: history.Fault, Why: string(h.Fault.Kind) + " of " + h.API, Partition: -1, Offset: -1})
@@ -104,25 +101,28 @@ func (s *side) hit(h *proxy.Hit) {
 	}
 }
 
-// heal ends the faults, and waits until what each did is known.
+// heal ends the faults, and waits until what each did is known. A fault that had
+// begun may also be taken back, of which nobody tells: so it looks again and again.
 func (s *side) heal(ctx context.Context) error {
 	s.proxy.Heal()
-	stop := context.AfterFunc(ctx, func() { s.hits.mu.Lock(); defer s.hits.mu.Unlock(); s.hits.more.Broadcast() })
-	defer stop()
-	s.hits.mu.Lock()
-	defer s.hits.mu.Unlock()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
 	for {
 		var begun int64
 		for _, c := range s.proxy.Facts().Counts {
 			begun += c.Requests
 		}
-		if s.hits.n >= begun {
-			return s.hits.err
+		s.hits.mu.Lock()
+		known, err := s.hits.n, s.hits.err
+		s.hits.mu.Unlock()
+		if known >= begun {
+			return err
 		}
-		if ctx.Err() != nil {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		s.hits.more.Wait()
 	}
 }
 

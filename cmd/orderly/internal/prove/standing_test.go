@@ -3,6 +3,7 @@ package prove
 import (
 	"bytes"
 	"testing"
+	"time"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/judge"
 	"github.com/orderly-go/orderly/internal/history"
@@ -40,7 +41,7 @@ func prove(t testing.TB, c Config) *Result {
 func TestOrderlyHolds(t *testing.T) {
 	for _, w := range Workloads {
 		t.Run(string(w), func(t *testing.T) {
-			res := prove(t, Config{Workload: w})
+			res := prove(t, Config{Workload: w, Limit: 20 * time.Second})
 			if res.Verdict.Verdict != judge.Held {
 				t.Errorf("%s: %v", res.Verdict.Verdict, res.Verdict.Reasons)
 			}
