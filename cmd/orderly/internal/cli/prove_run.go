@@ -59,7 +59,7 @@ func (o *proveOptions) add(f *pflag.FlagSet, w prove.Workload) {
 		o.ofSubject = append(o.ofSubject, "workers", "auto-commit")
 	}
 	f.IntVar(&o.c.Keys, "keys", 20, "number of keys")
-	f.IntVar(&o.c.Records, "records", 300, "records of each key")
+	f.IntVar(&o.c.Records, "records", 200, "records of each key")
 	f.IntVar(&o.c.Partitions, "partitions", 4, "partitions of the topics")
 	f.StringArrayVar(&o.schedule.faults, "fault", nil, "`KIND:SETTINGS` instead of the default faults, as of orderly prove proxy; may be repeated")
 	f.StringVar(&o.schedule.schedule, "schedule", "", "`file` of --record: strike the same records once more")

@@ -104,7 +104,7 @@ func (c *Config) settle() error {
 		return refusef("there is no workload %q; there are %v", c.Workload, Workloads)
 	}
 	orDefault(&c.Keys, 20)
-	orDefault(&c.Records, 300)
+	orDefault(&c.Records, 200)
 	orDefault(&c.Partitions, 4)
 	orDefault(&c.From, DefaultFrom)
 	orDefault(&c.Seq, ".n")

@@ -107,6 +107,8 @@ func (s *side) heal(ctx context.Context) error {
 	s.proxy.Heal()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
+	late := time.NewTimer(healLimit)
+	defer late.Stop()
 	for {
 		var begun int64
 		for _, c := range s.proxy.Facts().Counts {
@@ -120,11 +122,18 @@ func (s *side) heal(ctx context.Context) error {
 		}
 		select {
 		case <-tick.C:
+		case <-late.C:
+			s.beside = append(s.beside, fmt.Sprintf("Of %d faults of the %s the outcome is not known.", begun-known, s.role))
+			return err
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
 	}
 }
+
+// healLimit is how long the outcome of a fault may take: longer than the proxy waits
+// for a broker's answer.
+const healLimit = 15 * time.Second
 
 // client gives the options of a client that goes through the proxy.
 func (s *side) client(id string, more ...kgo.Opt) []kgo.Opt {
