@@ -9,6 +9,7 @@ import (
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/judge"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/proxy"
+	"github.com/orderly-go/orderly/internal/history"
 )
 
 // A Result is an experiment's.
@@ -51,15 +52,15 @@ func Run(ctx context.Context, c Config, stop <-chan struct{}) (_ *Result, err er
 	}
 	res := &Result{Topics: w.topics, Rounds: 1, doubts: subject.doubts, beside: append(subject.beside, control.doubts...)}
 	res.Faults = subject.proxy.Facts()
-	res.doubts = append(res.doubts, subject.cameThrough(&res.Faults)...)
 	controlFacts := control.proxy.Facts()
-	res.doubts = append(res.doubts, control.cameThrough(&controlFacts)...)
 	var errs [2]error
 	res.Subject, errs[0] = subject.end()
 	res.Control, errs[1] = control.end()
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
+	res.doubts = append(res.doubts, subject.cameThrough(&res.Faults, &res.Subject.Report)...)
+	res.doubts = append(res.doubts, control.cameThrough(&controlFacts, &res.Control.Report)...)
 	res.Elapsed = time.Since(began)
 	res.judge(&c)
 	return res, nil
@@ -135,7 +136,9 @@ func (r *Result) judge(c *Config) {
 const programLimit = "What the program was told of its records is not known: one that is missing in the log may have been lost, or given up with an error."
 
 // cameThrough gives doubts when more stands in the log than came through the proxy.
-func (s *side) cameThrough(f *proxy.Facts) (doubts []string) {
+// Records that stand there twice count once: the proxy itself may have sent them
+// again.
+func (s *side) cameThrough(f *proxy.Facts, r *history.Report) (doubts []string) {
 	for _, o := range f.Obstacles {
 		doubts = append(doubts, o.Error())
 	}
@@ -146,9 +149,9 @@ func (s *side) cameThrough(f *proxy.Facts) (doubts []string) {
 	for _, c := range f.Clients {
 		sent += c.ProducedRecords
 	}
-	if s.read > sent {
-		doubts = append(doubts, fmt.Sprintf("%d of %d records of the %s came past the proxy, and could not be struck: the program has to connect to {brokers} (ORDERLY_PROVE_BROKERS) and to nothing else",
-			s.read-sent, s.read, s.role))
+	if past := int64(r.Reads-r.Counts[history.DuplicateWrite]) - sent; past > 0 {
+		doubts = append(doubts, fmt.Sprintf("%d of %d records of the %s came past the proxy, and could not be struck: the program has to connect to {brokers} (%s) and to nothing else",
+			past, r.Reads, s.role, BrokersEnv))
 	}
 	return doubts
 }
