@@ -59,7 +59,7 @@ fail twice at one of 40 records and are slow at one of 16, fetches fail, and ans
 nothing keeps their records behind the earlier ones.`,
 			`  orderly prove growth
   orderly prove growth --subject franz-go`),
-		newProveCheck(version, s), newProveProxy(s),
+		newProveScenario(version, s), newProveCheck(version, s), newProveProxy(s),
 	)
 	return cmd
 }

@@ -82,3 +82,23 @@ func TestQuoted(t *testing.T) {
 		}
 	}
 }
+
+func TestProveScenario(t *testing.T) {
+	code, out, _ := call(t.Context(), "prove", "scenario", "--list")
+	if code != exitOK || strings.Count(out, "\n") != len(prove.Scenarios) || !strings.Contains(out, "retry-reorder") {
+		t.Errorf("exit %d, %s", code, out)
+	}
+	for _, args := range []string{"", "no-such", "retry-reorder --list"} {
+		if code, _, errs := call(t.Context(), append([]string{"prove", "scenario"}, strings.Fields(args)...)...); code != exitUsage {
+			t.Errorf("%q: exit %d, %s", args, code, errs)
+		}
+	}
+	code, out, errs := call(t.Context(), "prove", "scenario", "in-flight-1", "--seed", "7", "--json")
+	var got prove.ScenarioResult
+	if err := json.Unmarshal([]byte(out), &got); err != nil {
+		t.Fatalf("exit %d: %v\n%s\n%s", code, err, out, errs)
+	}
+	if code != exitOK || !got.Shown || len(got.Cases) != 2 || got.Seed != 7 {
+		t.Errorf("exit %d, %+v", code, got)
+	}
+}

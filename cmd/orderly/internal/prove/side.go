@@ -32,20 +32,21 @@ type side struct {
 		n   int64
 		err error // of writing them down
 	}
-	program   *command // of a program
-	doubts    []string // why the verdict is worth less
-	beside    []string // what else is to be said
-	cut       bool     // ended early: what is not done is not lost
-	read      int64    // records of the log
-	unordinal int64    // records of the log whose number is 0 or less
-	mirrored  []record // of a mirror: what to write
+	program   *command      // of a program
+	late      map[int16]int // the broker's answers to what came again or late
+	doubts    []string      // why the verdict is worth less
+	beside    []string      // what else is to be said
+	cut       bool          // ended early: what is not done is not lost
+	read      int64         // records of the log
+	unordinal int64         // records of the log whose number is 0 or less
+	mirrored  []record      // of a mirror: what to write
 }
 
 // one is the name under which the records of both sides are chosen.
 const one = "subject"
 
 func openSide(ctx context.Context, c *Config, w *world, who *Subject, role string) (s *side, err error) {
-	s = &side{cfg: c, world: w, who: who, role: role, seq: ".n"}
+	s = &side{cfg: c, world: w, who: who, role: role, seq: ".n", late: map[int16]int{}}
 	if c.Subject.Kind == Program {
 		s.seq = c.Seq // also of its mirror: the same records are struck
 	}
@@ -96,6 +97,9 @@ func (s *side) hit(h *proxy.Hit) {
 	s.hits.mu.Lock()
 	defer s.hits.mu.Unlock()
 	s.hits.n++
+	if h.Late != nil {
+		s.late[*h.Late]++
+	}
 	if s.role == "subject" && s.cfg.Hits != nil && s.hits.err == nil {
 		s.hits.err = proxy.WriteHit(s.cfg.Hits, h)
 	}
