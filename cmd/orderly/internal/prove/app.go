@@ -21,6 +21,7 @@ type app struct {
 	done   map[place]bool
 	failed map[place]int
 	tokens map[string]map[int32]int64 // of members, by partition
+	given  int                        // partitions that members gave up
 	err    error
 
 	ctx     context.Context
@@ -190,6 +191,7 @@ func (a *app) gives(member string, partition int32, token int64, lost bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.tokens[member], partition)
+	a.given++
 	e := history.Event{Kind: history.Release, Member: member, Topic: a.s.topic, Partition: partition, Token: token}
 	switch {
 	case !a.strict():
@@ -254,7 +256,10 @@ func (a *app) work(ctx context.Context, r *kgo.Record) error {
 	_, _ = h.Write(r.Value)
 	x := h.Sum64()
 	pause := time.Duration(0)
-	if x%16 == 0 {
+	switch slow := a.s.cfg.slow; {
+	case slow > 0 && x%2 == 0:
+		pause = slow
+	case slow == 0 && x%16 == 0:
 		pause = 4 * time.Millisecond
 	}
 	if pause > 0 {

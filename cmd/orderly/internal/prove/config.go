@@ -74,6 +74,9 @@ type Config struct {
 	Hits io.Writer
 	// Notes takes the output of a program, for people; may be nil.
 	Notes io.Writer
+	// slow is how long every second record takes to be processed, instead of one of
+	// 16; 0 is the usual.
+	slow time.Duration
 	// Progress is told how far it is, now and then; may be nil.
 	Progress func(Progress)
 }

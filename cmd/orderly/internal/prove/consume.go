@@ -114,6 +114,9 @@ func (a *app) runFranz(ctx context.Context, name string) error {
 	if careful {
 		opts = append(opts, kgo.BlockRebalanceOnPoll())
 	}
+	if c.Eager {
+		opts = append(opts, kgo.Balancers(kgo.RangeBalancer()))
+	}
 	cl, err := kgo.NewClient(s.client(s.role+"-"+name, opts...)...)
 	if err != nil {
 		return err
@@ -163,6 +166,7 @@ func (a *app) forgets(member string, partition int32) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	delete(a.tokens[member], partition)
+	a.given++
 }
 
 // acknowledged writes down the offsets that the broker has taken.

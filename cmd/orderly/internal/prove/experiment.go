@@ -29,7 +29,7 @@ type Result struct {
 
 // Run does one experiment. When stop is closed it ends early, and judges what there
 // is; when ctx ends, it fails.
-func Run(ctx context.Context, c Config, stop <-chan struct{}) (_ *Result, err error) {
+func Run(ctx context.Context, c Config, stop <-chan struct{}) (res *Result, err error) {
 	if err := c.settle(); err != nil {
 		return nil, err
 	}
@@ -38,7 +38,15 @@ func Run(ctx context.Context, c Config, stop <-chan struct{}) (_ *Result, err er
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, w.close(ctx)) }()
+	defer func() {
+		cerr := w.close(ctx)
+		if err != nil || res == nil {
+			err = errors.Join(err, cerr)
+		} else if cerr != nil { // the verdict stands all the same
+			res.beside = append(res.beside, cerr.Error())
+			res.judge(&c)
+		}
+	}()
 	subject, err := openSide(ctx, &c, w, &c.Subject, "subject")
 	if err != nil {
 		return nil, errors.Join(err, subject.discard())
@@ -50,7 +58,7 @@ func Run(ctx context.Context, c Config, stop <-chan struct{}) (_ *Result, err er
 	if err := both(ctx, &c, subject, control, stop); err != nil {
 		return nil, errors.Join(err, subject.discard(), control.discard())
 	}
-	res := &Result{Topics: w.topics, Rounds: 1, doubts: subject.doubts, beside: append(subject.beside, control.doubts...)}
+	res = &Result{Topics: w.topics, Rounds: 1, doubts: subject.doubts, beside: append(subject.beside, control.doubts...)}
 	res.Faults = subject.proxy.Facts()
 	controlFacts := control.proxy.Facts()
 	var errs [2]error

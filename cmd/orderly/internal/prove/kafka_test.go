@@ -30,6 +30,15 @@ func TestRealKafka(t *testing.T) {
 		}
 		t.Log(w, res.Elapsed, res.Verdict.Reason, res.Control.Report.Counts)
 	}
+	for _, name := range []string{"retry-reorder", "sequence-numbers"} {
+		res, err := FindScenario(name).Run(t.Context(), Config{Version: "test", Seed: 7, Records: 150, Brokers: cluster.Addrs()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !res.Shown {
+			t.Errorf("%s: %+v", name, res.Cases)
+		}
+	}
 	world, err := openWorld(t.Context(), &Config{Brokers: cluster.Addrs(), Keep: true})
 	if err != nil {
 		t.Fatal(err)

@@ -27,6 +27,7 @@ type Scenario struct {
 
 	workload Workload
 	faults   []string
+	slow     time.Duration // see Config
 }
 
 // A Case is one configuration.
@@ -44,6 +45,8 @@ type CaseResult struct {
 	Reads  int                   `json:"records"`
 	Faults int                   `json:"faults"`
 	Counts map[history.Class]int `json:"counts"`
+	// GivenUp is how often a member gave up a partition.
+	GivenUp int `json:"partitions_given_up"`
 	// Late are the broker's answers to batches that came again or late, by code.
 	Late map[int16]int `json:"late_answers,omitempty"`
 	// Unlike says what is not as the scenario says; empty: all is.
@@ -77,7 +80,7 @@ func FindScenario(name string) *Scenario {
 // Run runs the cases, one after the other. Of c it takes the cluster, the seed and
 // the limits.
 func (sc *Scenario) Run(ctx context.Context, c Config) (*ScenarioResult, error) {
-	c.Workload = sc.workload
+	c.Workload, c.slow = sc.workload, sc.slow
 	c.Faults = []proxy.Fault{} // not the default ones
 	for _, text := range sc.faults {
 		f, err := proxy.ParseFault(text)
@@ -127,6 +130,9 @@ func (one *Case) run(ctx context.Context, c Config) (r CaseResult, err error) {
 	r = CaseResult{Name: one.Name, Who: run.Name, Reads: max(rep.Reads, rep.Records), Counts: rep.Counts, Late: s.late, Unlike: one.unlike(&c, run, s.doubts)}
 	for _, n := range rep.Faults {
 		r.Faults += n
+	}
+	if s.app != nil {
+		r.GivenUp = s.app.given // all members have ended
 	}
 	return r, nil
 }
@@ -195,7 +201,11 @@ func (r *ScenarioResult) Write(w io.Writer) error {
 	tw.Flush()
 	b.WriteString("\n")
 	for _, one := range r.Cases {
-		fmt.Fprintf(&b, "%s: %s\n", one.Name, one.Who)
+		fmt.Fprintf(&b, "%s: %s", one.Name, one.Who)
+		if sc.workload.consumes() {
+			fmt.Fprintf(&b, "; partitions given up: %d", one.GivenUp)
+		}
+		b.WriteString("\n")
 		for _, code := range sorted(one.Late) {
 			fmt.Fprintf(&b, "  the broker answered %d times to a batch that came again or late: %s\n", one.Late[code], codeWords(code))
 		}

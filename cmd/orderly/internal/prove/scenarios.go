@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/orderly-go/orderly/internal/history"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -94,6 +95,29 @@ var Scenarios = []Scenario{
 		Cases: []Case{
 			{Name: "64 workers", who: franz(Client{Workers: 64}), some: []history.Class{history.Overlap, history.Order}},
 			{Name: "one at a time", who: franz(Client{Workers: 1}), none: []history.Class{history.Overlap, history.Order, history.Loss}},
+			{Name: "orderly", who: Subject{Kind: Orderly}, none: []history.Class{history.Overlap, history.Order, history.Loss}},
+		},
+	},
+	{
+		Name: "auto-commit", Title: "Offsets are committed by time, while workers process",
+		Claim:    "enable.auto.commit=true is safe: a client commits only what it has been given and has processed.",
+		Shows:    "offsets were committed of records that nobody had processed yet: whoever dies then loses them. What is committed after processing never passes one.",
+		workload: Consumer, slow: 10 * time.Millisecond,
+		Cases: []Case{
+			{Name: "auto-commit, 64 workers", who: franz(Client{Workers: 64, AutoCommit: true}), some: []history.Class{history.CommitPast}},
+			{Name: "auto-commit, one at a time", who: franz(Client{Workers: 1, AutoCommit: true}), none: []history.Class{history.CommitPast, history.Loss}},
+			{Name: "orderly", who: Subject{Kind: Orderly}, none: []history.Class{history.CommitPast, history.Loss}},
+		},
+	},
+	{
+		Name: "rebalance", Title: "Members come and go: eager and cooperative rebalance",
+		Claim:    "Cooperative rebalancing is needed for order.",
+		Shows:    "both keep it when a member finishes what it has before it gives a partition up; eager ones give up all of them each time. With workers that do not look at keys it does not help.",
+		workload: Consumer,
+		Cases: []Case{
+			{Name: "eager, one at a time", who: franz(Client{Workers: 1, Eager: true}), none: []history.Class{history.Overlap, history.Order, history.Loss}},
+			{Name: "cooperative, one at a time", who: franz(Client{Workers: 1}), none: []history.Class{history.Overlap, history.Order, history.Loss}},
+			{Name: "cooperative, 64 workers", who: franz(Client{Workers: 64}), some: []history.Class{history.Overlap}},
 			{Name: "orderly", who: Subject{Kind: Orderly}, none: []history.Class{history.Overlap, history.Order, history.Loss}},
 		},
 	},

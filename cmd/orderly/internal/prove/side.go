@@ -60,7 +60,9 @@ func openSide(ctx context.Context, c *Config, w *world, who *Subject, role strin
 	if s.topic, err = w.create(ctx, role, c.Partitions); err != nil {
 		return s, err
 	}
-	s.group = w.group(role)
+	if c.Workload.consumes() {
+		s.group = w.group(role)
+	}
 	return s, nil
 }
 

@@ -48,11 +48,18 @@ func (r *Result) add(more *Result) {
 	r.Faults = more.Faults
 	r.Topics = more.Topics
 	r.Rounds++
-	for _, d := range more.doubts {
-		if !slices.Contains(r.doubts, d) && len(r.doubts) < 20 {
-			r.doubts = append(r.doubts, d)
+	r.doubts = also(r.doubts, more.doubts)
+	r.beside = also(r.beside, more.beside)
+}
+
+// also adds what was not said yet. Twenty sayings are enough.
+func also(said, more []string) []string {
+	for _, d := range more {
+		if !slices.Contains(said, d) && len(said) < 20 {
+			said = append(said, d)
 		}
 	}
+	return said
 }
 
 // keptPerClass is how many violations are kept of each class over all rounds.

@@ -40,6 +40,9 @@ type Client struct {
 	Workers int
 	// AutoCommit commits what was polled, by time; else what was processed.
 	AutoCommit bool
+	// Eager gives up all partitions at each rebalance (the range assignor), and not
+	// those only that go to another member.
+	Eager bool
 }
 
 // Weak are the settings of the control: what many clients have by default.
@@ -114,6 +117,9 @@ func (c *Client) words(w Workload) string {
 			commit = "auto-commit"
 		}
 		parts = append(parts, how, commit)
+		if c.Eager {
+			parts = append(parts, "eager rebalance")
+		}
 	}
 	return strings.Join(parts, ", ")
 }
