@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/judge"
-	"github.com/orderly-go/orderly/internal/history"
 )
 
 // prove runs an experiment.
@@ -26,6 +25,7 @@ func prove(t testing.TB, c Config) *Result {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Logf("%s of %s: %s; %q", c.Workload, res.Subject.Name, res.Elapsed, res.beside)
 	t.Cleanup(func() {
 		if t.Failed() {
 			var text bytes.Buffer
@@ -46,7 +46,6 @@ func TestOrderlyHolds(t *testing.T) {
 				t.Errorf("%s: %v", res.Verdict.Verdict, res.Verdict.Reasons)
 			}
 			t.Log(res.Elapsed, res.Verdict.Reason, res.Control.Report.Counts, res.Subject.Report.Faults)
-			_ = history.Classes
 		})
 	}
 }
