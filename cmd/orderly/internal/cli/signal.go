@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/pipe"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/prove"
 )
 
 // Interruptible gives a context that ends at the first Ctrl-C (or request to
@@ -33,6 +34,7 @@ func interruptible(parent context.Context, ch <-chan os.Signal, leave func(code 
 				if n > 1 {
 					// They are not in our process group, and would stay.
 					pipe.KillAll()
+					prove.KillAll()
 					leave(exitInterrupted)
 				}
 			case <-done:

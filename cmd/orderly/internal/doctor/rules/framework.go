@@ -17,7 +17,7 @@ var framework = []Rule{
 		Fix:       "Set {enable.idempotence=true} as well, or leave the override out.",
 		Why:       "One request in flight is what keeps the order of a source connector. With more, a retry writes records behind later ones.",
 		WhenNot:   "exactly.once.source.support is enabled, which makes the producers transactional.",
-		Source:    "Apache Kafka, Worker.java", Damage: lookForReorder, Prove: "retry reorder",
+		Source:    "Apache Kafka, Worker.java", Damage: lookForReorder, Prove: "orderly prove scenario retry-reorder",
 		unit: func(v facts.View, say say) {
 			if n, ok := v.InFlight(); ok && n > 1 && off(v) && !eos(v) {
 				say([]string{inFlight, idem}, "a batch that is sent again can be written behind a later one")
@@ -31,7 +31,7 @@ var framework = []Rule{
 		Fix:       "Set {enable.idempotence=true}, or exactly.once.source.support=enabled on all workers.",
 		Why:       "A lost acknowledgement writes the batch a second time; the order is kept by one request in flight.",
 		WhenNot:   "There are sink connectors only, or readers drop duplicates.",
-		Source:    "Apache Kafka, upgrade notes of 3.2; Worker.java", Damage: lookForDup, Prove: "lost acknowledgement", Yields: []string{"X01"},
+		Source:    "Apache Kafka, upgrade notes of 3.2; Worker.java", Damage: lookForDup, Prove: "orderly prove scenario in-flight-1", Yields: []string{"X01"},
 		unit: func(v facts.View, say say) {
 			if off(v) && !eos(v) && (v.Kind == facts.Worker || source(v)) {
 				say([]string{idem}, "a lost acknowledgement is a duplicate")
@@ -77,7 +77,7 @@ var framework = []Rule{
 		Fix:       "Handle records of a key one after the other: in the listener itself, or with an executor that keeps keys in order, as orderly does.",
 		Why:       "They end in another order than they were written, and a commit can pass one that is not done.",
 		WhenNot:   "The pool keeps the records of a key in one queue, and commits only what is done.",
-		Source:    "Spring Kafka, documentation of asyncAcks", Damage: "Look at effects that carry a version: one that goes back.", Prove: "asynchronous hand-off",
+		Source:    "Spring Kafka, documentation of asyncAcks", Damage: "Look at effects that carry a version: one that goes back.", Prove: "orderly prove scenario async-hand-off",
 		unit: func(v facts.View, say say) {
 			if v.Explicit("listener.async-acks", "true") {
 				say([]string{"listener.async-acks"}, "records are acknowledged out of order, as they are handled so")

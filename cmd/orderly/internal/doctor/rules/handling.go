@@ -6,7 +6,7 @@ var handling = []Rule{
 		ID: "C16", Title: "Workers that commit their own records", Severity: Error, Needs: code, Marks: []string{"worker-commit"}, Versions: "all clients",
 		Cause: "Each worker of a pool commits the record that it has done.", Diagnosis: "Look for commits in goroutines, threads or tasks that handle single records.",
 		Fix: "Commit the highest offset below which all is done, from one place; orderly does that.", Why: "The commit of a later record says that the earlier ones are done: after a crash those are gaps. A commit that comes late goes back.",
-		WhenNot: "One worker has a whole partition.", Source: "found in real programs", Damage: "Possibly, at each crash or rebalance.", Prove: "asynchronous hand-off",
+		WhenNot: "One worker has a whole partition.", Source: "found in real programs", Damage: "Possibly, at each crash or rebalance.", Prove: "orderly prove scenario async-hand-off",
 	},
 	{
 		ID: "C17", Title: "Errors are logged and committed", Severity: Warn, Needs: code, Marks: []string{"error-ignored"}, Versions: "all clients",

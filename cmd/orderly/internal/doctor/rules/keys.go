@@ -20,14 +20,14 @@ var keys = []Rule{
 		Cause: "The key is null or empty.", Diagnosis: "Read a sample of the topic and count records without a key.",
 		Fix: "Set a key that names what has to stay in order: the account, the order. orderly's Producer refuses null and empty keys.",
 		Why: "Records without a key are spread over the partitions, and between partitions there is no order. Empty keys are placed by some clients by hash and by others at random.", WhenNot: "The topic has one partition.",
-		Source: "KIP-480; librdkafka #4510", Damage: "Yes, if these records belong together.", Prove: "null keys",
+		Source: "KIP-480; librdkafka #4510", Damage: "Yes, if these records belong together.", Prove: "orderly prove scenario null-keys",
 	},
 	{
 		ID: "K02", Title: "One key in two partitions", Severity: Error, Needs: logged, Versions: "all",
 		Cause: "Two writers place the key differently, or the number of partitions was changed.", Diagnosis: "Read the topic: a key that appears in two partitions. The producer ids there tell the writers.",
 		Fix: "Find the writer, give all of them the same partitioner, and move to a new topic behind a drained old one.",
 		Why: "Between partitions there is no order: that of this key is gone.", WhenNot: "The key does not name a sequence.",
-		Source: "Kafka's partitions", Damage: splitting, Prove: "partition growth",
+		Source: "Kafka's partitions", Damage: splitting, Prove: "orderly prove scenario partition-growth",
 	},
 	{
 		ID: "K03", Title: "Writers with different hash functions on one topic", Severity: Error, Needs: []facts.Source{facts.Log, facts.Config}, Versions: "all",
@@ -42,7 +42,7 @@ var keys = []Rule{
 		Cause: "The partition of a key is its hash modulo the number of partitions.", Diagnosis: "Old records fit the old number of partitions, new ones the new.",
 		Fix: "Do not add partitions: make a new topic with more, let readers finish the old one, then move. orderly's Producer keeps keys on as many partitions as its configuration says.",
 		Why: "Doubling moves half of the keys to another partition; readers there may be ahead of those of the old one.", WhenNot: "The topic was empty and read to its end, or has no keys.",
-		Source: "Apache Kafka, documentation of adding partitions", Damage: "Yes, for keys with records on both sides of the change that were read at the same time.", Prove: "partition growth",
+		Source: "Apache Kafka, documentation of adding partitions", Damage: "Yes, for keys with records on both sides of the change that were read at the same time.", Prove: "orderly prove scenario partition-growth",
 	},
 	{
 		ID: "K05", Title: "A partitioner that ignores keys", Severity: Error, Needs: cfg, Kinds: []facts.Kind{facts.Producer, facts.Worker, facts.Connector}, Versions: "partitioner.ignore.keys from 3.3 on; random and round robin partitioners of all clients",

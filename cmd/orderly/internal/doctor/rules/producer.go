@@ -52,7 +52,7 @@ var producer = []Rule{
 			"sarama": "Set {enable.idempotence=true}, {acks=all} and {max.in.flight.requests.per.connection=1}."},
 		Why:     "When one of two batches under way fails and is sent again, it is written behind the other one. With idempotence the broker takes batches of a producer only in sequence, and drops repeats.",
 		WhenNot: "Records have no order, or each record is complete and carries a version that readers check.",
-		Source:  "Apache Kafka, documentation of the producer's retries; librdkafka, CONFIGURATION.md", Damage: lookForReorder, Prove: "retry reorder: cut acknowledgements while several batches are under way",
+		Source:  "Apache Kafka, documentation of the producer's retries; librdkafka, CONFIGURATION.md", Damage: lookForReorder, Prove: "orderly prove scenario retry-reorder",
 		Yields: []string{"P02", "P03", "P04", "P05", "P06", "P09", "P13", "P14", "X01"},
 		unit: func(v facts.View, say say) {
 			if reorders(v) && v.Client != facts.Sarama && v.Client != facts.KafkaJS { // which have rules of their own
@@ -67,7 +67,7 @@ var producer = []Rule{
 		Fix:       "Set {acks=all} and leave retries out; write {enable.idempotence=true} explicitly, so that a conflict stops the start.",
 		Why:       "The default of enable.idempotence is true, but it gives way to other settings. An explicit true does not: the client refuses to start.",
 		WhenNot:   "Loss and reordering are acceptable for this topic; then write {enable.idempotence=false}, so that it is seen.",
-		Source:    "KAFKA-13673; Apache Kafka, ProducerConfig", Damage: lookForReorder, Prove: "retry reorder: cut acknowledgements while several batches are under way",
+		Source:    "KAFKA-13673; Apache Kafka, ProducerConfig", Damage: lookForReorder, Prove: "orderly prove scenario retry-reorder",
 		unit: func(v facts.View, say say) {
 			if s := v.Idempotent().Silent; unset(v) && (s == "acks is "+v.Acks() || s == "retries is 0") {
 				name := "acks"
@@ -85,7 +85,7 @@ var producer = []Rule{
 		Fix:       "Set {max.in.flight.requests.per.connection=5} or less, and {enable.idempotence=true}.",
 		Why:       "With more than 5 batches under way a broker can no longer tell a repeat from a gap.",
 		WhenNot:   "Newer brokers may keep more than 5; that is being discussed as KIP-1269.",
-		Source:    "Apache Kafka, upgrade notes of 4.0; KAFKA-13673", Damage: lookForReorder, Prove: "retry reorder",
+		Source:    "Apache Kafka, upgrade notes of 4.0; KAFKA-13673", Damage: lookForReorder, Prove: "orderly prove scenario retry-reorder",
 		unit: func(v facts.View, say say) {
 			n, ok := v.InFlight()
 			if !ok || n <= 5 || !unset(v) || v.Acks() != "all" || !v.Retries() || v.Framework == "connect" {
@@ -120,7 +120,7 @@ var producer = []Rule{
 		Fix:       "Set {enable.idempotence=true} and {acks=all}, or upgrade the client to 3.2 or later.",
 		Why:       "Retries that are on, with several requests in flight and no sequence numbers, write batches out of order.",
 		WhenNot:   "One request in flight: then there are duplicates only (P17). retries=0: then records are lost instead.",
-		Source:    "Apache Kafka, ProducerConfig of 2.1 to 2.8; KIP-91", Damage: lookForReorder, Prove: "retry reorder by old defaults",
+		Source:    "Apache Kafka, ProducerConfig of 2.1 to 2.8; KIP-91", Damage: lookForReorder, Prove: "orderly prove scenario retry-reorder",
 		unit: func(v facts.View, say say) {
 			if v.Ver.Before("3.0") && unset(v) && reorders(v) {
 				say([]string{idem, inFlight}, "the default of this version is false, and it sends again without end")
@@ -240,7 +240,7 @@ var producer = []Rule{
 		Fix:       "Use a client that has one (franz-go, orderly's Producer), or let readers drop what they have seen, by a number of the record's own.",
 		Why:       "An acknowledgement that gets lost makes it write the batch again: it is there twice.",
 		WhenNot:   "Readers drop duplicates.",
-		Source:    "segmentio/kafka-go, no support of InitProducerId in Writer", Damage: lookForDup, Prove: "in-flight 1 without idempotence: duplicates",
+		Source:    "segmentio/kafka-go, no support of InitProducerId in Writer", Damage: lookForDup, Prove: "orderly prove scenario in-flight-1",
 		unit: func(v facts.View, say say) { say(nil, "a lost acknowledgement is a duplicate") },
 	},
 	{
@@ -250,7 +250,7 @@ var producer = []Rule{
 		Fix:       "Set {enable.idempotence=true} and {acks=all}, or use 3.0 or later.",
 		Why:       "An upgrade from 2.1 switches retries on with 5 requests in flight, and nothing keeps them in order.",
 		WhenNot:   "One request in flight.",
-		Source:    "kafka-python, KafkaProducer at its tags", Damage: lookForReorder, Prove: "retry reorder",
+		Source:    "kafka-python, KafkaProducer at its tags", Damage: lookForReorder, Prove: "orderly prove scenario retry-reorder",
 		unit: func(v facts.View, say say) {
 			if unset(v) && reorders(v) && !v.Ver.Before("2.2") && v.Ver.Before("3.0") {
 				say([]string{idem, "retries", inFlight}, "it retries without end, with several requests in flight, and is not idempotent")
@@ -313,7 +313,7 @@ var producer = []Rule{
 		Fixes:     map[string]string{"aiokafka": "Set {enable.idempotence=true} and {acks=all}.", "sarama": "Set {enable.idempotence=true} and {acks=all}; MaxOpenRequests stays 1."},
 		Why:       "Order is kept, but a lost acknowledgement writes the batch a second time. In an experiment with 40,000 records and lost acknowledgements 4,280 were there twice.",
 		WhenNot:   "Readers drop duplicates.",
-		Source:    "measured with a proxy that cuts acknowledgements", Damage: lookForDup, Prove: "in-flight 1 without idempotence: duplicates, no reorder",
+		Source:    "measured with a proxy that cuts acknowledgements", Damage: lookForDup, Prove: "orderly prove scenario in-flight-1",
 		Yields: []string{"P09", "P12", "P14", "X02"},
 		unit: func(v facts.View, say say) {
 			if n, ok := v.InFlight(); ok && n == 1 && off(v) && v.Retries() {
@@ -328,7 +328,7 @@ var producer = []Rule{
 		Fix:       "Set {max.in.flight.requests.per.connection=5}, or leave it out.",
 		Why:       "Up to 5 batches under way are kept in order by their sequence numbers; 1 costs throughput for nothing.",
 		WhenNot:   "Brokers are 0.11.",
-		Source:    "KAFKA-5494", Damage: "No.", Prove: "idempotence with 5 in flight: no reorder, no duplicate",
+		Source:    "KAFKA-5494", Damage: "No.", Prove: "orderly prove scenario idempotent-5",
 		unit: func(v facts.View, say say) {
 			if n, ok := v.InFlight(); ok && n == 1 && v.Idempotent().On && v.Explicit(inFlight, "1") {
 				say([]string{inFlight}, "it costs throughput and is not needed for order")

@@ -1,0 +1,292 @@
+package prove
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"sync"
+	"time"
+
+	"github.com/orderly-go/orderly/internal/history"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// An app is the consuming application of a side: members of one group, of which
+// some come and go.
+type app struct {
+	s *side
+
+	mu     sync.Mutex
+	done   map[place]bool
+	failed map[place]int
+	tokens map[string]map[int32]int64 // of members, by partition
+	given  int                        // partitions that members gave up
+	err    error
+
+	ctx     context.Context
+	end     context.CancelFunc
+	running sync.WaitGroup
+	leave   map[string]context.CancelFunc
+}
+
+type place struct {
+	partition int32
+	offset    int64
+}
+
+func newApp(s *side) *app {
+	return &app{
+		s: s, done: map[place]bool{}, failed: map[place]int{}, tokens: map[string]map[int32]int64{},
+		leave: map[string]context.CancelFunc{},
+	}
+}
+
+// start begins with two members. A third joins when a third of the records is
+// processed; at two thirds one leaves, and another takes its place, as a restart
+// does.
+func (a *app) start(ctx context.Context) {
+	a.ctx, a.end = context.WithCancel(ctx)
+	a.join("a")
+	a.join("b")
+	total := int64(a.s.cfg.Keys * a.s.cfg.Records)
+	a.running.Go(func() {
+		if !a.reach(a.ctx, total/3) {
+			return
+		}
+		a.note("a member joins")
+		a.join("c")
+		if !a.reach(a.ctx, total*2/3) {
+			return
+		}
+		a.note("a member leaves, another joins")
+		a.mu.Lock()
+		leave := a.leave["a"]
+		a.mu.Unlock()
+		leave()
+		a.join("d")
+	})
+}
+
+func (a *app) note(why string) {
+	a.s.book.add(history.Event{Kind: history.Fault, Why: why, Partition: -1, Offset: -1})
+}
+
+// join starts a member.
+func (a *app) join(name string) {
+	ctx, leave := context.WithCancel(a.ctx)
+	a.mu.Lock()
+	a.leave[name] = leave
+	a.mu.Unlock()
+	run := a.runOurs
+	if a.s.who.Kind != Orderly {
+		run = a.runFranz
+	}
+	a.running.Go(func() {
+		defer leave()
+		if err := run(ctx, name); err != nil {
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.err = errors.Join(a.err, fmt.Errorf("member %s of the %s: %w", name, a.s.role, err))
+		}
+	})
+}
+
+// reach waits until so many records are processed.
+func (a *app) reach(ctx context.Context, n int64) bool {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for a.count() < n {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+func (a *app) count() int64 {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return int64(len(a.done))
+}
+
+// stall is how long nothing may be processed before a side is taken for stuck. A
+// control may well be: what it lost it will not process.
+const stall = 5 * time.Second
+
+// await waits until so many records are processed, or no more come.
+func (a *app) await(ctx context.Context, stop <-chan struct{}, want int64) {
+	if a.s.cfg.Workload != Consumer {
+		stop = nil // what was written is still processed
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for a.count() < want {
+		if idle := a.s.book.idle(); idle > stall && (a.s.who.Kind != Orderly || idle > a.s.cfg.Limit) {
+			a.s.doubt("the %s processed %d of %d records, and then nothing for %s", a.s.role, a.count(), want, idle.Round(time.Second))
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-stop:
+			a.s.cut = true
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (a *app) close() error {
+	a.end()
+	a.running.Wait()
+	return a.err
+}
+
+// event is one about a record.
+func (a *app) event(kind history.Kind, member string, r *kgo.Record) history.Event {
+	e := history.Event{Kind: kind, Member: member, Topic: r.Topic, Partition: r.Partition, Offset: r.Offset, Key: history.BytesKey(r.Key)}
+	if n, ok := a.s.numberOf(r); ok {
+		e.Number = n
+	}
+	return e
+}
+
+// strict says that the history is of the stricter kind, in which the log is known
+// before anyone is handed a record of it.
+func (a *app) strict() bool { return a.s.cfg.Workload == Consumer }
+
+// owns says that a member has a partition, under a token.
+func (a *app) owns(member string, partition int32, token int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := a.tokens[member]
+	if t == nil {
+		t = map[int32]int64{}
+		a.tokens[member] = t
+	}
+	// A handler may begin before the event of its token has come.
+	if known, ok := t[partition]; ok && token <= known {
+		return
+	}
+	again := false
+	if _, ok := t[partition]; ok {
+		again = true
+	}
+	t[partition] = token
+	e := history.Event{Kind: history.Own, Member: member, Topic: a.s.topic, Partition: partition, Token: token}
+	if !a.strict() {
+		if again {
+			return // only the token is new
+		}
+		e.Kind, e.Token = history.Assign, 0
+	}
+	a.s.book.add(e)
+}
+
+// gives says that a member has a partition no more.
+func (a *app) gives(member string, partition int32, token int64, lost bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.tokens[member], partition)
+	a.given++
+	e := history.Event{Kind: history.Release, Member: member, Topic: a.s.topic, Partition: partition, Token: token}
+	switch {
+	case !a.strict():
+		e.Kind, e.Token = history.Revoke, 0
+	case lost:
+		e.Kind = history.Lost
+	}
+	a.s.book.add(e)
+}
+
+func (a *app) commits(member string, partition int32, offset, token int64) {
+	e := history.Event{Kind: history.Commit, Member: member, Topic: a.s.topic, Partition: partition, Offset: offset}
+	if a.strict() {
+		e.Token = token
+	}
+	a.s.book.add(e)
+}
+
+func (a *app) polled(member string, r *kgo.Record) {
+	if !a.strict() {
+		a.s.book.add(a.event(history.Poll, member, r))
+	}
+}
+
+// handles is a handler around its work.
+func (a *app) handles(ctx context.Context, member string, r *kgo.Record, token int64, attempt int) error {
+	if a.strict() {
+		e := a.event(history.Start, member, r)
+		e.Number, e.Token, e.Attempt = 0, token, attempt
+		a.s.book.add(e)
+	}
+	err := a.work(ctx, r)
+	if err == nil {
+		defer a.finished(place{r.Partition, r.Offset})
+	}
+	switch {
+	case a.strict():
+		e := a.event(history.End, member, r)
+		e.Key, e.Number = history.Key{}, 0
+		e.Token, e.Attempt, e.OK, e.Cancelled = token, attempt, err == nil, err != nil && ctx.Err() != nil
+		a.s.book.add(e)
+	case err == nil:
+		a.s.book.add(a.event(history.Did, member, r))
+	}
+	return err
+}
+
+func (a *app) finished(at place) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.done[at] = true
+	a.s.book.processed.Store(int64(len(a.done)))
+}
+
+var errPlanned = errors.New("this record fails twice before it succeeds: the experiment wants it so")
+
+// work is what the handler does: it takes a while for one of 16 records, and fails
+// twice for one of 40, the same in each run.
+func (a *app) work(ctx context.Context, r *kgo.Record) error {
+	h := fnv.New64a()
+	_, _ = h.Write(r.Key)
+	_, _ = h.Write(r.Value)
+	x := h.Sum64()
+	pause := time.Duration(0)
+	switch slow := a.s.cfg.slow; {
+	case slow > 0 && x%2 == 0:
+		pause = slow
+	case slow == 0 && x%16 == 0:
+		pause = 4 * time.Millisecond
+	}
+	if pause > 0 {
+		t := time.NewTimer(pause)
+		defer t.Stop()
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	if x/16%40 != 0 {
+		return nil
+	}
+	at := place{r.Partition, r.Offset}
+	a.mu.Lock()
+	a.failed[at]++
+	n := a.failed[at]
+	a.mu.Unlock()
+	if n > 2 {
+		return nil
+	}
+	e := history.Event{Kind: history.Fault, Why: "handler failed", Topic: r.Topic, Partition: r.Partition, Offset: -1}
+	if number, ok := a.s.numberOf(r); ok && !a.strict() {
+		e.Key, e.Number = history.BytesKey(r.Key), number
+	}
+	a.s.book.add(e)
+	a.s.book.struck.Add(1)
+	return errPlanned
+}

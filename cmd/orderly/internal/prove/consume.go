@@ -1,0 +1,187 @@
+package prove
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/orderly-go/orderly"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Both kinds of members commit so often, and wait a random time below a bound that
+// doubles before they try a failed record again.
+const (
+	commitEvery  = 100 * time.Millisecond
+	firstPause   = 10 * time.Millisecond
+	longestPause = 40 * time.Millisecond
+	heartbeat    = 200 * time.Millisecond
+	// Real brokers allow no session below 6 s by default.
+	session = 6 * time.Second
+)
+
+// runOurs is what a user of the library writes, with what is written down around
+// it.
+func (a *app) runOurs(ctx context.Context, name string) error {
+	s := a.s
+	c, err := orderly.NewConsumer(orderly.ConsumerConfig{
+		Brokers: []string{s.proxy.Addr()}, Group: s.group, Topics: []string{s.topic},
+		Handler: func(ctx context.Context, m *orderly.Message) error {
+			a.owns(name, m.Partition, m.FencingToken)
+			return a.handles(ctx, name, m.Record, m.FencingToken, m.Attempt)
+		},
+		// The planned failures hit many keys together, which is how an outage looks. The
+		// breaker would wait for its end, and the experiment with it.
+		Breaker:        orderly.Breaker{Disabled: true},
+		Retry:          orderly.Retry{Backoff: firstPause, MaxBackoff: longestPause},
+		CommitInterval: commitEvery,
+		SessionTimeout: session, RebalanceTimeout: session, HeartbeatInterval: heartbeat,
+		StartTimeout: s.cfg.Limit,
+		Events: orderly.Events{
+			Assigned: func(e orderly.AssignedEvent) { a.owns(name, e.Partition, e.FencingToken) },
+			Revoked:  func(e orderly.RevokedEvent) { a.gives(name, e.Partition, e.FencingToken, false) },
+			Lost:     func(e orderly.LostEvent) { a.gives(name, e.Partition, e.FencingToken, true) },
+			Committed: func(e orderly.CommittedEvent) {
+				if e.Err == nil {
+					a.commits(name, e.Partition, e.Offset, e.FencingToken)
+				}
+			},
+		},
+		Logger:    slog.New(slog.DiscardHandler),
+		KafkaOpts: append([]kgo.Opt{kgo.ClientID(s.role + "-" + name), kgo.MetadataMinAge(20 * time.Millisecond), kgo.WithHooks(&polls{a, name})}, s.cfg.Opts...),
+	})
+	if err != nil {
+		return err
+	}
+	return c.Run(ctx)
+}
+
+// polls hears of each record that a client hands over.
+type polls struct {
+	a    *app
+	name string
+}
+
+func (p *polls) OnFetchRecordUnbuffered(r *kgo.Record, polled bool) {
+	if polled && !r.Attrs.IsControl() {
+		p.a.polled(p.name, r)
+	}
+}
+
+// runFranz is a member that was written with the client alone.
+func (a *app) runFranz(ctx context.Context, name string) error {
+	s, c := a.s, &a.s.who.Client
+	careful := c.Workers == 1
+	each := func(parts map[string][]int32, f func(int32)) {
+		for _, p := range parts[s.topic] {
+			f(p)
+		}
+	}
+	opts := append(hasty(),
+		kgo.ConsumerGroup(s.group), kgo.ConsumeTopics(s.topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.SessionTimeout(session), kgo.RebalanceTimeout(session), kgo.HeartbeatInterval(heartbeat),
+		kgo.WithHooks(&polls{a, name}),
+		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+			each(parts, func(p int32) { a.owns(name, p, 0) })
+		}),
+		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+			each(parts, func(p int32) { a.gives(name, p, 0, true) })
+		}),
+		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
+			// Whoever has workers gives a partition up under them: to write that
+			// down as an orderly release would hide it.
+			if careful || !a.strict() {
+				each(parts, func(p int32) { a.gives(name, p, 0, false) })
+			} else {
+				each(parts, func(p int32) { a.forgets(name, p) })
+			}
+		}),
+	)
+	report := func(_ *kgo.Client, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, err error) {
+		if err == nil {
+			a.acknowledged(name, req, resp)
+		}
+	}
+	if c.AutoCommit {
+		opts = append(opts, kgo.AutoCommitInterval(commitEvery), kgo.AutoCommitCallback(report))
+	} else {
+		opts = append(opts, kgo.DisableAutoCommit())
+	}
+	if careful {
+		opts = append(opts, kgo.BlockRebalanceOnPoll())
+	}
+	if c.Eager {
+		opts = append(opts, kgo.Balancers(kgo.RangeBalancer()))
+	}
+	cl, err := kgo.NewClient(s.client(s.role+"-"+name, opts...)...)
+	if err != nil {
+		return err
+	}
+	defer cl.CloseAllowingRebalance()
+	slots := make(chan struct{}, c.Workers)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	for ctx.Err() == nil {
+		fs := cl.PollRecords(ctx, 200)
+		fs.EachRecord(func(r *kgo.Record) {
+			if careful {
+				a.handlePlainly(name, r, slots)
+				return
+			}
+			wg.Go(func() { a.handlePlainly(name, r, slots) })
+		})
+		if !c.AutoCommit && fs.NumRecords() > 0 {
+			limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), session)
+			cl.CommitOffsetsSync(limit, cl.UncommittedOffsets(), report)
+			cancel()
+		}
+		if careful {
+			cl.AllowRebalance()
+		}
+	}
+	return nil
+}
+
+// handlePlainly processes a record until it succeeds.
+func (a *app) handlePlainly(name string, r *kgo.Record, slots chan struct{}) {
+	pause := firstPause
+	for attempt := 1; ; attempt++ {
+		slots <- struct{}{}
+		err := a.handles(context.Background(), name, r, 0, attempt)
+		<-slots
+		if !errors.Is(err, errPlanned) {
+			return
+		}
+		time.Sleep(rand.N(pause)) // as a backoff does
+		pause = min(2*pause, longestPause)
+	}
+}
+
+// forgets lets a partition's next assignment be told again.
+func (a *app) forgets(member string, partition int32) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	delete(a.tokens[member], partition)
+	a.given++
+}
+
+// acknowledged writes down the offsets that the broker has taken.
+func (a *app) acknowledged(member string, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse) {
+	refused := map[int32]bool{}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			refused[p.Partition] = p.ErrorCode != 0
+		}
+	}
+	for _, t := range req.Topics {
+		for _, p := range t.Partitions {
+			if !refused[p.Partition] {
+				a.commits(member, p.Partition, p.Offset, 0)
+			}
+		}
+	}
+}

@@ -1,0 +1,51 @@
+package prove
+
+import (
+	"testing"
+	"time"
+
+	"github.com/orderly-go/orderly/cmd/orderly/internal/judge"
+	"github.com/orderly-go/orderly/internal/kafkatest"
+)
+
+// The same on three nodes of real Kafka: what is written and processed holds, beside
+// a control that breaks, and nothing is left behind.
+func TestRealKafka(t *testing.T) {
+	if !kafkatest.Require(t, kafkatest.Latest) {
+		return
+	}
+	cluster, err := kafkatest.Start(t.Context(), kafkatest.Options{Nodes: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := cluster.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, w := range []Workload{EndToEnd, Growth} {
+		res := prove(t, Config{Workload: w, Brokers: cluster.Addrs(), Records: 150, Limit: 2 * time.Minute})
+		if res.Verdict.Verdict != judge.Held {
+			t.Errorf("%s: %s: %v", w, res.Verdict.Verdict, res.Verdict.Reasons)
+		}
+		t.Log(w, res.Elapsed, res.Verdict.Reason, res.Control.Report.Counts)
+	}
+	for _, name := range []string{"retry-reorder", "sequence-numbers"} {
+		res, err := FindScenario(name).Run(t.Context(), Config{Version: "test", Seed: 7, Records: 150, Brokers: cluster.Addrs()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !res.Shown {
+			t.Errorf("%s: %+v", name, res.Cases)
+		}
+	}
+	world, err := openWorld(t.Context(), &Config{Brokers: cluster.Addrs(), Keep: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = world.close(t.Context()) }()
+	topics, err := world.adm.ListTopics(t.Context())
+	if err != nil || len(topics.Names()) > 0 {
+		t.Errorf("topics left: %q, %v", topics.Names(), err)
+	}
+}

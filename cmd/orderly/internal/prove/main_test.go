@@ -1,0 +1,16 @@
+package prove
+
+import (
+	"os"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// TestMain lets the test program stand for a program of the user's.
+func TestMain(m *testing.M) {
+	if how := os.Getenv(programEnv); how != "" {
+		os.Exit(userProgram(how))
+	}
+	goleak.VerifyTestMain(m)
+}

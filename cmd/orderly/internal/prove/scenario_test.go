@@ -1,0 +1,81 @@
+package prove
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/orderly-go/orderly/cmd/orderly/internal/doctor/rules"
+)
+
+// Each scenario comes out as its page says.
+func TestScenarios(t *testing.T) {
+	for i := range Scenarios {
+		sc := &Scenarios[i]
+		t.Run(sc.Name, func(t *testing.T) {
+			res, err := sc.Run(t.Context(), Config{Version: "test", Seed: 7, Records: 150})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var text strings.Builder
+			if err := res.Write(&text); err != nil {
+				t.Fatal(err)
+			}
+			t.Log(text.String())
+			if !res.Shown || !strings.Contains(text.String(), "SHOWN: "+sc.Shows) {
+				t.Error("not shown")
+			}
+		})
+	}
+}
+
+// What does not come out as expected is said, and is not called shown.
+func TestScenarioNotShown(t *testing.T) {
+	sc := *FindScenario("in-flight-1")
+	sc.Cases = sc.Cases[:1:1]
+	sc.Cases[0].some, sc.Cases[0].none = sc.Cases[0].none, sc.Cases[0].some
+	res, err := sc.Run(t.Context(), Config{Version: "test", Seed: 7, Records: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	if err := res.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	if res.Shown || len(res.Cases[0].Unlike) != 2 || strings.Contains(text.String(), "\nSHOWN") {
+		t.Errorf("%+v\n%s", res, text.String())
+	}
+}
+
+// The doctor's rules and the documentation name scenarios that exist, and the
+// documentation has each of them.
+func TestScenariosAreNamed(t *testing.T) {
+	named := regexp.MustCompile(`prove scenario ([a-z0-9-]+)`)
+	used := 0
+	for _, r := range rules.All() {
+		for _, m := range named.FindAllStringSubmatch(r.Prove, -1) {
+			used++
+			if FindScenario(m[1]) == nil {
+				t.Errorf("rule %s names the scenario %s, which does not exist", r.ID, m[1])
+			}
+		}
+	}
+	if used < 10 {
+		t.Errorf("only %d rules name a scenario", used)
+	}
+	page, err := os.ReadFile("../../../../docs/prove.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range named.FindAllSubmatch(page, -1) {
+		if FindScenario(string(m[1])) == nil {
+			t.Errorf("docs/prove.md names the scenario %s, which does not exist", m[1])
+		}
+	}
+	for _, sc := range Scenarios {
+		if !strings.Contains(string(page), "\n### "+sc.Name+"\n") {
+			t.Errorf("docs/prove.md has no section on the scenario %s", sc.Name)
+		}
+	}
+}

@@ -1,0 +1,133 @@
+package prove
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/orderly-go/orderly/internal/history"
+	"github.com/twmb/franz-go/pkg/kerr"
+)
+
+// What the cases show, in short.
+var (
+	reordered  = history.NonmonotonicSend
+	duplicated = history.DuplicateWrite
+	split      = history.KeySplit
+	nothing    = []history.Class{history.NonmonotonicSend, history.DuplicateWrite, history.LostWrite, history.KeySplit}
+)
+
+func franz(c Client) Subject { return Subject{Kind: FranzGo, Client: c} }
+
+// Scenarios are the claims of articles that can be tried on one machine.
+var Scenarios = []Scenario{
+	{
+		Name: "retry-reorder", Title: "Retries put records of a key in another order (defaults of many clients)",
+		Claim:    "Kafka keeps the order of what a producer sends to a partition.",
+		Shows:    "it does not, when the producer is not idempotent, has several requests in flight and sends again; an idempotent one at the same faults does.",
+		workload: Producer, faults: []string{"refuse:error=NOT_ENOUGH_REPLICAS,share=1/150"},
+		Cases: []Case{
+			{Name: "5 in flight, acks=1", who: franz(Client{Acks: "1", InFlight: 5}), some: []history.Class{reordered}},
+			{Name: "5 in flight, acks=all", who: franz(Client{Acks: "all", InFlight: 5}), some: []history.Class{reordered}},
+			{Name: "idempotent", who: franz(Safe), none: nothing},
+			{Name: "orderly", who: Subject{Kind: Orderly}, none: nothing},
+		},
+	},
+	{
+		Name: "in-flight-1", Title: "One request in flight without idempotence",
+		Claim:    "max.in.flight.requests.per.connection=1 is enough.",
+		Shows:    "the order is kept, and records are written twice: for order it is enough, for records that come once it is not.",
+		workload: Producer, faults: []string{"lost-ack:share=1/150"},
+		Cases: []Case{
+			{Name: "1 in flight", who: franz(Client{Acks: "all", InFlight: 1}), some: []history.Class{duplicated}, none: []history.Class{reordered}},
+			{Name: "idempotent, 5 in flight", who: franz(Safe), none: nothing},
+		},
+	},
+	{
+		Name: "idempotent-5", Title: "Idempotence with five requests in flight",
+		Claim:    "max.in.flight.requests.per.connection must be 1 with idempotence.",
+		Shows:    "it need not: five in flight keep the order and write nothing twice. (It was so before Kafka 1.0.0 only.)",
+		workload: Producer,
+		faults: []string{"lost-ack:share=1/250", "cut:share=1/250", "refuse:error=6,share=1/250", "error-after-append:share=1/250",
+			"replay:share=1/250"},
+		Cases: []Case{
+			{Name: "5 in flight", who: franz(Safe), none: nothing},
+			{Name: "1 in flight", who: franz(Client{Acks: "all", Idempotent: true, InFlight: 1}), none: nothing},
+			{Name: "control: not idempotent", who: franz(Client{Acks: "all", InFlight: 5}), some: []history.Class{reordered, duplicated}},
+		},
+	},
+	{
+		Name: "sequence-numbers", Title: "Batches that come twice, or late: sequence numbers at work",
+		Claim:    "DUPLICATE_SEQUENCE_NUMBER and OUT_OF_ORDER_SEQUENCE_NUMBER mean that records are lost or damaged.",
+		Shows:    "they are how the broker keeps the log right: of batches that come again or late it takes none that it has or that would pass another.",
+		workload: Producer, faults: []string{"replay:share=1/200", "replay:after=2,share=1/200", "hold:share=1/300"},
+		Cases: []Case{
+			{Name: "idempotent", who: franz(Safe), none: nothing},
+			{Name: "control: not idempotent", who: franz(Client{Acks: "all", InFlight: 5}), some: []history.Class{duplicated}},
+		},
+	},
+	{
+		Name: "null-keys", Title: "Records without a key",
+		Claim:    "A topic keeps the order of events.",
+		Shows:    "a partition does: what belongs together and has no key is spread over the partitions.",
+		workload: Producer, faults: []string{"lost-ack:share=1/300"},
+		Cases: []Case{
+			{Name: "null keys", who: franz(Client{Acks: "all", Idempotent: true, InFlight: 5, NullKeys: true}), some: []history.Class{split}},
+			{Name: "with keys", who: franz(Safe), none: nothing},
+		},
+	},
+	{
+		Name: "partition-growth", Title: "Partitions are added while records are written",
+		Claim:    "The same key is always in the same partition, so adding partitions is safe.",
+		Shows:    "keys move: their later records stand in another partition than their earlier ones. A producer that is told over how many partitions to spread keys keeps them in place.",
+		workload: Growth, faults: []string{"lost-ack:share=1/300"},
+		Cases: []Case{
+			{Name: "franz-go", who: franz(Safe), some: []history.Class{split}},
+			{Name: "orderly, Partitions fixed", who: Subject{Kind: Orderly}, none: nothing},
+		},
+	},
+	{
+		Name: "async-hand-off", Title: "Records are handed to a pool of workers",
+		Claim:    "A consumer gets the records of a partition in order, so they are processed in order.",
+		Shows:    "with workers that do not look at keys a record is processed beside, and before, the one in front of it. One at a time, or one of each key at a time, keeps the order.",
+		workload: Consumer, faults: []string{"fetch-error:share=1/300"},
+		Cases: []Case{
+			{Name: "64 workers", who: franz(Client{Workers: 64}), some: []history.Class{history.Overlap, history.Order}},
+			{Name: "one at a time", who: franz(Client{Workers: 1}), none: []history.Class{history.Overlap, history.Order, history.Loss}},
+			{Name: "orderly", who: Subject{Kind: Orderly}, none: []history.Class{history.Overlap, history.Order, history.Loss}},
+		},
+	},
+	{
+		Name: "auto-commit", Title: "Offsets are committed by time, while workers process",
+		Claim:    "enable.auto.commit=true is safe: a client commits only what it has been given and has processed.",
+		Shows:    "offsets were committed of records that nobody had processed yet: whoever dies then loses them. What is committed after processing never passes one.",
+		workload: Consumer, slow: 10 * time.Millisecond,
+		Cases: []Case{
+			{Name: "auto-commit, 64 workers", who: franz(Client{Workers: 64, AutoCommit: true}), some: []history.Class{history.CommitPast}},
+			{Name: "auto-commit, one at a time", who: franz(Client{Workers: 1, AutoCommit: true}), none: []history.Class{history.CommitPast, history.Loss}},
+			{Name: "orderly", who: Subject{Kind: Orderly}, none: []history.Class{history.CommitPast, history.Loss}},
+		},
+	},
+	{
+		Name: "rebalance", Title: "Members come and go: eager and cooperative rebalance",
+		Claim:    "Cooperative rebalancing is needed for order.",
+		Shows:    "both keep it when a member finishes what it has before it gives a partition up; eager ones give up all of them each time. With workers that do not look at keys it does not help.",
+		workload: Consumer,
+		Cases: []Case{
+			{Name: "eager, one at a time", who: franz(Client{Workers: 1, Eager: true}), none: []history.Class{history.Overlap, history.Order, history.Loss}},
+			{Name: "cooperative, one at a time", who: franz(Client{Workers: 1}), none: []history.Class{history.Overlap, history.Order, history.Loss}},
+			{Name: "cooperative, 64 workers", who: franz(Client{Workers: 64}), some: []history.Class{history.Overlap}},
+			{Name: "orderly", who: Subject{Kind: Orderly}, none: []history.Class{history.Overlap, history.Order, history.Loss}},
+		},
+	},
+}
+
+func sorted(m map[int16]int) []int16 { return slices.Sorted(maps.Keys(m)) }
+
+func codeWords(code int16) string {
+	if err := kerr.TypedErrorForCode(code); err != nil {
+		return fmt.Sprintf("%d %s", code, err.Message)
+	}
+	return "no error"
+}

@@ -1,0 +1,151 @@
+package prove
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// adminLimit is how long the cluster may take to answer one of our own requests.
+const adminLimit = 30 * time.Second
+
+// A world is the cluster, with what the experiment has made there.
+type world struct {
+	brokers  []string
+	embedded *kfake.Cluster // nil: not ours
+	cl       *kgo.Client
+	adm      *kadm.Client
+	prefix   string
+	replicas int16
+	topics   []string
+	groups   []string
+	keep     bool
+}
+
+// A ClusterError is why the cluster cannot be used.
+type ClusterError struct {
+	What string
+	Err  error
+}
+
+func (e *ClusterError) Error() string { return e.What + ": " + e.Err.Error() }
+func (e *ClusterError) Unwrap() error { return e.Err }
+
+func openWorld(ctx context.Context, c *Config) (*world, error) {
+	w := &world{brokers: c.Brokers, keep: c.Keep, replicas: -1, prefix: Prefix + strings.ToLower(rand.Text()[:10]) + "-"}
+	if len(c.Brokers) == 0 {
+		var err error
+		// Real brokers allow no session shorter than 6 s unless told so.
+		w.embedded, err = kfake.NewCluster(kfake.NumBrokers(3), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+		if err != nil {
+			return nil, fmt.Errorf("starting the embedded broker: %w", err)
+		}
+		w.brokers = w.embedded.ListenAddrs()
+	}
+	opts := append([]kgo.Opt{kgo.SeedBrokers(w.brokers...), kgo.ClientID("orderly-prove")}, c.Opts...)
+	if c.TLS != nil {
+		opts = append(opts, kgo.DialTLSConfig(c.TLS))
+	}
+	cl, err := kgo.NewClient(append(opts, hasty()...)...)
+	if err != nil {
+		w.close(ctx)
+		return nil, err
+	}
+	w.cl, w.adm = cl, kadm.NewClient(cl)
+	limit, cancel := context.WithTimeout(ctx, adminLimit)
+	defer cancel()
+	if err := cl.Ping(limit); err != nil {
+		w.close(ctx)
+		return nil, &ClusterError{fmt.Sprintf("no broker of %s answers", strings.Join(w.brokers, ", ")), err}
+	}
+	return w, nil
+}
+
+// create makes a topic of the experiment. One that is there is not ours.
+func (w *world) create(ctx context.Context, role string, partitions int) (string, error) {
+	name := w.prefix + role
+	limit, cancel := context.WithTimeout(ctx, adminLimit)
+	defer cancel()
+	resp, err := w.adm.CreateTopic(limit, int32(partitions), w.replicas, nil, name)
+	if err == nil {
+		err = resp.Err
+	}
+	if errors.Is(err, kerr.TopicAlreadyExists) {
+		return "", &ClusterError{"topic " + name, errors.New("it is there already, and prove writes to no topic that it has not made: run it again")}
+	}
+	if err != nil {
+		return "", &ClusterError{"topic " + name + " cannot be made (prove makes topics whose names begin with " + Prefix + ")", err}
+	}
+	w.topics = append(w.topics, name)
+	return name, nil
+}
+
+// group gives the name of a group of the experiment.
+func (w *world) group(role string) string {
+	name := w.prefix + role
+	w.groups = append(w.groups, name)
+	return name
+}
+
+// ends are the end offsets of a topic's partitions.
+func (w *world) ends(ctx context.Context, topic string) (map[int32]int64, error) {
+	limit, cancel := context.WithTimeout(ctx, adminLimit)
+	defer cancel()
+	all, err := w.adm.ListEndOffsets(limit, topic)
+	if err == nil {
+		err = all.Error()
+	}
+	if err != nil {
+		return nil, &ClusterError{"the end of topic " + topic, err}
+	}
+	ends := make(map[int32]int64)
+	all.Each(func(o kadm.ListedOffset) { ends[o.Partition] = o.Offset })
+	return ends, nil
+}
+
+// close removes what was made, unless it is to be kept.
+func (w *world) close(ctx context.Context) error {
+	if w.embedded != nil {
+		defer w.embedded.Close()
+	}
+	if w.cl == nil {
+		return nil
+	}
+	defer w.cl.Close()
+	if w.keep || w.embedded != nil {
+		return nil
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminLimit)
+	defer cancel()
+	var errs []error
+	if len(w.groups) > 0 {
+		resps, err := w.adm.DeleteGroups(limit, w.groups...)
+		errs = append(errs, err)
+		for _, r := range resps {
+			if r.Err != nil && !errors.Is(r.Err, kerr.GroupIDNotFound) {
+				errs = append(errs, fmt.Errorf("group %s: %w", r.Group, r.Err))
+			}
+		}
+	}
+	if len(w.topics) > 0 {
+		resps, err := w.adm.DeleteTopics(limit, w.topics...)
+		errs = append(errs, err)
+		for _, r := range resps {
+			if r.Err != nil && !errors.Is(r.Err, kerr.UnknownTopicOrPartition) {
+				errs = append(errs, fmt.Errorf("topic %s: %w", r.Topic, r.Err))
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return &ClusterError{"what the experiment has made could not be removed (names begin with " + w.prefix + ")", err}
+	}
+	return nil
+}
