@@ -28,6 +28,7 @@ var onKafka = []string{
 	"github.com/orderly-go/orderly/internal/kafkatest",
 	"github.com/orderly-go/orderly/internal/matrix",
 	"github.com/orderly-go/orderly/internal/takeover",
+	"github.com/orderly-go/orderly/store/postgres/internal/crashmatrix",
 }
 
 // goEnv is what "go env -json" says of this machine and workspace.
