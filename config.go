@@ -136,7 +136,8 @@ type ConsumerConfig struct {
 	// Retry says when a failed record is tried again.
 	Retry Retry
 	// OnExhausted is the policy for a record that used up its attempts, or whose
-	// error is Permanent. Default PolicyPark; with ScopePartition PolicyBlock.
+	// error is Permanent. Default PolicyPark; with ScopePartition or
+	// Effects PolicyBlock.
 	OnExhausted Policy
 	// Parking says how records are parked.
 	Parking Parking
@@ -225,9 +226,9 @@ func orDefault[T comparable](v *T, def T) {
 }
 
 // defaultPolicy loses nothing and passes nothing. A whole partition is not set aside
-// unless that is asked for.
+// unless that is asked for, and with Effects nothing is parked yet.
 func (c *ConsumerConfig) defaultPolicy() Policy {
-	if c.Scope == ScopePartition {
+	if c.Scope == ScopePartition || c.Effects.on() {
 		return PolicyBlock
 	}
 	return PolicyPark
