@@ -11,19 +11,20 @@ import (
 // books is one bank's database.
 type books struct {
 	// effects makes the consumer's effects: each transaction with its statements.
-	effects func(handle func(ctx context.Context, exec exec, m *orderly.Message) error) orderly.Effects
+	effects func(handle func(ctx context.Context, exec execer, m *orderly.Message) error) orderly.Effects
 	// alone runs statements in a transaction of their own, as the naive consumer does.
-	alone func(ctx context.Context, do func(exec exec) error) error
+	alone func(ctx context.Context, do func(exec execer) error) error
 	query func(ctx context.Context, query string, row func(scan func(into ...any) error) error) error
-	// owners is the sum of the partitions' fencing tokens: it rises with each new owner.
-	owners func(ctx context.Context) (int64, error)
+	// owners is the sum of the partitions' fencing tokens: it rises with each new
+	// owner. nil: a frozen owner would keep the others from writing it.
+	owners func(ctx context.Context, group, topic string) (int64, error)
 	// outage takes the database away for a while.
 	outage func(ctx context.Context, d time.Duration) error
 	close  func()
 }
 
-// An exec runs a statement with the parameters ?1, ?2, ... in a transaction.
-type exec func(ctx context.Context, statement string, args ...any) error
+// An execer runs a statement with the parameters ?1, ?2, ... in a transaction.
+type execer func(ctx context.Context, statement string, args ...any) error
 
 // tables of a bank. An entry is booked once, and one that draws a deposit not before the
 // deposit; no account is ever overdrawn.
@@ -43,7 +44,7 @@ var tables = []string{
 
 // found makes the tables, and the accounts with nothing in them.
 func (b *books) found(ctx context.Context, model map[string]int64) error {
-	return b.alone(ctx, func(exec exec) error {
+	return b.alone(ctx, func(exec execer) error {
 		for _, t := range tables {
 			if err := exec(ctx, t); err != nil {
 				return err
@@ -59,7 +60,7 @@ func (b *books) found(ctx context.Context, model map[string]int64) error {
 }
 
 // book is the effect of an entry, with the entry itself.
-func book(ctx context.Context, exec exec, e entry, token int64) error {
+func book(ctx context.Context, exec execer, e entry, token int64) error {
 	var draws *int
 	if e.Draws > 0 {
 		draws = &e.Draws
@@ -72,7 +73,7 @@ func book(ctx context.Context, exec exec, e entry, token int64) error {
 }
 
 // move moves the money.
-func move(ctx context.Context, exec exec, e entry) error {
+func move(ctx context.Context, exec execer, e entry) error {
 	amount := e.Amount
 	if e.Kind != deposit {
 		amount = -amount

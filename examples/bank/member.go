@@ -75,7 +75,7 @@ func (m member) open(ctx context.Context) (*books, error) {
 func (m member) consume(ctx context.Context, b *books) error {
 	c, err := orderly.NewConsumer(orderly.ConsumerConfig{
 		Brokers: m.Brokers, Group: m.Group, Topics: []string{m.Topic},
-		Effects: b.effects(func(ctx context.Context, exec exec, msg *orderly.Message) error {
+		Effects: b.effects(func(ctx context.Context, exec execer, msg *orderly.Message) error {
 			var e entry
 			if err := json.Unmarshal(msg.Value, &e); err != nil {
 				return orderly.Permanent(err)

@@ -56,7 +56,7 @@ func handleNaively(b *books, r *kgo.Record) (err error) {
 	ctx := context.Background() // what was begun is finished
 	for range naiveAttempts {
 		think()
-		if err = b.alone(ctx, func(exec exec) error { return move(ctx, exec, e) }); err == nil {
+		if err = b.alone(ctx, func(exec execer) error { return move(ctx, exec, e) }); err == nil {
 			return nil
 		}
 	}

@@ -30,17 +30,17 @@ func openPostgres(ctx context.Context, dsn, schema string) (*books, error) {
 		return nil, err
 	}
 	db := postgres.New(pool, postgres.Options{})
-	in := func(tx pgx.Tx) exec {
+	in := func(tx pgx.Tx) execer {
 		return func(ctx context.Context, statement string, args ...any) error {
 			_, err := tx.Exec(ctx, dollars.Replace(statement), args...)
 			return err
 		}
 	}
 	return &books{
-		effects: func(handle func(context.Context, exec, *orderly.Message) error) orderly.Effects {
+		effects: func(handle func(context.Context, execer, *orderly.Message) error) orderly.Effects {
 			return db.Effects(func(ctx context.Context, tx pgx.Tx, m *orderly.Message) error { return handle(ctx, in(tx), m) })
 		},
-		alone: func(ctx context.Context, do func(exec exec) error) error {
+		alone: func(ctx context.Context, do func(exec execer) error) error {
 			return pgx.BeginFunc(ctx, pool, func(tx pgx.Tx) error { return do(in(tx)) })
 		},
 		query: func(ctx context.Context, query string, row func(func(...any) error) error) error {
@@ -59,10 +59,19 @@ func openPostgres(ctx context.Context, dsn, schema string) (*books, error) {
 			}
 			return rows.Err()
 		},
-		owners: func(ctx context.Context) (int64, error) { return owners(ctx, db) },
+		owners: func(ctx context.Context, group, topic string) (int64, error) { return owners(ctx, db, group, topic) },
 		outage: func(ctx context.Context, d time.Duration) error { return cut(ctx, dsn, schema, d) },
 		close:  pool.Close,
 	}, nil
+}
+
+// owners adds up the fencing tokens of the topic's partitions.
+func owners(ctx context.Context, db *postgres.DB, group, topic string) (sum int64, err error) {
+	all, err := db.Standings(ctx, group, topic)
+	for _, s := range all {
+		sum += s.State.Token
+	}
+	return sum, err
 }
 
 // cut ends all connections of a schema, again and again.

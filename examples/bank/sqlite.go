@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly"
-	"github.com/orderly-go/orderly/store"
 	"github.com/orderly-go/orderly/store/sqlite"
 )
 
@@ -20,13 +19,13 @@ func openSQLite(ctx context.Context, file string) (*books, error) {
 	if _, err := db.Migrate(ctx); err != nil {
 		return nil, err
 	}
-	in := func(tx *sql.Tx) exec {
+	in := func(tx *sql.Tx) execer {
 		return func(ctx context.Context, statement string, args ...any) error {
 			_, err := tx.ExecContext(ctx, statement, args...)
 			return err
 		}
 	}
-	alone := func(ctx context.Context, do func(exec exec) error) error {
+	alone := func(ctx context.Context, do func(exec execer) error) error {
 		tx, err := db.SQL().BeginTx(ctx, nil)
 		if err != nil {
 			return err
@@ -37,7 +36,7 @@ func openSQLite(ctx context.Context, file string) (*books, error) {
 		return tx.Commit()
 	}
 	return &books{
-		effects: func(handle func(context.Context, exec, *orderly.Message) error) orderly.Effects {
+		effects: func(handle func(context.Context, execer, *orderly.Message) error) orderly.Effects {
 			return sqlite.Apply(db, func(ctx context.Context, tx *sql.Tx, m *orderly.Message) error { return handle(ctx, in(tx), m) })
 		},
 		alone: alone,
@@ -54,20 +53,10 @@ func openSQLite(ctx context.Context, file string) (*books, error) {
 			}
 			return rows.Err()
 		},
-		owners: func(ctx context.Context) (int64, error) { return owners(ctx, db) },
 		// Another program holds the file's only right to write.
 		outage: func(ctx context.Context, d time.Duration) error {
-			return alone(ctx, func(exec) error { return pause(ctx, d) })
+			return alone(ctx, func(execer) error { return pause(ctx, d) })
 		},
 		close: func() { _ = db.Close() },
 	}, nil
-}
-
-// owners adds up the fencing tokens of the topic's partitions.
-func owners(ctx context.Context, db store.Rewinder) (sum int64, err error) {
-	all, err := db.Standings(ctx, "bank-orderly", topic)
-	for _, s := range all {
-		sum += s.State.Token
-	}
-	return sum, err
 }

@@ -26,6 +26,7 @@ var onKafka = []string{
 	"github.com/orderly-go/orderly",
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect",
 	"github.com/orderly-go/orderly/internal/kafkatest",
+	"github.com/orderly-go/orderly/examples/bank",
 	"github.com/orderly-go/orderly/internal/matrix",
 	"github.com/orderly-go/orderly/internal/takeover",
 	"github.com/orderly-go/orderly/store/postgres/internal/crashmatrix",
