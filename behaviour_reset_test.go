@@ -10,10 +10,12 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/orderly-go/orderly/orderlytest"
 	"github.com/orderly-go/orderly/store"
 	"github.com/orderly-go/orderly/store/storetest"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func newAdmin(t *testing.T, b *orderlytest.Broker, g *orderlytest.Group) *orderly.Admin {
@@ -331,4 +333,101 @@ func TestResetForeign(t *testing.T) {
 	m := g.Start()
 	book.require(t, b, 3)
 	stopAll(t, m)
+}
+
+// A reset by another tool takes away the commit that names what is parked: the start
+// says so, with the command that completes it.
+func TestResetForeignWithParked(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	c := &calls{bad: badKey("bad")}
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, OnExhausted: orderly.PolicyPark, Retry: orderly.Retry{MaxAttempts: 1}, Handler: c.handle})
+	b.Produce(topic, keyed(2, "good", "bad")...)
+	m := g.Start()
+	parkedRecords(t, b, m, topic, 1, 2)
+	committed(t, b, m, topic, 0, 4)
+	stopAll(t, m)
+	if err := b.Admin().CommitAllOffsets(t.Context(), g.Name(), kadm.Offsets{topic: {0: {Topic: topic, At: 2, LeaderEpoch: -1}}}); err != nil {
+		t.Fatal(err)
+	}
+	var parkingTopic *orderly.ParkingTopicError
+	err := g.Start().Wait()
+	if !errors.As(err, &parkingTopic) || !strings.Contains(err.Error(), "orderly offsets reset -g "+g.Name()+" -t "+topic+" --partitions 0 --to OFFSET --parked drop") {
+		t.Fatalf("Run: %v", err)
+	}
+	a := newAdmin(t, b, g)
+	r := orderly.OffsetReset{Topic: topic, To: orderly.ToOffset(2), Reason: "to see", Parked: orderly.ParkedKeep}
+	if _, err := a.ResetOffsets(t.Context(), r); err == nil || !strings.Contains(err.Error(), "only \"drop\"") {
+		t.Errorf("keep: %v", err)
+	}
+	r.Parked = orderly.ParkedDrop
+	if steps, err := a.ResetOffsets(t.Context(), r); err != nil || steps[0].Parked != 2 || steps[0].Lost != 1 {
+		t.Fatalf("%+v, %v", steps, err)
+	}
+	c.mended.Store(true)
+	m = g.Start()
+	committed(t, b, m, topic, 0, 4)
+	stopAll(t, m)
+	if got := c.of("bad"); !slices.Equal(got, []string{"1"}) {
+		t.Errorf("the dropped key: %v", got)
+	}
+}
+
+// Who gave a reset, when and why is an entry of the parking topic, which the next owner
+// answers.
+func TestResetIsWrittenDown(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	c := &calls{}
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, OnExhausted: orderly.PolicyPark, Handler: c.handle})
+	b.Produce(topic, keyed(3, "a")...)
+	m := g.Start()
+	committed(t, b, m, topic, 0, 3)
+	stopAll(t, m)
+	a := newAdmin(t, b, g)
+	if _, err := a.ResetOffsets(t.Context(), orderly.OffsetReset{Topic: topic, To: orderly.ToOffset(1), Reason: "a wrong rate"}); err != nil {
+		t.Fatal(err)
+	}
+	m = g.Start()
+	committed(t, b, m, topic, 0, 3)
+	entries := func(kind parking.Kind) (out []*parking.Entry) {
+		cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addrs()...), kgo.ConsumeTopics("orderly-parked."+g.Name()+"."+topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer cl.Close()
+		end := b.End("orderly-parked."+g.Name()+"."+topic, 0)
+		for at := int64(0); at < end; {
+			fetches := cl.PollFetches(t.Context())
+			if err := fetches.Err(); err != nil {
+				t.Fatal(err)
+			}
+			fetches.EachRecord(func(r *kgo.Record) {
+				at = r.Offset + 1
+				rec := parking.Record{Key: r.Key, Value: r.Value}
+				for _, h := range r.Headers {
+					rec.Headers = append(rec.Headers, parking.Header{Key: h.Key, Value: h.Value})
+				}
+				e, err := parking.Decode(rec)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if e.Kind == kind {
+					out = append(out, e)
+				}
+			})
+		}
+		return out
+	}
+	b.Eventually("the answer", func() bool { return len(entries(parking.KindAnswer)) == 1 })
+	commands := entries(parking.KindCommand)
+	if len(commands) != 1 || commands[0].Offset != 1 || commands[0].Command.Who != "ada" || commands[0].Command.Reason != "a wrong rate" || commands[0].Command.Verb != parking.ResetOffsets || commands[0].Command.When == 0 {
+		t.Errorf("%+v", commands)
+	}
+	stopAll(t, m)
+	if got := c.of("a"); !slices.Equal(got, []string{"0", "1", "2", "1", "2"}) {
+		t.Errorf("%v", got)
+	}
 }

@@ -214,7 +214,7 @@ func (c *Consumer) publicError(err error) error {
 	case errors.As(err, &kept):
 		return &StoreError{Topic: kept.Topic, Partition: kept.Partition, Err: kept.Err}
 	case errors.As(err, &refused):
-		return mismatch(err)
+		return c.mismatch(err)
 	case errors.As(err, &replaced):
 		return &TopicRecreatedError{Topic: replaced.Topic, Old: topicID(replaced.Old), New: topicID(replaced.New)}
 	}
