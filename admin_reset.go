@@ -267,11 +267,21 @@ func (s *resetStep) begun() (kadm.Offset, error) {
 	return kadm.Offset{Topic: s.out.Topic, Partition: s.out.Partition, At: at, LeaderEpoch: -1, Metadata: text}, err
 }
 
+// keeps says that the parking topic goes on to count from where it does: what it holds
+// is kept, or leaves out nothing of what comes again. Otherwise the next owner takes it
+// into use anew, and nothing in it counts but commands.
+func (s *resetStep) keeps(r *OffsetReset) bool {
+	if s.now.ParkedRecords > 0 {
+		return r.Parked == ParkedKeep
+	}
+	return s.now.parked.released <= s.out.To
+}
+
 // through is the commit that ends the reset.
 func (s *resetStep) through(r *OffsetReset) (kadm.Offset, error) {
 	var extra []progress.Field
 	for _, f := range s.now.meta.Extra {
-		if f.Tag != parking.GuardTag || s.now.ParkedRecords > 0 && r.Parked == ParkedKeep {
+		if f.Tag != parking.GuardTag || s.keeps(r) {
 			extra = append(extra, f)
 		}
 	}
