@@ -3,15 +3,19 @@ package effectstest
 import (
 	"encoding/json"
 	"testing"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// againstLog holds the table of what was applied against the log, which it reads with
-// a client of its own: each record of the log once and nothing else, and along the
+// A Logged is a record of the log.
+type Logged struct {
+	Partition  int32
+	Offset     int64
+	Key, Value []byte
+}
+
+// againstLog holds the table of what was applied against the log: each record of the log once and nothing else, and along the
 // records of a key no token below the one before. A lower one is a zombie's, whose
 // effect came after that of its successor.
-func againstLog(t *testing.T, db *DB, brokers []string, records int) {
+func againstLog(t *testing.T, db *DB, records []Logged) {
 	t.Helper()
 	type step struct {
 		path string
@@ -25,28 +29,20 @@ func againstLog(t *testing.T, db *DB, brokers []string, records int) {
 		tokens[s] = token
 		return err
 	}))
-	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	must(t, err)
-	defer cl.Close()
 	last := map[string]int64{}
-	for read := 0; read < records; {
-		fetches := cl.PollFetches(t.Context())
-		must(t, fetches.Err0())
-		fetches.EachRecord(func(r *kgo.Record) {
-			read++
-			var c change
-			must(t, json.Unmarshal(r.Value, &c))
-			s := step{string(r.Key), c.Seq}
-			token, ok := tokens[s]
-			switch {
-			case !ok:
-				t.Errorf("partition %d offset %d, %s %d, is in the log and was not applied, or is twice in the log", r.Partition, r.Offset, s.path, s.seq)
-			case token < last[s.path]:
-				t.Errorf("partition %d offset %d, %s %d, was applied under token %d, after %d", r.Partition, r.Offset, s.path, s.seq, token, last[s.path])
-			}
-			last[s.path] = token
-			delete(tokens, s)
-		})
+	for _, r := range records {
+		var c change
+		must(t, json.Unmarshal(r.Value, &c))
+		s := step{string(r.Key), c.Seq}
+		token, ok := tokens[s]
+		switch {
+		case !ok:
+			t.Errorf("partition %d offset %d, %s %d, is in the log and was not applied, or is twice in the log", r.Partition, r.Offset, s.path, s.seq)
+		case token < last[s.path]:
+			t.Errorf("partition %d offset %d, %s %d, was applied under token %d, after %d", r.Partition, r.Offset, s.path, s.seq, token, last[s.path])
+		}
+		last[s.path] = token
+		delete(tokens, s)
 	}
 	for s, token := range tokens {
 		t.Errorf("%s %d was applied under token %d, and is not in the log", s.path, s.seq, token)

@@ -15,6 +15,7 @@ import (
 	"github.com/orderly-go/orderly/internal/postgrestest"
 	"github.com/orderly-go/orderly/orderlytest"
 	"github.com/orderly-go/orderly/store/postgres"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 func TestMain(m *testing.M) {
@@ -48,6 +49,26 @@ func database(t *testing.T, server string) string {
 	return url
 }
 
+// logged reads a topic with a plain client.
+func logged(t *testing.T, brokers []string, topic string, records int) (out []effectstest.Logged) {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...), kgo.ConsumeTopics(topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	for len(out) < records {
+		fetches := cl.PollFetches(t.Context())
+		if err := fetches.Err(); err != nil {
+			t.Fatal(err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			out = append(out, effectstest.Logged{Partition: r.Partition, Offset: r.Offset, Key: r.Key, Value: r.Value})
+		})
+	}
+	return out
+}
+
 // On real Kafka.
 func TestEffectsOnceThroughCrashes(t *testing.T) {
 	if !kafkatest.Require(t, kafkatest.Latest) || !postgrestest.Require(t) {
@@ -65,7 +86,9 @@ func TestEffectsOnceThroughCrashes(t *testing.T) {
 		}
 	})
 	scene := effectstest.Scene{DSN: url, Open: openHistory, Broker: orderlytest.Dial(t, cluster.Addrs()...),
-		Kills: 10, Freezes: 5, Outages: 5, Outage: func() {
+		Log: func(topic string, records int) []effectstest.Logged {
+			return logged(t, cluster.Addrs(), topic, records)
+		}, Kills: 10, Freezes: 5, Outages: 5, Outage: func() {
 			s.StopNow(t)
 			s.Restart(t)
 		}}
