@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/internal/progress"
 	"github.com/orderly-go/orderly/orderlytest"
 	"github.com/orderly-go/orderly/store"
 	"github.com/orderly-go/orderly/store/storetest"
@@ -456,8 +457,14 @@ func TestEffectsResumeAtTheStore(t *testing.T) {
 			if _, err := b.Admin().DeleteGroups(t.Context(), g.Name()); err != nil {
 				t.Fatal(err)
 			}
-		} else if err := b.Admin().CommitAllOffsets(t.Context(), g.Name(), kadm.Offsets{topic: {0: {Topic: topic, At: to, LeaderEpoch: -1}}}); err != nil {
-			t.Fatal(err)
+		} else {
+			text, _, err := progress.Encode(to, progress.Meta{Token: 1, CompleteUpTo: to, Clean: true}, progress.DefaultLimit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := b.Admin().CommitAllOffsets(t.Context(), g.Name(), kadm.Offsets{topic: {0: {Topic: topic, At: to, LeaderEpoch: -1, Metadata: text}}}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		m = g.Start()
 		b.Eventually("the record that fails to be read again", func() bool {

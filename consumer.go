@@ -198,6 +198,7 @@ func (c *Consumer) publicError(err error) error {
 		replaced *group.RecreatedError
 		refused  *group.ParkingError
 		kept     *group.StoreError
+		reset    *group.ResetError
 	)
 	switch {
 	case err == nil:
@@ -208,10 +209,12 @@ func (c *Consumer) publicError(err error) error {
 		return &AccessError{Resource: accessed.Resource, Name: accessed.Name, Operation: accessed.Operation, Err: accessed.Err}
 	case errors.As(err, &outside):
 		return &OffsetRangeError{Topic: outside.Topic, Partition: outside.Partition, Offset: outside.Offset, Start: outside.Start, End: outside.End}
+	case errors.As(err, &reset):
+		return &ResetUnfinishedError{Group: c.cfg.Group, Topic: reset.Topic, Partition: reset.Partition, Offset: reset.Offset}
 	case errors.As(err, &kept):
 		return &StoreError{Topic: kept.Topic, Partition: kept.Partition, Err: kept.Err}
 	case errors.As(err, &refused):
-		return mismatch(err)
+		return c.mismatch(err)
 	case errors.As(err, &replaced):
 		return &TopicRecreatedError{Topic: replaced.Topic, Old: topicID(replaced.Old), New: topicID(replaced.New)}
 	}

@@ -79,6 +79,10 @@ func (s *effectsStore) Look(ctx context.Context, ask group.StoreAsk) (above int6
 			"and Effects would pass them: run the handler that parked them until nothing is parked (\"orderly keys\"), or use another group"), err)}
 	}
 	above, err = s.cfg.Effects.Store.Token(ctx, s.part(ask))
+	if err == nil && above > 0 && ask.Moved != nil {
+		return 0, &group.StoreError{Topic: ask.Topic, Partition: ask.Partition, Err: &MovedError{Group: s.cfg.Group, Topic: ask.Topic,
+			Partition: ask.Partition, Offset: ask.Moved.Offset, Foreign: ask.Moved.Foreign}}
+	}
 	return above, s.problem(ask, err)
 }
 

@@ -67,11 +67,13 @@ func (c *Consumer) prepareParking(ctx context.Context, m *parked.Manager, partit
 	return nil
 }
 
-// mismatch is the public error of a parking topic that is not what it has to be.
-func mismatch(err error) error {
+// mismatch is the public error of a parking topic that is not what it has to be. What
+// becomes of the parked records, a reset says.
+func (c *Consumer) mismatch(err error) error {
 	var m *parked.MismatchError
 	if errors.As(err, &m) {
-		return &ParkingTopicError{Source: m.Topic, Topic: m.ParkingTopic, Err: fmt.Errorf("partition %d: %w", m.Partition, m.Err)}
+		return &ParkingTopicError{Source: m.Topic, Topic: m.ParkingTopic, Err: fmt.Errorf("partition %d: %w; say it with \"orderly offsets reset -g %s -t %s --partitions %d --to OFFSET --parked drop --reason TEXT\"",
+			m.Partition, m.Err, c.cfg.Group, m.Topic, m.Partition)}
 	}
 	return err
 }

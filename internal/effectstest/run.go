@@ -28,6 +28,10 @@ type Scene struct {
 	// Outages is how often Outage is called, which stops the database and starts it.
 	Outages int
 	Outage  func()
+	// Broker is a cluster of the scene's own; nil: one in this process.
+	Broker *orderlytest.Broker
+	// Log reads so many records of a topic, by a client that is none of ours.
+	Log func(topic string, records int) []Logged
 }
 
 const (
@@ -57,7 +61,10 @@ func (s Scene) Run(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	b := orderlytest.NewBroker(t)
+	b := s.Broker
+	if b == nil {
+		b = orderlytest.NewBroker(t)
+	}
 	b.CreateTopic(topic, partitions)
 	recs := make([]orderlytest.Record, len(changes))
 	for i, c := range changes {
@@ -67,12 +74,11 @@ func (s Scene) Run(t *testing.T) {
 		}
 		recs[i] = orderlytest.Msg(c.Path, string(value))
 	}
-	b.Produce(topic, recs...)
 
 	seed := rand.Uint64()
 	t.Logf("seed %d, %d changes of %d files, %d kills, %d freezes, %d outages", seed, len(changes), len(truth), s.Kills, s.Freezes, s.Outages)
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	var events []func()
+	var events []event
 	var running []*process
 	start := func() { running = append(running, begin(t, b.Addrs(), s.DSN)) }
 	defer func() {
@@ -87,37 +93,68 @@ func (s Scene) Run(t *testing.T) {
 		}
 	}()
 	for range s.Kills {
-		events = append(events, func() {
+		events = append(events, event{strike: func() {
 			i := rnd.IntN(len(running))
 			running[i].kill()
 			running = append(running[:i], running[i+1:]...)
 			start()
-		})
+		}})
 	}
 	for range s.Freezes {
-		events = append(events, func() {
+		events = append(events, event{before: func() { shared(t, b, len(running)) }, strike: func() {
 			p := running[rnd.IntN(len(running))]
 			p.freeze(t)
 			// The others go on with what it had.
 			had := tokens(t, db)
 			s.wait(t, db, running, "another owner of what the frozen one had", func(int) bool { return tokens(t, db) > had })
 			p.thaw(t)
-		})
+		}})
 	}
 	for range s.Outages {
-		events = append(events, s.Outage)
+		events = append(events, event{strike: s.Outage})
 	}
 	rnd.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
 	for range members {
 		start()
 	}
-	for i, event := range events {
-		at := (i + 1) * len(changes) / (len(events) + 2)
+	// A part of the changes for each: it strikes when some of them are applied.
+	part := len(recs) / (len(events) + 1)
+	for i, e := range events {
+		if e.before != nil {
+			e.before()
+		}
+		b.Produce(topic, recs[i*part:(i+1)*part]...)
+		at := i*part + part/3
 		s.wait(t, db, running, fmt.Sprintf("change %d", at), func(n int) bool { return n >= at })
-		event()
+		e.strike()
 	}
+	b.Produce(topic, recs[len(events)*part:]...)
 	s.wait(t, db, running, "all changes", func(n int) bool { return n >= len(changes) })
 	compare(t, db, len(changes), truth)
+	if s.Log != nil {
+		againstLog(t, db, s.Log(topic, len(changes)))
+	}
+}
+
+// An event strikes while changes are applied, and may need something before.
+type event struct{ before, strike func() }
+
+// shared waits until each of the processes has partitions, and no dead one has.
+func shared(t *testing.T, b *orderlytest.Broker, processes int) {
+	t.Helper()
+	b.Eventually("each process to have partitions", func() bool {
+		groups, err := b.Admin().DescribeGroups(t.Context(), group)
+		g := groups[group]
+		if err != nil || g.Err != nil || g.State != "Stable" || len(g.Members) != processes {
+			return false
+		}
+		for _, m := range g.Members {
+			if c, ok := m.Assigned.AsConsumer(); !ok || len(c.Topics) == 0 {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 // compare holds the tables against what is known.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly/internal/progress"
+	"github.com/orderly-go/orderly/internal/rewind"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -54,7 +55,8 @@ func (s *Session) fatal(err error) error {
 	if errors.As(err, &st) {
 		return st
 	}
-	if errors.As(err, &p) || errors.As(err, &a) || errors.As(err, &r) || errors.As(err, &c) {
+	var reset *ResetError
+	if errors.As(err, &reset) || errors.As(err, &p) || errors.As(err, &a) || errors.As(err, &r) || errors.As(err, &c) {
 		return err
 	}
 	return access("group", s.cfg.Group, "Read", err)
@@ -93,6 +95,9 @@ func (s *Session) grantOnce(ctx context.Context, parts []*Partition) (open []*Pa
 	}
 	read, err := s.readCommitted(ctx, try, topics)
 	if err != nil {
+		return append(open, try...), err
+	}
+	if err := s.resets(try, read); err != nil {
 		return append(open, try...), err
 	}
 	if err := s.lookInStore(ctx, try, read, topics); err != nil {
@@ -245,6 +250,7 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 					s.cfg.Group, p.topic, p.partition, st.offset))
 			}
 		}
+		_, meta.Extra, _ = rewind.Of(meta.Extra) // who may start has taken notice
 		known := s.topicOf(p)
 		if known != [16]byte{} && id != [16]byte{} && id != known {
 			return nil, nil, &RecreatedError{Topic: p.topic, Old: known, New: id}

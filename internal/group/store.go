@@ -25,6 +25,7 @@ type StoreAsk struct {
 	TopicID   [16]byte
 	Partition int32
 	Extra     []progress.Field
+	Moved     *Moved // nil: nobody has moved the group's offset since
 }
 
 // Stored is one ownership's side.
@@ -158,6 +159,7 @@ func (s *Session) lookInStore(ctx context.Context, parts []*Partition, read map[
 		if meta, err := progress.Decode(st.offset, st.text); st.offset >= 0 && err == nil {
 			ask.Extra = meta.Extra
 		}
+		ask.Moved = s.movedTo(p, st)
 		above, err := s.cfg.Store.Look(ctx, ask)
 		if err != nil {
 			return err

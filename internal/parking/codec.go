@@ -242,7 +242,7 @@ func checkAnswer(a *AnswerBody) error {
 
 func checkCommand(c *CommandBody) error {
 	switch c.Verb {
-	case Retry, Skip, Park, Pause, Resume:
+	case Retry, Skip, Park, Pause, Resume, ResetOffsets:
 	default:
 		return fmt.Errorf("the command is %q", c.Verb)
 	}

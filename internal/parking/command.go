@@ -19,6 +19,8 @@ func (o *Owner) command(c *Entry, accepted bool) {
 	id := ID(c.Key)
 	settled, parked := o.state.Settled(id, c.Offset)
 	switch verb := c.Command.Verb; {
+	case verb == ResetOffsets:
+		o.answer(c, Done, "noted")
 	case o.now-c.Command.When > o.rules.Remember.Milliseconds():
 		// Its id may be forgotten: it may be a repeat of one that was answered.
 		o.answer(c, Refused, "it is older than commands are remembered; send it anew")

@@ -144,6 +144,10 @@ const (
 	Park   Verb = "park"   // the blocked head of the key is parked
 	Pause  Verb = "pause"  // of the key, or of the partition
 	Resume Verb = "resume" // the same
+
+	// ResetOffsets asks for nothing: it says that an operator moves the group's offsets,
+	// who and why. The next owner answers it, so that it stays readable.
+	ResetOffsets Verb = "reset-offsets"
 )
 
 // CommandBody is what an operator asks for. Entry.Key and Entry.Offset name the

@@ -30,8 +30,10 @@ var onKafka = []string{
 	"github.com/orderly-go/orderly/cmd/orderly/internal/logcheck",
 	"github.com/orderly-go/orderly/cmd/orderly/internal/proxy",
 	"github.com/orderly-go/orderly/internal/kafkatest",
+	"github.com/orderly-go/orderly/examples/bank",
 	"github.com/orderly-go/orderly/internal/matrix",
 	"github.com/orderly-go/orderly/internal/takeover",
+	"github.com/orderly-go/orderly/store/postgres/internal/crashmatrix",
 }
 
 // goEnv is what "go env -json" says of this machine and workspace.

@@ -2,109 +2,18 @@ package postgres
 
 import (
 	"context"
-	"database/sql"
 	"errors"
-	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
-	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/orderly-go/orderly"
-	"github.com/orderly-go/orderly/internal/effectstest"
 	"github.com/orderly-go/orderly/internal/postgrestest"
 	"github.com/orderly-go/orderly/orderlytest"
 	"github.com/orderly-go/orderly/store"
 )
-
-// overSQL: the consumer's process uses database/sql.
-const overSQL = "ORDERLY_TEST_OVER_SQL"
-
-func TestMain(m *testing.M) {
-	if effectstest.Member(openHistory) {
-		return
-	}
-	os.Exit(m.Run())
-}
-
-func openHistory(ctx context.Context, dsn string) (*effectstest.DB, error) {
-	pool, err := pgxpool.New(ctx, dsn)
-	if err != nil {
-		return nil, err
-	}
-	db := &effectstest.DB{
-		Effects: func(apply func(ctx context.Context, tx any, m *orderly.Message) error) orderly.Effects {
-			return Apply(pool, func(ctx context.Context, tx pgx.Tx, m *orderly.Message) error { return apply(ctx, tx, m) })
-		},
-		Exec: func(ctx context.Context, tx any, statement string, args ...any) (int64, error) {
-			do := pool.Exec
-			switch tx := tx.(type) {
-			case pgx.Tx:
-				do = tx.Exec
-			case *sql.Tx:
-				res, err := tx.ExecContext(ctx, dollars(statement), args...)
-				if err != nil {
-					return 0, err
-				}
-				return res.RowsAffected()
-			}
-			tag, err := do(ctx, dollars(statement), args...)
-			return tag.RowsAffected(), err
-		},
-		Query: func(ctx context.Context, query string, row func(scan func(...any) error) error) error {
-			for {
-				rows, err := pool.Query(ctx, query)
-				if err == nil {
-					for err = nil; err == nil && rows.Next(); {
-						err = row(rows.Scan)
-					}
-					rows.Close()
-					err = errors.Join(err, rows.Err())
-				}
-				if err == nil || ctx.Err() != nil || classify(err) != store.Down {
-					return err // while the server is down the test waits for it
-				}
-			}
-		},
-		Close: pool.Close,
-	}
-	if os.Getenv(overSQL) != "" {
-		std := stdlib.OpenDBFromPool(pool)
-		db.Effects = func(apply func(ctx context.Context, tx any, m *orderly.Message) error) orderly.Effects {
-			return ApplySQL(std, func(ctx context.Context, tx *sql.Tx, m *orderly.Message) error { return apply(ctx, tx, m) })
-		}
-	}
-	return db, nil
-}
-
-// A real change history, applied by processes that are killed and frozen while the
-// database is stopped and started: each change once, and the end is the known truth.
-func TestChangeHistory(t *testing.T) {
-	if !postgrestest.Require(t) {
-		return
-	}
-	for _, over := range []string{"pgx", "database-sql"} {
-		t.Run(over, func(t *testing.T) {
-			s := postgrestest.Start(t)
-			db := open(t, s.URL())
-			scene := effectstest.Scene{DSN: db.Pool().Config().ConnString(), Open: openHistory, Kills: 3, Freezes: 1, Outages: 1, Outage: func() {
-				s.StopNow(t)
-				s.Restart(t)
-			}}
-			if over != "pgx" {
-				t.Setenv(overSQL, "1")
-				scene.Kills = 1
-			}
-			if os.Getenv("ORDERLY_SOAK") == "1" {
-				scene.Kills, scene.Freezes, scene.Outages = 20, 10, 5
-			}
-			scene.Run(t)
-		})
-	}
-}
 
 // site is a broker with a topic, and an empty database with a table of effects.
 func site(t *testing.T, url string) (*orderlytest.Broker, *DB) {

@@ -22,6 +22,7 @@ type Memory struct {
 	mu    sync.Mutex
 	parts map[store.Part]*reference
 	kept  map[store.Part]store.Layout
+	began map[store.Part]*reference // what the last Begin has returned
 
 	audits []store.Audit
 }
@@ -68,7 +69,7 @@ func (tx *MemoryTx) Do(f func()) { tx.do = append(tx.do, f) }
 
 // NewMemory returns an empty one.
 func NewMemory() *Memory {
-	return &Memory{parts: make(map[store.Part]*reference), kept: make(map[store.Part]store.Layout)}
+	return &Memory{parts: make(map[store.Part]*reference), kept: make(map[store.Part]store.Layout), began: make(map[store.Part]*reference)}
 }
 
 func (m *Memory) part(p store.Part) *reference {
@@ -104,6 +105,7 @@ func (m *Memory) Begin(_ context.Context, p store.Part, l store.Layout, token, l
 	if !r.begin(token, low) {
 		return store.State{}, &store.FencedError{Part: p, Token: token, Have: r.token}
 	}
+	m.began[p] = r
 	return r.state(func(int) bool { return true }), nil
 }
 
@@ -132,6 +134,9 @@ func (m *Memory) Apply(ctx context.Context, s store.Step, effects func(ctx conte
 	if err := m.up(); err != nil {
 		return err
 	}
+	m.mu.Lock()
+	began := m.began[s.Part]
+	m.mu.Unlock()
 	tx := new(MemoryTx)
 	if effects != nil {
 		if err := effects(ctx, tx); err != nil {
@@ -152,6 +157,9 @@ func (m *Memory) Apply(ctx context.Context, s store.Step, effects func(ctx conte
 		unknown = u
 	}
 	r, ok := m.part(s.Part), false
+	if r != began {
+		return store.ErrStale // a rewind came since Begin
+	}
 	switch {
 	case s.Advance != nil:
 		ok = r.advance(s.Advance, nil)

@@ -54,6 +54,7 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 		{"the low-water row rises under its own token only", (*suite).low},
 		{"a null key is not the empty key", (*suite).nullKey},
 		{"a handler that ends the transaction is told so", (*suite).handlerEnds},
+		{"a rewind begins anew, and closes what was before", (*suite).rewind},
 		{"random owners against a model", (*suite).model},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -65,30 +65,45 @@ type migratable interface {
 	Migrate(ctx context.Context) (from int, err error)
 }
 
-// Run makes the tables, or brings them to this release's version.
-func Run(ctx context.Context, out io.Writer, dsn string) error {
+// open opens the database; end closes it.
+func open(ctx context.Context, dsn string) (db migratable, end func(), err error) {
 	name, rest, err := kind(dsn)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, limit)
-	defer cancel()
-	var db migratable
 	if name == "sqlite" {
 		file, err := sqlite.Open(rest)
 		if err != nil {
-			return &UnreachableError{err}
+			return nil, nil, &UnreachableError{err}
 		}
-		defer file.Close()
-		db = file
-	} else {
-		pool, err := pgxpool.New(ctx, rest)
-		if err != nil {
-			return &DSNError{fmt.Sprintf("cannot be read: %v", err)}
-		}
-		defer pool.Close()
-		db = postgres.New(pool, postgres.Options{LockLimit: limit})
+		return file, func() { _ = file.Close() }, nil
 	}
+	pool, err := pgxpool.New(ctx, rest)
+	if err != nil {
+		return nil, nil, &DSNError{fmt.Sprintf("cannot be read: %v", err)}
+	}
+	return postgres.New(pool, postgres.Options{LockLimit: limit}), pool.Close, nil
+}
+
+// Open opens a database whose tables are there. A file that is not there is not made.
+func Open(ctx context.Context, dsn string) (db store.Backend, end func(), err error) {
+	if name, file, _ := kind(dsn); name == "sqlite" {
+		if _, err := os.Stat(file); err != nil {
+			return nil, nil, &UnreachableError{err}
+		}
+	}
+	return open(ctx, dsn)
+}
+
+// Run makes the tables, or brings them to this release's version.
+func Run(ctx context.Context, out io.Writer, dsn string) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	db, end, err := open(ctx, dsn)
+	if err != nil {
+		return err
+	}
+	defer end()
 	from, err := db.Migrate(ctx)
 	for err != nil && db.Classify(err) == store.Again && ctx.Err() == nil {
 		from, err = db.Migrate(ctx)

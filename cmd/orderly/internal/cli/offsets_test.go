@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/internal/postgrestest"
+	"github.com/orderly-go/orderly/orderlytest"
+	"github.com/orderly-go/orderly/store/postgres"
+	"github.com/orderly-go/orderly/store/sqlite"
+)
+
+// A group with effects is shown and moved by commands, in SQLite.
+func TestOffsetsSQLite(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "a.db")
+	db, err := sqlite.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.SQL().Exec("CREATE TABLE effect (place INTEGER NOT NULL)"); err != nil {
+		t.Fatal(err)
+	}
+	effects := sqlite.Apply(db, func(ctx context.Context, tx *sql.Tx, m *orderly.Message) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO effect VALUES (?)", m.Offset)
+		return err
+	})
+	offsetsByCommand(t, "sqlite:"+file, effects, func(query string) (n int) {
+		if err := db.SQL().QueryRow(query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	})
+}
+
+// And in PostgreSQL.
+func TestOffsetsPostgres(t *testing.T) {
+	if !postgrestest.Require(t) {
+		return
+	}
+	ctx := t.Context()
+	url := postgrestest.Database(t, postgrestest.Start(t).URL(), func(url, statement string) error {
+		conn, err := pgx.Connect(context.Background(), url)
+		if err != nil {
+			return err
+		}
+		defer conn.Close(context.Background())
+		_, err = conn.Exec(context.Background(), statement)
+		return err
+	})
+	pool, err := pgxpool.New(ctx, url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	if _, err := postgres.New(pool, postgres.Options{}).Migrate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pool.Exec(ctx, "CREATE TABLE effect (place BIGINT NOT NULL)"); err != nil {
+		t.Fatal(err)
+	}
+	effects := postgres.Apply(pool, func(ctx context.Context, tx pgx.Tx, m *orderly.Message) error {
+		_, err := tx.Exec(ctx, "INSERT INTO effect VALUES ($1)", m.Offset)
+		return err
+	})
+	offsetsByCommand(t, url, effects, func(query string) (n int) {
+		if err := pool.QueryRow(ctx, query).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	})
+}
+
+func offsetsByCommand(t *testing.T, dsn string, effects orderly.Effects, count func(query string) int) {
+	t.Helper()
+	b := orderlytest.NewBroker(t)
+	b.CreateTopic("orders", 1)
+	step := func(want int, line, text string, more ...string) string {
+		t.Helper()
+		args := append(strings.Fields(line), "--brokers", strings.Join(b.Addrs(), ","), "-t", "orders", "-g", "billing")
+		code, out, errs := call(t.Context(), append(args, more...)...)
+		if code != want || !strings.Contains(out+errs, text) {
+			t.Fatalf("%s: exit %d, want %d with %q\n%s\n%s", line, code, want, text, out, errs)
+		}
+		return out
+	}
+	stored := []string{"--store", dsn}
+	g := b.Group(orderly.ConsumerConfig{Group: "billing", Topics: []string{"orders"}, Effects: effects})
+	for range 10 {
+		b.Produce("orders", orderlytest.Msg("k", "v"))
+	}
+	run := func(effects int) {
+		t.Helper()
+		m := g.Start()
+		b.Eventually("the effects", func() bool { return count("SELECT count(*) FROM effect") >= effects })
+		b.Eventually("the commit", func() bool {
+			ps := m.Consumer().State().Partitions
+			return len(ps) == 1 && ps[0].Committed == b.End("orders", 0)
+		})
+		step(exitFailed, "offsets reset --to earliest --reason x", "has 1 members", stored...)
+		if err := m.Stop(); err != nil {
+			t.Error(err)
+		}
+		if n := count("SELECT count(*) FROM effect"); n != effects {
+			t.Fatalf("%d effects, want %d", n, effects)
+		}
+	}
+	step(exitUsage, "offsets reset --reason x", "needs --to")
+	step(exitUsage, "offsets reset --to earliest", "needs --reason")
+	step(exitUsage, "offsets reset --to soon --reason x", "it is earliest, latest, stored")
+	step(exitUsage, "offsets reset --to 1 --reason x --parked maybe", "keep or drop")
+	step(exitUsage, "offsets show --store mysql://x", "--dsn names neither")
+	step(exitRefused, "offsets show --store sqlite:/nowhere/none.db", "the database")
+	run(10)
+	var shown struct {
+		Committed, Watermark int64
+		Store                []struct {
+			Handler string
+			Low     int64
+			Highest int64
+		}
+	}
+	out := step(exitOK, "offsets show --json", `"store"`, stored...)
+	if err := json.Unmarshal([]byte(out), &shown); err != nil || shown.Committed != 10 || len(shown.Store) != 1 || shown.Store[0].Handler != "default" || shown.Store[0].Highest != 10 {
+		t.Errorf("%s: %+v, %v", out, shown, err)
+	}
+	step(exitOK, "offsets show", "default: from", stored...)
+	step(exitOK, "offsets reset --to 7 --reason again --dry-run", "false", stored...)
+	step(exitOK, "offsets show", "0-10  10", stored...)
+	step(exitOK, "offsets reset --to 7 --reason again --who ada", "ada has moved group billing in topic orders to 7: again", stored...)
+	run(13)
+	// Without the store the next start is refused, with both ways out.
+	step(exitOK, "offsets reset --to earliest --partitions 0 --reason x", "true")
+	if err := g.Start().Wait(); err == nil || !strings.Contains(err.Error(), "--to stored") {
+		t.Errorf("Run: %v", err)
+	}
+	step(exitOK, "offsets reset --to stored --reason undone --json", `"done":true`, stored...)
+	run(13)
+	if n := count("SELECT count(*) FROM orderly_audit WHERE decision = 'reset' AND by_whom = 'ada' AND why = 'again' AND off = 7"); n != 1 {
+		t.Errorf("%d audits", n)
+	}
+}
