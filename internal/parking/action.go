@@ -62,8 +62,17 @@ type Stop struct{ Err error }
 // Delete records of the parking topic below Before.
 type Delete struct{ Before int64 }
 
-// Ask: a command about something that is not parked. Owner.Answer follows.
+// Ask: a command about a record that is not parked, once under a token. Owner.Answer
+// follows, or Arrive of the record: with Item.Skip, or to be parked.
 type Ask struct {
+	Key      []byte
+	Offset   int64
+	Command  *CommandBody
+	Accepted bool // an owner has begun before
+}
+
+// Skipped: a record is done by an operator's word, as read back.
+type Skipped struct {
 	Key     []byte
 	Offset  int64
 	Command *CommandBody
@@ -81,3 +90,4 @@ func (Commit) action()    {}
 func (Delete) action()    {}
 func (Stop) action()      {}
 func (Ask) action()       {}
+func (Skipped) action()   {}

@@ -19,8 +19,10 @@ type State struct {
 	commands []asked // without a final answer, in the order in which they came
 	answered map[string]bool
 	answers  []*Entry // final ones, in order: they are what makes a repeat do nothing
-	paused   []*Entry // those of them that are pauses in force
-	progress *Entry   // the last
+	paused   []*Entry // those of them that are pauses in force: of keys, and of the partition
+	held     map[KeyID]*AnswerBody
+	whole    *AnswerBody
+	progress *Entry // the last
 
 	records, parkedKeys int
 	bytes               int64
@@ -226,7 +228,30 @@ func (s *State) answer(e *Entry) {
 		s.answered[id] = true
 		at, _ := slices.BinarySearchFunc(s.answers, e.Answer.N, func(a *Entry, n int64) int { return cmp.Compare(a.Answer.N, n) })
 		s.answers = slices.Insert(s.answers, at, e)
-		s.paused = s.inForce()
+		if v := e.Answer.Command.Verb; v == Pause || v == Resume {
+			s.pauses()
+		}
+	}
+}
+
+// pauses finds the pauses that are in force.
+func (s *State) pauses() {
+	s.paused, s.held, s.whole = s.inForce(), make(map[KeyID]*AnswerBody), nil
+	for _, e := range s.paused {
+		if e.Answer.Command.Whole {
+			s.whole = e.Answer
+		} else {
+			s.held[ID(e.Key)] = e.Answer
+		}
+	}
+}
+
+// Pauses calls yield for each pause in force: of the key, or of the partition.
+func (s *State) Pauses(yield func(key []byte, a *AnswerBody) bool) {
+	for _, e := range s.paused {
+		if !yield(e.Key, e.Answer) {
+			return
+		}
 	}
 }
 
