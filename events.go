@@ -123,7 +123,8 @@ type DeadLetteredEvent struct {
 	DeadLetterOffset    int64
 }
 
-// SkippedEvent tells of a record that was given up by the policy skip.
+// SkippedEvent tells of a record that was given up by the policy skip, or skipped by
+// an operator: then Key is the ordering key.
 type SkippedEvent struct {
 	Topic        string
 	Partition    int32
@@ -131,8 +132,8 @@ type SkippedEvent struct {
 	Key          []byte
 	FencingToken int64
 	Attempts     int
-	Reason       string // permanent or exhausted
-	Err          error  // of the last attempt
+	Reason       string // permanent, exhausted, or operator: by a command
+	Err          error  // of the last attempt; or who skipped it, and why
 }
 
 // WriteFailedEvent tells of a dead letter that could not be written.
@@ -234,7 +235,7 @@ type ParkedEvent struct {
 	Key          []byte
 	FencingToken int64
 	Attempts     int    // 0: it only follows another one of its key
-	Reason       string // "exhausted" or "permanent"; empty when it follows
+	Reason       string // "exhausted", "permanent" or "operator" (by a command); empty when it follows
 	Err          error
 	// Before: an earlier owner had parked it, or was done with it, and no commit said so.
 	Before bool

@@ -84,6 +84,7 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 		it.Slot.Done()
 		done = i + 1
 		m.released()
+		tried(beside, m, nil)
 		if it.Attempts > 0 {
 			retried++
 		}
@@ -154,6 +155,7 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 	for i, it := range r.Items[:max(done, 0)] {
 		it.Slot.Done()
 		ms[i].released()
+		tried(parkedOf(r), ms[i], nil)
 		if it.Attempts > 0 {
 			retried++
 		}

@@ -28,7 +28,7 @@ func (c *Consumer) openParking() (*parked.Manager, error) {
 		Opts:   slices.Concat([]kgo.Opt{kgo.ClientID("orderly")}, cfg.KafkaOpts, []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...)}),
 		Self:   parking.MarkerBody{Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Scope: scope, OrderBy: cfg.OrderBy.Name, Policy: string(cfg.OnExhausted)},
 		Create: !cfg.Parking.NoCreate, Needed: cfg.OnExhausted == PolicyPark, Refresh: parkingRefresh(cfg.KafkaOpts),
-		Logger: cfg.Logger, Start: c.h.start, Warning: c.h.rep.warn,
+		Logger: cfg.Logger, Start: c.h.start, Warning: c.h.rep.warn, Find: c.h.find, Skipped: c.h.rep.skippedByOperator,
 	})
 	if err != nil {
 		return nil, &ConfigError{Problems: []string{fmt.Sprintf("KafkaOpts: %v", err)}}

@@ -5,11 +5,14 @@ import (
 	"sync/atomic"
 
 	"github.com/orderly-go/orderly/internal/lane"
+	"github.com/orderly-go/orderly/internal/parked"
 )
 
 // parkWait is a record that waits for the owner's answer.
 type parkWait struct {
 	h      handling
+	p      *parked.Partition
+	skip   bool // by an operator's word
 	await  *lane.Await
 	m      *Message    // that the record stays with
 	failed *Message    // that its handler was given
@@ -19,7 +22,7 @@ type parkWait struct {
 
 // Settled: it is parked, as read back from the topic, or was settled before.
 func (w *parkWait) Settled() {
-	if w.await.Open() { // told before a commit can pass it
+	if !w.skip && w.await.Open() { // told before a commit can pass it
 		w.h.rep.parked(w.failed, w.g, w.before.Load())
 	}
 	w.await.Done()
@@ -37,6 +40,7 @@ func (w *parkWait) Blocked(reason string) {
 		w.await.Retry(0)
 		return
 	}
+	w.p.Refuse(w.m.Offset, "it cannot be parked: "+reason)
 	err := errors.Join(errors.New(reason), w.g.err)
 	w.await.Retry(w.h.blockFor(w.failed, w.m.trouble, stateNotParked, err, w.g.attempts))
 }

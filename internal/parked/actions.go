@@ -24,6 +24,7 @@ func (p *Partition) plan(o *parking.Owner, action parking.Action) {
 		p.m.once("mixed-policies", "group %s topic %s: partitions were owned under policy %q, and this member has %q: until all members have the same, "+
 			"what becomes of a record that fails depends on who owns its partition", p.m.cfg.Group, p.topic, a.Before, p.m.cfg.Self.Policy)
 	case parking.Settle:
+		delete(p.words, a.Offset) // the owner answers
 		p.answer(a.Offset, Waiter.Settled)
 	case parking.Live:
 		p.answer(a.Offset, Waiter.Live)
@@ -42,12 +43,11 @@ func (p *Partition) plan(o *parking.Owner, action parking.Action) {
 		p.queue(p.host.Commit)
 	case parking.Delete:
 		p.m.run(func() { p.trim(l, a.Before) })
+	case parking.Skipped:
+		s := Skip{Topic: p.topic, Partition: p.partition, Token: p.token, Key: a.Key, Offset: a.Offset, Command: a.Command}
+		p.queue(func() { p.m.cfg.Skipped(s) })
 	case parking.Ask:
-		p.queue(func() {
-			p.tell(o, func() []parking.Action {
-				return o.Answer(a.Command.ID, parking.Refused, "nothing of its key is parked")
-			})
-		})
+		p.ask(o, a)
 	}
 }
 

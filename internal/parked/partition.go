@@ -1,6 +1,7 @@
 package parked
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -47,6 +48,9 @@ type Partition struct {
 	doubts int // in a row, without having been open since
 	probes int // in a row, that failed
 
+	words map[int64]*word // by offset: about records that are not parked
+	floor int64           // the last commit's watermark
+
 	todo    []func() // in order; see do
 	doing   bool
 	waiters map[int64]Waiter
@@ -58,7 +62,7 @@ func (p *Partition) Granted(part *lane.Partition, token, watermark int64, extra 
 	s := what.(*sight)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lane, p.token, p.opened = part, token, false
+	p.lane, p.token, p.opened, p.floor = part, token, false, max(p.floor, watermark)
 	guard, err := parking.GuardOf(extra)
 	switch {
 	case s.err != nil && p.owner != nil && s.state != StateMismatch && err == nil:
@@ -94,7 +98,7 @@ func (p *Partition) Granted(part *lane.Partition, token, watermark int64, extra 
 // to become of it. Called with mu held.
 func (p *Partition) drop(reason string, cause error) {
 	p.owner, p.log, p.reason, p.cause = nil, nil, reason, cause
-	p.page = nil
+	p.page, p.words = nil, nil
 	p.calm.Store(false)
 	for o, w := range p.waiters {
 		delete(p.waiters, o)
@@ -110,11 +114,19 @@ func (p *Partition) did(actions []parking.Action) {
 	for _, a := range actions {
 		p.plan(o, a)
 	}
-	p.calm.Store(o.Idle())
+	p.calm.Store(o.Idle() && len(p.words) == 0)
 	if !o.Busy() {
 		p.page = nil
 	}
-	if o.Open() && !p.opened {
+	switch held := o.Held(); {
+	case !o.Open():
+	case held != nil && (p.opened || p.reason != StatePaused):
+		if p.opened {
+			p.queue(p.host.Shut)
+		}
+		p.opened, p.doubts = false, 0
+		p.reason, p.cause = StatePaused, errors.New(pausedBy(held))
+	case held == nil && !p.opened:
 		p.opened, p.reason, p.cause, p.doubts = true, "", nil, 0
 		token := p.token
 		p.queue(func() { p.host.Open(token) })
@@ -200,6 +212,7 @@ func (p *Partition) Committed(token, watermark int64, extra []progress.Field) {
 	if g == nil {
 		g = new(parking.Guard)
 	}
+	p.floor = max(p.floor, watermark)
 	p.did(p.owner.Committed(watermark, *g, ok))
 }
 
@@ -242,7 +255,7 @@ func (p *Partition) settleDone() {
 func (p *Partition) End() {
 	p.mu.Lock()
 	p.ended, p.owner = true, nil
-	p.waiters = nil
+	p.waiters, p.words = nil, nil
 	p.rest()
 	p.mu.Unlock()
 	p.m.mu.Lock()
@@ -304,6 +317,7 @@ type State struct {
 	Records int
 	Bytes   int64
 	Void    int64 // entries that do not count
+	Pauses  []Pause
 }
 
 // State returns the partition's state.
@@ -317,6 +331,7 @@ func (p *Partition) State() (s State) {
 	if p.owner != nil {
 		s.Topic = p.log.name
 		s.Keys, s.Records, s.Bytes, s.Void = p.owner.State().Counts()
+		s.Pauses = pauses(p.owner.State())
 	}
 	return s
 }

@@ -20,7 +20,7 @@ func TestCommandsDoNothingTwice(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	b.do(b.o.Tick(1)) // what stood in the way is gone
-	b.want("run 2")
+	b.want("skipped 1", "run 2")
 
 	b.command("p", Pause, "a", 0)
 	b.command("r", Resume, "a", 0)

@@ -331,6 +331,24 @@ type ParkedKey struct {
 	Due      int64 // in milliseconds; Waits when only an operator releases it
 }
 
+// A Place is where a parked record stands.
+type Place struct {
+	Offset, Pos int64
+	Releases    int   // that failed at it
+	Last        int64 // when it failed last, in milliseconds
+}
+
+// Places returns where the parked records of a key stand, the oldest first, limit at the
+// most.
+func (s *State) Places(id KeyID, limit int) (out []Place) {
+	if k := s.keys[id]; k != nil {
+		for _, r := range k.recs[:min(limit, len(k.recs))] {
+			out = append(out, Place{r.offset, r.pos, int(r.tries), r.last})
+		}
+	}
+	return out
+}
+
 // Waits is the Due of a key that waits for an operator.
 const Waits = never
 
