@@ -12,6 +12,7 @@ import (
 	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/orderly-go/orderly/internal/parkinglog"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // A Command names what an operator's word is about: a key, by the source offset of a
@@ -179,7 +180,7 @@ func (a *Admin) pause(ctx context.Context, verb parking.Verb, t Target) ([]Parti
 // topics are those of which the group has commits.
 func (a *Admin) topics(ctx context.Context) (topics []string, err error) {
 	offsets, err := kadm.NewClient(a.cl).FetchOffsets(ctx, a.cfg.Group)
-	if err != nil {
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
 		return nil, fmt.Errorf("orderly: what group %s has committed, for which Describe on the group is needed: %w", a.cfg.Group, err)
 	}
 	for topic := range offsets {

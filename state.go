@@ -93,7 +93,10 @@ type ParkingState struct {
 	Records int    // parked records of those
 	Bytes   int64
 	Void    int64 // entries of replaced owners, which do not count
-	Pauses  []Pause
+	// Oldest is when the key failed first that was parked first; zero: there is none.
+	// It is looked for every 10 s.
+	Oldest time.Time
+	Pauses []Pause
 }
 
 // A Pause is a pause in force, of a key or of the whole partition.
@@ -171,7 +174,7 @@ func (c *Consumer) state(oldest int) State {
 }
 
 func parkingState(s parked.State) ParkingState {
-	st := ParkingState{Topic: s.Topic, Reason: s.Reason, Cause: s.Cause, Keys: s.Keys, Records: s.Records, Bytes: s.Bytes, Void: s.Void}
+	st := ParkingState{Topic: s.Topic, Reason: s.Reason, Cause: s.Cause, Keys: s.Keys, Records: s.Records, Bytes: s.Bytes, Void: s.Void, Oldest: s.Oldest}
 	for _, p := range s.Pauses {
 		st.Pauses = append(st.Pauses, Pause(p))
 	}

@@ -43,6 +43,8 @@ type Partition struct {
 	ended   bool
 	page    []parkinglog.Read // fetched last for a release or a rewrite
 
+	oldest, oldestAt time.Time // of the keys, and when it was looked for
+
 	reason string // why the partition may not start
 	cause  error
 	doubts int // in a row, without having been open since
@@ -317,8 +319,12 @@ type State struct {
 	Records int
 	Bytes   int64
 	Void    int64 // entries that do not count
+	Oldest  time.Time // when the key failed that was parked first; zero: none. Up to oldestEvery old
 	Pauses  []Pause
 }
+
+// oldestEvery is how long what was found by looking at all keys is told again.
+const oldestEvery = 10 * time.Second
 
 // State returns the partition's state.
 func (p *Partition) State() (s State) {
@@ -332,6 +338,15 @@ func (p *Partition) State() (s State) {
 		s.Topic = p.log.name
 		s.Keys, s.Records, s.Bytes, s.Void = p.owner.State().Counts()
 		s.Pauses = pauses(p.owner.State())
+		if now := time.Now(); now.Sub(p.oldestAt) >= oldestEvery || p.oldest.IsZero() {
+			p.oldestAt, p.oldest = now, time.Time{}
+			if at := p.owner.State().Oldest(); at > 0 {
+				p.oldest = time.UnixMilli(at)
+			}
+		}
+		if s.Keys > 0 {
+			s.Oldest = p.oldest
+		}
 	}
 	return s
 }

@@ -37,6 +37,7 @@ type keyState struct {
 	upTo int64 // all records of the key below are parked or done
 	at   int64 // position of the last entry that names the key
 	due  int64 // when it is released; never for one that waits for an operator
+	from int64 // when the first of recs failed first, in milliseconds, about
 	recs []rec // parked, in the order of their source offsets
 }
 
@@ -154,6 +155,9 @@ func (s *State) key(k *keyState, pos int64, e *Entry, size int, r *Rules) {
 			s.bytes += int64(size)
 			if before == 0 {
 				k.due = r.due(f)
+				if k.from = f.First; k.from == 0 {
+					k.from = e.Parked.Timestamp // it followed others that are done by now
+				}
 			}
 		}
 	case KindResolved:
@@ -347,6 +351,17 @@ func (s *State) Places(id KeyID, limit int) (out []Place) {
 		}
 	}
 	return out
+}
+
+// Oldest returns since when the key has failed that was parked first, in milliseconds;
+// 0: nothing is parked. It looks at all keys.
+func (s *State) Oldest() (at int64) {
+	for _, k := range s.keys {
+		if len(k.recs) > 0 && (at == 0 || k.from < at) {
+			at = k.from
+		}
+	}
+	return at
 }
 
 // Waits is the Due of a key that waits for an operator.

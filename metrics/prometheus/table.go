@@ -94,6 +94,9 @@ const (
 	parkedKeys   = "orderly_partition_keys_parked"
 	parkedNow    = "orderly_partition_records_parked"
 	parkedBytes  = "orderly_partition_parked_bytes"
+	oldestParked = "orderly_partition_keys_parked_oldest_timestamp_seconds"
+	parkingVoid  = "orderly_partition_parking_void_entries"
+	pauses       = "orderly_partition_pauses"
 )
 
 var table = []Metric{
@@ -105,7 +108,7 @@ var table = []Metric{
 	{recordsDropped, "counter", with(byTopic, "reason"), "Records or results that no longer counted because their partition had left. late: handlers' results; unstarted and lost: waited here; not-owned: read here; late-dead-letter: acknowledged too late, so that the next owner may write another. reason: " + list(dropReasons) + "."},
 	{recordsRedelivered, "counter", byTopic, "Records that the next owner gets again although their handler was called here, at the most: done and in no commit, or still running when the partition left."},
 	{deadLetters, "counter", with(byTopic, "reason"), "Records of the topic whose dead letter was acknowledged. reason: " + list(givenUpReasons) + "."},
-	{recordsSkipped, "counter", with(byTopic, "reason"), "Records given up under OnExhausted skip. reason: " + list(givenUpReasons) + "."},
+	{recordsSkipped, "counter", with(byTopic, "reason"), "Records skipped under OnExhausted skip, or by an operator, blocked or parked. reason: " + list(givenUpReasons) + "."},
 	{recordsParked, "counter", with(byTopic, "reason"), "Records that were parked. reason: " + list(parkedReasons) + " (behind another of its key)."},
 	{recordsReleased, "counter", byTopic, "Parked records that are done."},
 	{holes, "counter", with(byTopic, "policy"), "Holes in the order of keys: records that later ones of their key have passed unhandled. policy: " + list(passingPolicies) + "."},
@@ -164,6 +167,9 @@ var table = []Metric{
 	{parkedKeys, "gauge", byPartition, "Keys that are parked."},
 	{parkedNow, "gauge", byPartition, "Parked records of those keys."},
 	{parkedBytes, "gauge", byPartition, "Bytes of the parked records."},
+	{oldestParked, "gauge", byPartition, "When the key failed first that was parked first; 0: none is. Up to 10 s old."},
+	{parkingVoid, "gauge", byPartition, "Entries of the parking topic that do not count, as owners wrote them that had been replaced. Some come with handovers."},
+	{pauses, "gauge", byPartition, "Pauses in force that operators have ordered: of the partition, or of keys."},
 	{headroom, "gauge", byPartition, "Offsets between the log's beginning and the committed offset: when retention takes them all, records that are not done are deleted next."},
 }
 
@@ -178,7 +184,7 @@ const (
 var (
 	outcomes        = []string{"ok", deadLettered, skipped}
 	classes         = []string{"error", "timeout", "panic", "undecodable", "permanent", "unavailable"}
-	givenUpReasons  = []string{"permanent", "exhausted"}
+	givenUpReasons  = []string{"permanent", "exhausted", "operator"}
 	passingPolicies = []string{string(orderly.PolicyDeadLetter), string(orderly.PolicySkip)}
 	writeThen       = []string{"again", "gave-up"}
 	breakerStates   = []string{orderly.BreakerClosed, orderly.BreakerOpen, orderly.BreakerHalfOpen}
@@ -192,7 +198,7 @@ var (
 	assignedHow     = []string{"new", "regranted"}
 	drains          = []string{"clean", "late"}
 	states          = []string{"awaiting-grant", "coordinator-silent", "draining", "window-full", "buffer-full", "breaker-open",
-		"awaiting-parking", "parking-unreadable", "parking-mismatch", "parking-damaged", "parking-partition-missing"}
+		"awaiting-parking", "parking-unreadable", "parking-mismatch", "parking-damaged", "parking-partition-missing", "paused"}
 	parkedReasons = append(givenUpReasons[:len(givenUpReasons):len(givenUpReasons)], "follows")
 	warningCodes  = []string{"no-topic-ids", "foreign-commit", "foreign-member", "metadata-ignored", "topic-recreated",
 		"offset-reset", "partitions-grew", "coordinator-silent", "eager-member", "order-breaking-policy", "classify", "one-at-a-time",
