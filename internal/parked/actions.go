@@ -31,7 +31,8 @@ func (p *Partition) plan(o *parking.Owner, action parking.Action) {
 	case parking.Block:
 		p.answer(a.Offset, func(w Waiter) { w.Blocked(a.Reason) })
 	case parking.Run:
-		p.m.run(func() { p.release(o, l, a) })
+		// Behind what was queued before: who listens hears of a skip first.
+		p.queue(func() { p.m.run(func() { p.release(o, l, a) }) })
 	case parking.NeedToken:
 		p.doubt(a.Above, errors.New(a.Reason))
 	case parking.Stop:

@@ -182,6 +182,13 @@ func (l *ledger) watch(m *member, ev *orderly.Events) {
 		}
 	}
 	ev.Skipped = func(e orderly.SkippedEvent) {
+		if e.Reason == "operator" {
+			enter(func() { l.tally["skipped by an operator"]++ }) // known by its entry: parkings
+			if own.Skipped != nil {
+				own.Skipped(e)
+			}
+			return
+		}
 		enter(func() {
 			l.tally["skipped"]++
 			if m.policy != orderly.PolicySkip {
