@@ -78,7 +78,7 @@ type ParkedKey struct {
 	Attempts    int    // until it was parked
 	Releases    int    // that failed since
 	Since       time.Time
-	Next        time.Time // when it is tried again; zero: at a command only
+	Next        time.Time // when it is tried again, by its last owner's schedule; zero: at a command only
 }
 
 var errNoParkingTopic = errors.New("it is not there: nothing was ever parked, or the group, the topic or the prefix is another one")
@@ -207,7 +207,7 @@ func parkedKeys(ctx context.Context, l *parkinglog.Log, partition int32, b parki
 			pk.Since = time.Time{}
 		}
 		if k.Due != parking.Waits {
-			pk.Next = time.UnixMilli(k.Due)
+			pk.Next = time.UnixMilli(state.DueUnder(k, rules))
 		}
 		keys = append(keys, pk)
 		return true

@@ -29,8 +29,8 @@ type Events struct {
 	// followed parked ones of its key. Released: a parked record is done.
 	Parked   func(ParkedEvent)
 	Released func(ReleasedEvent)
-	// WriteFailed: the dead letter of a record could not be written; its key
-	// waits, and the write is tried again.
+	// WriteFailed: the dead letter of a record, or the record itself to the parking
+	// topic, could not be written; its key waits, and the write is tried again.
 	WriteFailed func(WriteFailedEvent)
 	// Stuck: a handler's context has ended and it has not returned. Called
 	// again while it lasts, at growing intervals.
@@ -136,13 +136,15 @@ type SkippedEvent struct {
 	Err          error  // of the last attempt; or who skipped it, and why
 }
 
-// WriteFailedEvent tells of a dead letter that could not be written.
+// WriteFailedEvent tells of a dead letter, or of a record to be parked, that could not be
+// written.
 type WriteFailedEvent struct {
 	Topic           string // of the record
 	Partition       int32
 	Offset          int64
 	Key             []byte
 	DeadLetterTopic string
+	ParkingTopic    string // set when it was to be parked: DeadLetterTopic is empty then
 	Err             error
 	Writes          int           // that failed so far
 	Next            time.Duration // until the next one, or until the handler is called again; zero: none, as under OnWriteFailure stop

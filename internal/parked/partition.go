@@ -16,11 +16,13 @@ import (
 // A Waiter is a record that waits at the head of its key for an answer: one of the first
 // three is called once, or none when the ownership ends before.
 type Waiter interface {
-	Settled()              // it is parked, or was done before
-	Live()                 // it goes to its handler
-	Blocked(reason string) // it cannot be parked
-	// Failing: it is not parked yet, for its write has failed; one of the others follows.
-	Failing(err error)
+	Settled() // it is parked, or was done before
+	Live()    // it goes to its handler
+	// Blocked: it cannot be parked, for a cap or its size.
+	Blocked(reason string, tooLarge bool)
+	// Failing: it is not parked yet, for its write has failed, or failed again; the next
+	// try is made in about that time. One of the others follows.
+	Failing(err error, next time.Duration)
 }
 
 // A Partition is the parking side of one ownership.
@@ -49,6 +51,8 @@ type Partition struct {
 	cause  error
 	doubts int // in a row, without having been open since
 	probes int // in a row, that failed
+
+	unwritten map[int64]struct{} // records whose entries the topic does not take
 
 	words map[int64]*word // by offset: about records that are not parked
 	floor int64           // the last commit's watermark
@@ -100,7 +104,7 @@ func (p *Partition) Granted(part *lane.Partition, token, watermark int64, extra 
 // to become of it. Called with mu held.
 func (p *Partition) drop(reason string, cause error) {
 	p.owner, p.log, p.reason, p.cause = nil, nil, reason, cause
-	p.page, p.words = nil, nil
+	p.page, p.words, p.unwritten = nil, nil, nil
 	p.calm.Store(false)
 	for o, w := range p.waiters {
 		delete(p.waiters, o)
@@ -318,7 +322,7 @@ type State struct {
 	Keys    int
 	Records int
 	Bytes   int64
-	Void    int64 // entries that do not count
+	Void    int64     // entries that do not count
 	Oldest  time.Time // when the key failed that was parked first; zero: none. Up to oldestEvery old
 	Pauses  []Pause
 }

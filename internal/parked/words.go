@@ -165,6 +165,16 @@ func pausedBy(a *parking.AnswerBody) string {
 	return text
 }
 
+// Topic is the name of the parking topic; empty: none is in use.
+func (p *Partition) Topic() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.owner == nil {
+		return ""
+	}
+	return p.log.name
+}
+
 // PausedBy says who has paused a key, and why; empty: it is not paused.
 func (p *Partition) PausedBy(key []byte) string {
 	p.mu.Lock()

@@ -24,8 +24,9 @@ type Live struct{ Offset int64 }
 
 // Block: the record cannot be parked and stays at the head of its key.
 type Block struct {
-	Offset int64
-	Reason string
+	Offset   int64
+	Reason   string
+	TooLarge bool // for the topic, and no cap
 }
 
 // Run hands a parked record, to be read at Pos, to its handler. Owner.Ended

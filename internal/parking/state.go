@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"math"
 	"slices"
+	"time"
 )
 
 // A State is what the entries of one partition of the parking topic, read in
@@ -332,6 +333,7 @@ type ParkedKey struct {
 	Pos      int64 // of its head, in the parking topic: key, cause and times stand there
 	Records  int
 	Releases int   // that failed at the head
+	Last     int64 // when the head failed last, in milliseconds
 	Due      int64 // in milliseconds; Waits when only an operator releases it
 }
 
@@ -364,13 +366,25 @@ func (s *State) Oldest() (at int64) {
 	return at
 }
 
+// DueUnder is when the owner whose marker is the last releases a key, as far as that
+// says its schedule.
+func (s *State) DueUnder(k ParkedKey, r Rules) int64 {
+	if s.last != nil && s.last.First > 0 {
+		r.First, r.Max = time.Duration(s.last.First)*time.Millisecond, time.Duration(s.last.Longest)*time.Millisecond
+	}
+	if k.Due == never || k.Due == 0 {
+		return k.Due
+	}
+	return r.due(&Failure{Last: k.Last, Releases: k.Releases})
+}
+
 // Waits is the Due of a key that waits for an operator.
 const Waits = never
 
 // Parked calls yield for each parked key, in no order.
 func (s *State) Parked(yield func(ParkedKey) bool) {
 	for id, k := range s.keys {
-		if len(k.recs) > 0 && !yield(ParkedKey{id, k.recs[0].offset, k.recs[0].pos, len(k.recs), int(k.recs[0].tries), k.due}) {
+		if len(k.recs) > 0 && !yield(ParkedKey{id, k.recs[0].offset, k.recs[0].pos, len(k.recs), int(k.recs[0].tries), k.recs[0].last, k.due}) {
 			return
 		}
 	}

@@ -138,7 +138,7 @@ func (o *Owner) decide(id KeyID, w *work, k *keyState) {
 				return
 			}
 		}
-		o.emit(Block{first.Offset, reason})
+		o.emit(Block{first.Offset, reason, first.Offset == w.tooLarge})
 		if w.queue = w.queue[1:]; o.Paused(id) {
 			return
 		}

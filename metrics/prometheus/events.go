@@ -42,6 +42,7 @@ func (g *groupMetrics) begin(topics []string) {
 		each(recordsParked, parkedReasons, g.group, t)
 		each(holes, passingPolicies, g.group, t)
 		each(writeFailures, writeThen, g.group, t)
+		each(parkingFailures, writeThen, g.group, t)
 		each(partitionsAssigned, assignedHow, g.group, t)
 		each(partitionsRevoked, drains, g.group, t)
 		each(commits, commitOutcomes, g.group, t)
@@ -149,7 +150,11 @@ func (g *groupMetrics) givenUp(e *orderly.Events, u orderly.Events) {
 		if e.GaveUp {
 			then = "gave-up"
 		}
-		g.count(writeFailures, 1, e.Topic, then)
+		name := writeFailures
+		if e.ParkingTopic != "" {
+			name = parkingFailures
+		}
+		g.count(name, 1, e.Topic, then)
 	}, u.WriteFailed)
 }
 

@@ -39,6 +39,7 @@ const (
 	recordsReleased    = "orderly_records_released_total"
 	holes              = "orderly_holes_total"
 	writeFailures      = "orderly_dead_letter_write_failures_total"
+	parkingFailures    = "orderly_parking_write_failures_total"
 	handlersStuck      = "orderly_handlers_stuck_total"
 	orderViolations    = "orderly_order_violations_total"
 
@@ -113,6 +114,7 @@ var table = []Metric{
 	{recordsReleased, "counter", byTopic, "Parked records that are done."},
 	{holes, "counter", with(byTopic, "policy"), "Holes in the order of keys: records that later ones of their key have passed unhandled. policy: " + list(passingPolicies) + "."},
 	{writeFailures, "counter", with(byTopic, "then"), "Dead letters that could not be written, each try; their keys wait. then: " + list(writeThen) + " (OnWriteFailure decides)."},
+	{parkingFailures, "counter", with(byTopic, "then"), "Records that could not be parked, each try; their keys wait. then: " + list(writeThen) + " (OnWriteFailure decides)."},
 	{handlersStuck, "counter", byTopic, "Reports of handlers that did not return although their context had ended; each is reported again when it is twice as old."},
 	{orderViolations, "counter", with(byGroup, "kind"), "Violations of order seen by the check on itself, which looks at one in 64 keys. Not zero: a fault of orderly. kind: " + list(violationKinds) + "."},
 
