@@ -469,6 +469,10 @@ func (l *ledger) deadLettered(m *member, e orderly.DeadLetteredEvent) {
 }
 
 func (l *ledger) writeFailed(m *member, e orderly.WriteFailedEvent) {
+	if e.ParkingTopic != "" { // no attempt is made between two tries of it
+		l.tally["a parking write failed"]++
+		return
+	}
 	l.tally["a write failed"]++
 	s := l.stint(m, record{place{e.Topic, e.Partition}, e.Offset})
 	s.unsent++
