@@ -3,7 +3,6 @@ package orderly
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -34,7 +33,7 @@ type AdminConfig struct {
 // An Admin sees what a group has parked, and commands its owners, whichever processes
 // they are. Commands are records of the parking topic: they outlast both sides. Its
 // user needs Describe and Read on the parking topics and Describe on the group, and
-// Write on the topics for commands.
+// Write on the topics for commands; Create where the first command has to make one.
 type Admin struct {
 	cfg AdminConfig
 	cl  *kgo.Client
@@ -79,8 +78,10 @@ type ParkedKey struct {
 	Attempts    int    // until it was parked
 	Releases    int    // that failed since
 	Since       time.Time
-	Next        time.Time // when it is tried again; zero: at a command only
+	Next        time.Time // when it is tried again, by its last owner's schedule; zero: at a command only
 }
+
+var errNoParkingTopic = errors.New("it is not there: nothing was ever parked, or the group, the topic or the prefix is another one")
 
 // find returns the parking topic of a topic.
 func (a *Admin) find(ctx context.Context, topic string) (*parkinglog.Log, string, int, error) {
@@ -90,7 +91,7 @@ func (a *Admin) find(ctx context.Context, topic string) (*parkinglog.Log, string
 	}
 	found, err := parkinglog.Find(ctx, a.cl, name)
 	if err == nil && !found.Exists {
-		err = errors.New("it is not there: nothing was ever parked, or the group, the topic or the prefix is another one")
+		err = errNoParkingTopic
 	}
 	if err != nil {
 		return nil, name, 0, &ParkingTopicError{Source: topic, Topic: name, Err: err}
@@ -102,28 +103,12 @@ func (a *Admin) find(ctx context.Context, topic string) (*parkinglog.Log, string
 // the others. It reads the parking topic from where the group's commits say that it
 // counts; what its owners have not written yet is not in it.
 func (a *Admin) ParkedKeys(ctx context.Context, topic string) ([]ParkedKey, error) {
-	l, name, _, err := a.find(ctx, topic)
+	l, name, bounds, err := a.places(ctx, topic, false)
 	if err != nil {
 		return nil, err
 	}
-	trims, err := a.trims(ctx, topic, l.ID()) // before the bounds: a trim may come between
-	if err != nil {
-		return nil, &ParkingTopicError{Source: topic, Topic: name, Err: err}
-	}
-	bounds, err := parkinglog.Bounds(ctx, a.cl, name)
-	if err != nil {
-		return nil, &ParkingTopicError{Source: topic, Topic: name, Err: err}
-	}
 	var keys []ParkedKey
 	for partition, b := range bounds {
-		if b.Err != nil {
-			return nil, &ParkingTopicError{Source: topic, Topic: name, Err: b.Err}
-		}
-		from, ok := trims[partition]
-		if !ok {
-			continue // no commit names this topic: nothing in it counts
-		}
-		b.Start = max(b.Start, from)
 		of, err := parkedKeys(ctx, l, partition, b)
 		if err != nil {
 			return nil, &ParkingTopicError{Source: topic, Topic: name, Err: err}
@@ -137,6 +122,37 @@ func (a *Admin) ParkedKeys(ctx context.Context, topic string) ([]ParkedKey, erro
 		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.FirstOffset, b.FirstOffset))
 	})
 	return keys, nil
+}
+
+// places returns the parking topic of a topic, and from where to where its partitions
+// count. Of those that no commit names only commands do: with commands they are among
+// them, from their beginning.
+func (a *Admin) places(ctx context.Context, topic string, commands bool) (*parkinglog.Log, string, map[int32]parkinglog.Bound, error) {
+	l, name, _, err := a.find(ctx, topic)
+	if err != nil {
+		return nil, name, nil, err
+	}
+	trims, err := a.trims(ctx, topic, l.ID()) // before the bounds: a trim may come between
+	if err != nil {
+		return nil, name, nil, &ParkingTopicError{Source: topic, Topic: name, Err: err}
+	}
+	bounds, err := parkinglog.Bounds(ctx, a.cl, name)
+	if err != nil {
+		return nil, name, nil, &ParkingTopicError{Source: topic, Topic: name, Err: err}
+	}
+	for partition, b := range bounds {
+		if b.Err != nil {
+			return nil, name, nil, &ParkingTopicError{Source: topic, Topic: name, Err: b.Err}
+		}
+		switch from, ok := trims[partition]; {
+		case ok:
+			b.Start = max(b.Start, from)
+			bounds[partition] = b
+		case !commands:
+			delete(bounds, partition) // nothing in it counts
+		}
+	}
+	return l, name, bounds, nil
 }
 
 // trims returns from where the parking topic counts, for the partitions whose commits
@@ -191,7 +207,7 @@ func parkedKeys(ctx context.Context, l *parkinglog.Log, partition int32, b parki
 			pk.Since = time.Time{}
 		}
 		if k.Due != parking.Waits {
-			pk.Next = time.UnixMilli(k.Due)
+			pk.Next = time.UnixMilli(state.DueUnder(k, rules))
 		}
 		keys = append(keys, pk)
 		return true
@@ -230,91 +246,4 @@ func eachEntry(ctx context.Context, l *parkinglog.Log, partition int32, from int
 		}
 	}
 	return nil
-}
-
-// A Command names what an operator's word is about: a key, by the source offset of a
-// record of it.
-type Command struct {
-	Topic     string
-	Partition int32
-	Key       []byte // the ordering key; nil: records without one
-	Offset    int64
-	Reason    string
-	// ID makes a repeat do nothing more. Default: a random one.
-	ID string
-}
-
-// An Answer is what became of a command.
-type Answer struct {
-	ID     string
-	State  string // "requested" (no owner has begun), "accepted", "done" or "refused"
-	Result string
-	At     time.Time
-}
-
-// Retry releases a parked key now: its records are handed to the handler in order,
-// until one fails. It returns when the owner has answered, or with ctx: the command
-// stays where it is then, and is done when the partition has an owner.
-func (a *Admin) Retry(ctx context.Context, c Command) (Answer, error) {
-	return a.command(ctx, parking.Retry, c)
-}
-
-// Skip lets a parked record count as done: a hole in the order of its key, written
-// down with the reason, which is required. Only a record at the head of its key's
-// parked ones, or behind such as are skipped or done, can be skipped.
-func (a *Admin) Skip(ctx context.Context, c Command) (Answer, error) {
-	if c.Reason == "" {
-		return Answer{}, errors.New("orderly: a skip needs a reason: it is a hole in the order of its key")
-	}
-	return a.command(ctx, parking.Skip, c)
-}
-
-func (a *Admin) command(ctx context.Context, verb parking.Verb, c Command) (Answer, error) {
-	ans := Answer{ID: c.ID, State: "requested"}
-	if a.cfg.Who == "" {
-		return ans, errors.New("orderly: AdminConfig.Who is empty: commands say who gave them")
-	}
-	if ans.ID == "" {
-		ans.ID = rand.Text()
-	}
-	l, name, partitions, err := a.find(ctx, c.Topic)
-	if err != nil {
-		return ans, err
-	}
-	if c.Partition < 0 || int(c.Partition) >= partitions {
-		return ans, &ParkingTopicError{Source: c.Topic, Topic: name, Err: fmt.Errorf("it has %d partitions and none of number %d", partitions, c.Partition)}
-	}
-	e := &parking.Entry{Kind: parking.KindCommand, Key: c.Key, Offset: c.Offset,
-		Command: &parking.CommandBody{ID: ans.ID, Verb: verb, Who: a.cfg.Who, When: time.Now().UnixMilli(), Reason: c.Reason}}
-	type written struct {
-		pos int64
-		err error
-	}
-	at := make(chan written, 1)
-	l.Write(ctx, c.Partition, e, func(pos int64, _ int, _ parking.WriteError, err error) { at <- written{pos, err} })
-	w := <-at
-	if w.err != nil {
-		return ans, &ParkingTopicError{Source: c.Topic, Topic: name, Err: w.err}
-	}
-	// The answer of a repeat may stand before it.
-	bounds, err := parkinglog.Bounds(ctx, a.cl, name)
-	if err != nil {
-		return ans, &ParkingTopicError{Source: c.Topic, Topic: name, Err: err}
-	}
-	state, rules := parking.NewState(), parking.DefaultRules()
-	err = eachEntry(ctx, l, c.Partition, bounds[c.Partition].Start, func(r parkinglog.Read) bool {
-		if state.Apply(r.Pos, r.Entry, r.Size, &rules) != parking.Counts {
-			return true // of an owner that was replaced
-		}
-		if b := r.Entry.Answer; b != nil && b.Command.ID == ans.ID {
-			ans.State, ans.Result, ans.At = string(b.State), b.Result, time.UnixMilli(b.At)
-			return b.State == parking.Accepted
-		}
-		return true
-	}, -1)
-	if err != nil {
-		err = fmt.Errorf("orderly: command %s on %s/%d is %s, and has no result yet; it stays in %s and is done when the partition has an owner that can: %w",
-			ans.ID, c.Topic, c.Partition, ans.State, name, err)
-	}
-	return ans, err
 }

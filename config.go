@@ -144,8 +144,9 @@ type ConsumerConfig struct {
 	// DeadLetter says where dead letters go, under PolicyDeadLetter.
 	DeadLetter DeadLetter
 	// OnWriteFailure is what becomes of a record whose dead letter cannot be
-	// written, although it was tried Retry.MaxAttempts times, or because it is
-	// too large: PolicyBlock, the default, or PolicyStop.
+	// written, or that cannot be parked, although that was tried Retry.MaxAttempts
+	// times, or because it is too large: PolicyBlock, the default, or PolicyStop. At
+	// a cap of Parking.Caps a key blocks under both.
 	OnWriteFailure Policy
 
 	// Breaker stops attempts while a dependency of the handlers is down.
@@ -242,6 +243,9 @@ func (c *ConsumerConfig) defaultPolicy() Policy {
 func (c ConsumerConfig) withDefaults() ConsumerConfig {
 	orDefault(&c.OnExhausted, c.defaultPolicy())
 	c.Parking.defaults()
+	if c.OnExhausted == PolicyPark {
+		orDefault(&c.OnWriteFailure, PolicyBlock)
+	}
 	if c.OnExhausted.writes() {
 		orDefault(&c.OnWriteFailure, PolicyBlock)
 		c.DeadLetter.defaults()

@@ -29,8 +29,8 @@ type Events struct {
 	// followed parked ones of its key. Released: a parked record is done.
 	Parked   func(ParkedEvent)
 	Released func(ReleasedEvent)
-	// WriteFailed: the dead letter of a record could not be written; its key
-	// waits, and the write is tried again.
+	// WriteFailed: the dead letter of a record, or the record itself to the parking
+	// topic, could not be written; its key waits, and the write is tried again.
 	WriteFailed func(WriteFailedEvent)
 	// Sequence: the sequence guard found something out about a record's number. Of a
 	// duplicate, which is skipped, it is called before the next record of its key is
@@ -128,7 +128,8 @@ type DeadLetteredEvent struct {
 	DeadLetterOffset    int64
 }
 
-// SkippedEvent tells of a record that was given up by the policy skip.
+// SkippedEvent tells of a record that was given up by the policy skip, or skipped by
+// an operator: then Key is the ordering key.
 type SkippedEvent struct {
 	Topic        string
 	Partition    int32
@@ -136,17 +137,19 @@ type SkippedEvent struct {
 	Key          []byte
 	FencingToken int64
 	Attempts     int
-	Reason       string // permanent or exhausted
-	Err          error  // of the last attempt
+	Reason       string // permanent, exhausted, or operator: by a command
+	Err          error  // of the last attempt; or who skipped it, and why
 }
 
-// WriteFailedEvent tells of a dead letter that could not be written.
+// WriteFailedEvent tells of a dead letter, or of a record to be parked, that could not be
+// written.
 type WriteFailedEvent struct {
 	Topic           string // of the record
 	Partition       int32
 	Offset          int64
 	Key             []byte
 	DeadLetterTopic string
+	ParkingTopic    string // set when it was to be parked: DeadLetterTopic is empty then
 	Err             error
 	Writes          int           // that failed so far
 	Next            time.Duration // until the next one, or until the handler is called again; zero: none, as under OnWriteFailure stop
@@ -239,7 +242,7 @@ type ParkedEvent struct {
 	Key          []byte
 	FencingToken int64
 	Attempts     int    // 0: it only follows another one of its key
-	Reason       string // "exhausted" or "permanent"; empty when it follows
+	Reason       string // "exhausted", "permanent" or "operator" (by a command); empty when it follows
 	Err          error
 	// Before: an earlier owner had parked it, or was done with it, and no commit said so.
 	Before bool

@@ -12,6 +12,7 @@ import (
 const (
 	reasonExhausted = "exhausted"
 	reasonPermanent = "permanent"
+	reasonOperator  = "operator" // by an operator's word
 )
 
 // failed decides about a record whose attempt failed.
@@ -24,6 +25,9 @@ func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 	}
 	if again := (errWriteAgain{}); errors.As(err, &again) {
 		return h.giveUp(r, m, keep, tr, again.givenUp)
+	}
+	if said := (errWord{}); errors.As(err, &said) {
+		return h.obey(r, m, keep, tr, said.Word)
 	}
 	if errors.Is(err, errWaits) {
 		return h.arrive(r, m, keep, tr, nil)
@@ -42,6 +46,7 @@ func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 	var p *PanicError
 	panicked := errors.As(err, &p)
 	h.rep.attempt(m, err, class, panicked, tr.waits == 0)
+	tried(parkedOf(r), m, err)
 	attempts := int(it.Attempts)
 	// While the breaker is not closed no attempt is spent, and nothing is decided.
 	if spare, again := h.guard.failed(r, it, class); spare || class == ClassUnavailable {

@@ -98,6 +98,7 @@ func (h handling) plain(r *lane.Run) (done int, err error) {
 		it.Slot.Done()
 		done = i + 1
 		m.released()
+		tried(beside, m, nil)
 		if j.duplicate() {
 			skipped = append(skipped, it)
 		} else if it.Attempts > 0 {
@@ -195,6 +196,7 @@ func (h handling) batch(r *lane.Run) (done int, err error) {
 		}
 		it.Slot.Done()
 		ms[i].released()
+		tried(parkedOf(r), ms[i], nil)
 		if h.seq != nil && seen[i].duplicate() {
 			skipped = append(skipped, it)
 		} else if it.Attempts > 0 {

@@ -21,9 +21,17 @@ func parkedOf(r *lane.Run) *parked.Partition {
 	return p
 }
 
-// waits says that the record has to wait behind parked ones of its key.
+// waits says that the record is not handed to its handler: it has to wait behind parked
+// ones of its key or because that is paused, or an operator says what becomes of it.
 func (h handling) waits(p *parked.Partition, m *Message) error {
-	if p != nil && !p.Calm() && m.release == nil && p.Concerns(h.parkKey(m), m.Offset) {
+	if p == nil || p.Calm() || m.release != nil {
+		return nil
+	}
+	key := h.parkKey(m)
+	if w := p.Word(key, m.Offset, m.trouble != nil || m.item.Attempts > 0); w != nil {
+		return errWord{w}
+	}
+	if p.Concerns(key, m.Offset) {
 		return errWaits
 	}
 	return nil
@@ -63,16 +71,23 @@ func (h handling) policyFor(m *Message) Policy {
 // arrive asks the owner of the parking topic what becomes of a record at the head of
 // its key: one that was given up, or one that may have to follow parked ones.
 func (h handling) arrive(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, g *givenUp) lane.Verdict {
+	return h.arriveFor(r, m, keep, tr, g, nil)
+}
+
+// arriveFor is arrive for a record that an operator may have skipped.
+func (h handling) arriveFor(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, g *givenUp, skip *parking.CommandBody) lane.Verdict {
 	p := parkedOf(r)
-	w := &parkWait{h: h, m: keep.Payload.(*Message), failed: m, g: g}
-	v := lane.Verdict{Keep: keep, Spare: g == nil}
-	it := parking.Item{Key: clone(h.parkKey(m)), Offset: m.Offset, Size: int(size(m.Record)), Failed: g != nil}
+	w := &parkWait{h: h, p: p, m: keep.Payload.(*Message), failed: m, g: g, skip: skip != nil}
+	v := lane.Verdict{Keep: keep, Spare: g == nil || g.reason == reasonOperator}
+	it := parking.Item{Key: clone(h.parkKey(m)), Offset: m.Offset, Size: int(size(m.Record)), Failed: g != nil, Skip: skip}
 	it.Body = &parking.ParkedBody{Topic: m.Topic, Partition: m.Partition, Timestamp: m.Timestamp.UnixMilli(), Record: parkedRecord(w.m.Record)}
 	state, cause := stateBehind, errWaits
 	if g != nil {
 		state, cause = stateParking, g.err
-		it.Body.Failure = parking.Failure{Cause: brief(g.err), Permanent: g.reason == reasonPermanent, Attempts: g.attempts,
+		it.Body.Failure = parking.Failure{Cause: brief(g.err), Permanent: g.reason != reasonExhausted, Attempts: g.attempts,
 			First: tr.first.UnixMilli(), Last: time.Now().UnixMilli()}
+	} else if by := h.pausedBy(p, it.Key); by != nil {
+		state, cause = statePaused, by
 	}
 	tr.is(state, cause)
 	if p == nil { // without a broker
@@ -130,14 +145,18 @@ func (h handling) start(part *lane.Partition, rec parked.Record) bool {
 		return true
 	}
 	m.item = lane.Item{Payload: m, Slot: slot, Offset: rec.Offset, Size: size(r), Attempts: int32(b.Failure.Attempts + rec.Tries)}
-	hash := uint64(lane.NullHash)
+	return part.Inject(&m.item, h.hashOf(rec.Key))
+}
+
+// hashOf is that of what is parked together.
+func (h handling) hashOf(parkKey []byte) uint64 {
 	switch {
 	case h.cfg.Scope == ScopePartition:
-		hash = 0
-	case rec.Key != nil:
-		hash = lane.Hash(rec.Key)
+		return 0
+	case parkKey == nil:
+		return lane.NullHash
 	}
-	return part.Inject(&m.item, hash)
+	return lane.Hash(parkKey)
 }
 
 // released tells that a parked record is done.

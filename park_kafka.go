@@ -25,10 +25,11 @@ func (c *Consumer) openParking() (*parked.Manager, error) {
 	host, _ := os.Hostname()
 	m, err := parked.New(parked.Config{
 		Group: cfg.Group, Prefix: cfg.Parking.Prefix, Rules: cfg.Parking.rules(),
-		Opts:   slices.Concat([]kgo.Opt{kgo.ClientID("orderly")}, cfg.KafkaOpts, []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...)}),
-		Self:   parking.MarkerBody{Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Scope: scope, OrderBy: cfg.OrderBy.Name, Policy: string(cfg.OnExhausted)},
+		Opts: slices.Concat([]kgo.Opt{kgo.ClientID("orderly")}, cfg.KafkaOpts, []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...)}),
+		Self: parking.MarkerBody{Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Scope: scope, OrderBy: cfg.OrderBy.Name, Policy: string(cfg.OnExhausted),
+			First: cfg.Parking.First.Milliseconds(), Longest: cfg.Parking.Longest.Milliseconds()},
 		Create: !cfg.Parking.NoCreate, Needed: cfg.parks(), Refresh: parkingRefresh(cfg.KafkaOpts),
-		Logger: cfg.Logger, Start: c.h.start, Warning: c.h.rep.warn,
+		Logger: cfg.Logger, Start: c.h.start, Warning: c.h.rep.warn, Find: c.h.find, Skipped: c.h.rep.skippedByOperator,
 	})
 	if err != nil {
 		return nil, &ConfigError{Problems: []string{fmt.Sprintf("KafkaOpts: %v", err)}}

@@ -98,20 +98,24 @@ func (c *ConsumerConfig) policyProblems(bad func(string, ...any)) {
 		}
 		bad("OnExhausted %q is not a policy of this release: it knows %s", c.OnExhausted, strings.Join(names, ", "))
 	}
+	parks := c.OnExhausted == PolicyPark
 	if known && !c.OnExhausted.writes() {
-		if c.OnWriteFailure != "" {
-			bad("OnWriteFailure %q is set with OnExhausted %q, which writes nothing: leave it out, or set OnExhausted: PolicyDeadLetter", c.OnWriteFailure, c.OnExhausted)
+		if c.OnWriteFailure != "" && !parks {
+			bad("OnWriteFailure %q is set with OnExhausted %q, which writes nothing: leave it out, or set OnExhausted: PolicyDeadLetter or PolicyPark", c.OnWriteFailure, c.OnExhausted)
 		}
 		if c.DeadLetter != (DeadLetter{}) {
 			bad("DeadLetter has settings with OnExhausted %q, under which there are no dead letters: leave them out, or set OnExhausted: PolicyDeadLetter", c.OnExhausted)
 		}
 	}
 	c.Parking.problems(bad, c.Group)
-	if !c.OnExhausted.writes() {
+	if !c.OnExhausted.writes() && !parks {
 		return
 	}
 	if c.OnWriteFailure != PolicyBlock && c.OnWriteFailure != PolicyStop {
 		bad("OnWriteFailure is %q: it must be %q or %q; a record that was written nowhere is never passed", c.OnWriteFailure, PolicyBlock, PolicyStop)
+	}
+	if parks {
+		return
 	}
 	d := &c.DeadLetter
 	if d.Profile != HeadersOrderly && d.Profile != HeadersSpring {

@@ -14,6 +14,19 @@ func (r reporter) parked(m *Message, g *givenUp, before bool) {
 	}
 }
 
+// parkingFailed reports a record that could not be parked; news says that it is the first
+// time for it.
+func (r reporter) parkingFailed(m *Message, e WriteFailedEvent, news bool) {
+	level := slog.LevelDebug
+	if news {
+		level = slog.LevelWarn
+	}
+	r.about(level, "a record could not be parked; its key waits, and it is written again", m, "parking_topic", e.ParkingTopic, "writes", e.Writes, "error", e.Err)
+	if f := r.cfg.Events.WriteFailed; f != nil {
+		f(e)
+	}
+}
+
 // released reports a parked record that is done.
 func (r reporter) released(m *Message) {
 	r.about(slog.LevelInfo, "a parked record is done", m)

@@ -54,7 +54,7 @@ type PartitionState struct {
 	// Reasons name why the partition is not read or nothing of it starts:
 	// awaiting-grant, coordinator-silent, draining, window-full, buffer-full,
 	// breaker-open, awaiting-parking, parking-unreadable, parking-mismatch,
-	// parking-damaged, parking-partition-missing.
+	// parking-damaged, parking-partition-missing, paused.
 	Reasons []string
 	Waiting int // records that wait or run
 	Bytes   int64
@@ -95,6 +95,18 @@ type ParkingState struct {
 	Records int    // parked records of those
 	Bytes   int64
 	Void    int64 // entries of replaced owners, which do not count
+	// Oldest is when the key failed first that was parked first; zero: there is none.
+	// It is looked for every 10 s.
+	Oldest time.Time
+	Pauses []Pause
+}
+
+// A Pause is a pause in force, of a key or of the whole partition.
+type Pause struct {
+	ID, Who, Reason string
+	Since           time.Time
+	Whole           bool   // the partition, not a key
+	Key             []byte // the ordering key
 }
 
 // Lag is the number of offsets from the last commit to the log's end, as lag tools
@@ -152,7 +164,7 @@ func (c *Consumer) state(oldest int) State {
 			Behind: p.Behind, DoneAhead: p.DoneAhead, LogStart: p.LogStart, LogEnd: p.LogEnd, LogRead: p.LogRead, Undone: p.Undone, OldestUndone: p.OldestUndone,
 		}
 		if pk, ok := p.Beside.(*parked.Partition); ok {
-			ps.Parking = ParkingState(pk.State())
+			ps.Parking = parkingState(pk.State())
 		}
 		if s, ok := p.Notes.(*sequences); ok {
 			ps.Sequence = s.state()
@@ -162,6 +174,14 @@ func (c *Consumer) state(oldest int) State {
 		}
 		ps.BlockedStates = blockedStates(p.Blocked)
 		st.Partitions = append(st.Partitions, ps)
+	}
+	return st
+}
+
+func parkingState(s parked.State) ParkingState {
+	st := ParkingState{Topic: s.Topic, Reason: s.Reason, Cause: s.Cause, Keys: s.Keys, Records: s.Records, Bytes: s.Bytes, Void: s.Void, Oldest: s.Oldest}
+	for _, p := range s.Pauses {
+		st.Pauses = append(st.Pauses, Pause(p))
 	}
 	return st
 }

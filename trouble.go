@@ -48,6 +48,7 @@ const (
 	stateTooLarge    = "dead-letter-too-large"
 	stateStopped     = "stopped"
 
+	statePaused     = "paused"              // an operator has paused its key
 	stateParking    = "parking-writing"     // it is being parked
 	stateNotWritten = "parking-failing"     // the topic does not take it: written again when it does
 	stateBehind     = "parked"              // its key is parked: it joins the others
@@ -58,7 +59,7 @@ const (
 // BlockedStates lists the values of BlockedKey.State.
 func BlockedStates() []string {
 	return []string{stateBackoff, stateUnavailable, stateExhausted, statePermanent, stateWriting, stateFailing, stateFailed, stateTooLarge,
-		stateParking, stateNotWritten, stateBehind, stateNotParked, stateNoParking, stateStopped}
+		statePaused, stateParking, stateNotWritten, stateBehind, stateNotParked, stateNoParking, stateStopped}
 }
 
 func (tr *trouble) is(state string, err error) {

@@ -87,6 +87,29 @@ type Partition struct {
 	BlockedBy    map[string]int `json:"blocked_by_state"` // how many of these wait for what
 	Behind       int            `json:"behind_blocked"`   // records behind the heads of these
 	Blocked      []Key          `json:"blocked"`          // those that have been blocked longest, 10 at the most
+	Parking      *Parking       `json:"parking"`          // null: no parking topic is in use, or is waited for
+}
+
+// A Parking is what is parked of a partition, and what is paused.
+type Parking struct {
+	Topic   string     `json:"topic"`
+	Reason  string     `json:"reason"` // why the partition waits for it; empty: it does not
+	Cause   string     `json:"cause"`  // the last thing that was wrong with it; or who has paused the partition, and why
+	Keys    int        `json:"keys"`
+	Records int        `json:"records"`
+	Bytes   int64      `json:"bytes"`
+	Oldest  *time.Time `json:"oldest"` // when the key failed that was parked first; null: none
+	Pauses  []Pause    `json:"pauses"`
+}
+
+// A Pause is a pause in force. Keys are shown as hashes, or not at all.
+type Pause struct {
+	ID      string    `json:"id"`
+	Who     string    `json:"who"`
+	Reason  string    `json:"reason"`
+	Since   time.Time `json:"since"`
+	Whole   bool      `json:"whole"` // the partition
+	KeyHash string    `json:"key_hash,omitempty"`
 }
 
 // A Log is where a partition's log begins and ends.
@@ -139,7 +162,7 @@ func document(c *orderly.Consumer, show orderly.KeyDisplay, now time.Time) Docum
 			Topic: p.Topic, Partition: p.Partition, FencingToken: p.FencingToken, Committed: p.Committed, Next: p.Next,
 			Undone: p.Undone, OldestUndone: moment(p.OldestUndone), DoneAhead: p.DoneAhead, Window: p.Window,
 			Reasons: append([]string{}, p.Reasons...), Waiting: p.Waiting, Running: p.Running,
-			Keys: p.Keys, BlockedKeys: p.Blocked, BlockedBy: byState(p), Behind: p.Behind, Blocked: keys(p, show),
+			Keys: p.Keys, BlockedKeys: p.Blocked, BlockedBy: byState(p), Behind: p.Behind, Blocked: keys(p, show), Parking: parking(p, show),
 		}
 		if !p.LogRead.IsZero() {
 			lag := p.Lag()
@@ -149,6 +172,22 @@ func document(c *orderly.Consumer, show orderly.KeyDisplay, now time.Time) Docum
 		d.Partitions = append(d.Partitions, out)
 	}
 	return d
+}
+
+func parking(p orderly.PartitionState, show orderly.KeyDisplay) *Parking {
+	k := p.Parking
+	if k.Topic == "" && k.Reason == "" {
+		return nil
+	}
+	out := &Parking{Topic: k.Topic, Reason: k.Reason, Cause: k.Cause, Keys: k.Keys, Records: k.Records, Bytes: k.Bytes, Oldest: moment(k.Oldest), Pauses: []Pause{}}
+	for _, x := range k.Pauses {
+		pause := Pause{ID: x.ID, Who: x.Who, Reason: x.Reason, Since: x.Since, Whole: x.Whole}
+		if show != orderly.KeysNone && x.Key != nil {
+			pause.KeyHash = orderly.HashKey(x.Key)
+		}
+		out.Pauses = append(out.Pauses, pause)
+	}
+	return out
 }
 
 func byState(p orderly.PartitionState) map[string]int {

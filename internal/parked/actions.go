@@ -24,13 +24,15 @@ func (p *Partition) plan(o *parking.Owner, action parking.Action) {
 		p.m.once("mixed-policies", "group %s topic %s: partitions were owned under policy %q, and this member has %q: until all members have the same, "+
 			"what becomes of a record that fails depends on who owns its partition", p.m.cfg.Group, p.topic, a.Before, p.m.cfg.Self.Policy)
 	case parking.Settle:
+		delete(p.words, a.Offset) // the owner answers
 		p.answer(a.Offset, Waiter.Settled)
 	case parking.Live:
 		p.answer(a.Offset, Waiter.Live)
 	case parking.Block:
-		p.answer(a.Offset, func(w Waiter) { w.Blocked(a.Reason) })
+		p.answer(a.Offset, func(w Waiter) { w.Blocked(a.Reason, a.TooLarge) })
 	case parking.Run:
-		p.m.run(func() { p.release(o, l, a) })
+		// Behind what was queued before: who listens hears of a skip first.
+		p.queue(func() { p.m.run(func() { p.release(o, l, a) }) })
 	case parking.NeedToken:
 		p.doubt(a.Above, errors.New(a.Reason))
 	case parking.Stop:
@@ -42,12 +44,11 @@ func (p *Partition) plan(o *parking.Owner, action parking.Action) {
 		p.queue(p.host.Commit)
 	case parking.Delete:
 		p.m.run(func() { p.trim(l, a.Before) })
+	case parking.Skipped:
+		s := Skip{Topic: p.topic, Partition: p.partition, Token: p.token, Key: a.Key, Offset: a.Offset, Command: a.Command}
+		p.queue(func() { p.m.cfg.Skipped(s) })
 	case parking.Ask:
-		p.queue(func() {
-			p.tell(o, func() []parking.Action {
-				return o.Answer(a.Command.ID, parking.Refused, "nothing of its key is parked")
-			})
-		})
+		p.ask(o, a)
 	}
 }
 
@@ -117,14 +118,33 @@ func (p *Partition) write(o *parking.Owner, l *topicLog, w parking.Write) {
 // failed names a write that failed, where it is asked for. Called with mu held.
 func (p *Partition) failed(e *parking.Entry, err error) {
 	p.cause = err
-	if w, ok := p.waiters[e.Offset]; ok && e.Kind == parking.KindParked {
-		p.queue(func() { w.Failing(err) })
+	next := probeWait(p.probes)
+	switch e.Kind {
+	case parking.KindParked:
+		if w, ok := p.waiters[e.Offset]; ok {
+			if p.unwritten == nil {
+				p.unwritten = make(map[int64]struct{})
+			}
+			p.unwritten[e.Offset] = struct{}{}
+			p.queue(func() { w.Failing(err, next) })
+		}
+	case parking.KindMarker:
+		for offset := range p.unwritten {
+			if w, ok := p.waiters[offset]; ok {
+				p.queue(func() { w.Failing(err, next) })
+			}
+		}
 	}
+}
+
+// probeWait is how long the topic is left alone after so many probes in a row.
+func probeWait(probes int) time.Duration {
+	return min(50*time.Millisecond<<min(probes, 8), 10*time.Second)
 }
 
 // works: a write was acknowledged. Called with mu held.
 func (p *Partition) works() {
-	p.probes = 0
+	p.probes, p.unwritten = 0, nil
 	if p.reason == "" {
 		p.cause = nil
 	}
@@ -133,7 +153,7 @@ func (p *Partition) works() {
 // probe finds out whether the topic takes writes again.
 func (p *Partition) probe(o *parking.Owner, l *topicLog, a parking.Probe) {
 	p.mu.Lock()
-	wait := min(50*time.Millisecond<<min(p.probes, 8), 10*time.Second)
+	wait := probeWait(p.probes)
 	p.probes++
 	p.mu.Unlock()
 	if !p.m.sleep(wait) {

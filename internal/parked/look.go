@@ -29,6 +29,7 @@ const (
 	StateMismatch   = "parking-mismatch"
 	StateDamaged    = "parking-damaged"
 	StateNarrow     = "parking-partition-missing"
+	StatePaused     = "paused"
 )
 
 // A MismatchError is a parking topic that is not what the group's commit says.

@@ -29,6 +29,10 @@ type Config struct {
 	// Start hands a parked record to its handler, which ends it, now or later. It
 	// reports false when that is not possible now.
 	Start func(part *lane.Partition, r Record) bool
+	// Find looks for a record that is not parked; with wake a blocked one is tried now.
+	Find func(part *lane.Partition, key []byte, offset int64, wake bool) lane.Found
+	// Skipped tells that a record is done by an operator's word.
+	Skipped func(s Skip)
 	// Warning says what an operator should know, with a fixed code.
 	Warning func(code, message string)
 }

@@ -98,10 +98,10 @@ type waiter struct {
 	of string
 }
 
-func (w waiter) Settled()         { w.b.news <- "settled " + w.of }
-func (w waiter) Live()            { w.b.news <- "live " + w.of }
-func (w waiter) Blocked(r string) { w.b.news <- "blocked " + w.of }
-func (w waiter) Failing(error)    { w.b.news <- "failing " + w.of }
+func (w waiter) Settled()                     { w.b.news <- "settled " + w.of }
+func (w waiter) Live()                        { w.b.news <- "live " + w.of }
+func (w waiter) Blocked(string, bool)         { w.b.news <- "blocked " + w.of }
+func (w waiter) Failing(error, time.Duration) { w.b.news <- "failing " + w.of }
 
 func (b *bench) look(committed bool, extra []progress.Field) group.ParkingSight {
 	return b.m.Look(b.t.Context(), []group.ParkingAsk{{Topic: source, Partition: 0, Committed: committed, Extra: extra}})[0]

@@ -1,6 +1,7 @@
 package parked
 
 import (
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,11 +16,13 @@ import (
 // A Waiter is a record that waits at the head of its key for an answer: one of the first
 // three is called once, or none when the ownership ends before.
 type Waiter interface {
-	Settled()              // it is parked, or was done before
-	Live()                 // it goes to its handler
-	Blocked(reason string) // it cannot be parked
-	// Failing: it is not parked yet, for its write has failed; one of the others follows.
-	Failing(err error)
+	Settled() // it is parked, or was done before
+	Live()    // it goes to its handler
+	// Blocked: it cannot be parked, for a cap or its size.
+	Blocked(reason string, tooLarge bool)
+	// Failing: it is not parked yet, for its write has failed, or failed again; the next
+	// try is made in about that time. One of the others follows.
+	Failing(err error, next time.Duration)
 }
 
 // A Partition is the parking side of one ownership.
@@ -42,10 +45,17 @@ type Partition struct {
 	ended   bool
 	page    []parkinglog.Read // fetched last for a release or a rewrite
 
+	oldest, oldestAt time.Time // of the keys, and when it was looked for
+
 	reason string // why the partition may not start
 	cause  error
 	doubts int // in a row, without having been open since
 	probes int // in a row, that failed
+
+	unwritten map[int64]struct{} // records whose entries the topic does not take
+
+	words map[int64]*word // by offset: about records that are not parked
+	floor int64           // the last commit's watermark
 
 	todo    []func() // in order; see do
 	doing   bool
@@ -58,7 +68,7 @@ func (p *Partition) Granted(part *lane.Partition, token, watermark int64, extra 
 	s := what.(*sight)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.lane, p.token, p.opened = part, token, false
+	p.lane, p.token, p.opened, p.floor = part, token, false, max(p.floor, watermark)
 	guard, err := parking.GuardOf(extra)
 	switch {
 	case s.err != nil && p.owner != nil && s.state != StateMismatch && err == nil:
@@ -94,7 +104,7 @@ func (p *Partition) Granted(part *lane.Partition, token, watermark int64, extra 
 // to become of it. Called with mu held.
 func (p *Partition) drop(reason string, cause error) {
 	p.owner, p.log, p.reason, p.cause = nil, nil, reason, cause
-	p.page = nil
+	p.page, p.words, p.unwritten = nil, nil, nil
 	p.calm.Store(false)
 	for o, w := range p.waiters {
 		delete(p.waiters, o)
@@ -110,11 +120,19 @@ func (p *Partition) did(actions []parking.Action) {
 	for _, a := range actions {
 		p.plan(o, a)
 	}
-	p.calm.Store(o.Idle())
+	p.calm.Store(o.Idle() && len(p.words) == 0)
 	if !o.Busy() {
 		p.page = nil
 	}
-	if o.Open() && !p.opened {
+	switch held := o.Held(); {
+	case !o.Open():
+	case held != nil && (p.opened || p.reason != StatePaused):
+		if p.opened {
+			p.queue(p.host.Shut)
+		}
+		p.opened, p.doubts = false, 0
+		p.reason, p.cause = StatePaused, errors.New(pausedBy(held))
+	case held == nil && !p.opened:
 		p.opened, p.reason, p.cause, p.doubts = true, "", nil, 0
 		token := p.token
 		p.queue(func() { p.host.Open(token) })
@@ -200,6 +218,7 @@ func (p *Partition) Committed(token, watermark int64, extra []progress.Field) {
 	if g == nil {
 		g = new(parking.Guard)
 	}
+	p.floor = max(p.floor, watermark)
 	p.did(p.owner.Committed(watermark, *g, ok))
 }
 
@@ -242,7 +261,7 @@ func (p *Partition) settleDone() {
 func (p *Partition) End() {
 	p.mu.Lock()
 	p.ended, p.owner = true, nil
-	p.waiters = nil
+	p.waiters, p.words = nil, nil
 	p.rest()
 	p.mu.Unlock()
 	p.m.mu.Lock()
@@ -303,8 +322,13 @@ type State struct {
 	Keys    int
 	Records int
 	Bytes   int64
-	Void    int64 // entries that do not count
+	Void    int64     // entries that do not count
+	Oldest  time.Time // when the key failed that was parked first; zero: none. Up to oldestEvery old
+	Pauses  []Pause
 }
+
+// oldestEvery is how long what was found by looking at all keys is told again.
+const oldestEvery = 10 * time.Second
 
 // State returns the partition's state.
 func (p *Partition) State() (s State) {
@@ -317,6 +341,16 @@ func (p *Partition) State() (s State) {
 	if p.owner != nil {
 		s.Topic = p.log.name
 		s.Keys, s.Records, s.Bytes, s.Void = p.owner.State().Counts()
+		s.Pauses = pauses(p.owner.State())
+		if now := time.Now(); now.Sub(p.oldestAt) >= oldestEvery || p.oldest.IsZero() {
+			p.oldestAt, p.oldest = now, time.Time{}
+			if at := p.owner.State().Oldest(); at > 0 {
+				p.oldest = time.UnixMilli(at)
+			}
+		}
+		if s.Keys > 0 {
+			s.Oldest = p.oldest
+		}
 	}
 	return s
 }

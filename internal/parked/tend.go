@@ -56,6 +56,7 @@ func (p *Partition) tick(now time.Time) bool {
 	if !p.calm.Load() || p.owner.State().Holds() {
 		p.did(p.owner.Tick(now.UnixMilli()))
 	}
+	p.hear(now)
 	if n, needed := p.owner.Garbage(); n >= TrimAbove && needed <= n/2 {
 		p.did(p.owner.Trim())
 	}

@@ -24,8 +24,9 @@ type Live struct{ Offset int64 }
 
 // Block: the record cannot be parked and stays at the head of its key.
 type Block struct {
-	Offset int64
-	Reason string
+	Offset   int64
+	Reason   string
+	TooLarge bool // for the topic, and no cap
 }
 
 // Run hands a parked record, to be read at Pos, to its handler. Owner.Ended
@@ -62,8 +63,17 @@ type Stop struct{ Err error }
 // Delete records of the parking topic below Before.
 type Delete struct{ Before int64 }
 
-// Ask: a command about something that is not parked. Owner.Answer follows.
+// Ask: a command about a record that is not parked, once under a token. Owner.Answer
+// follows, or Arrive of the record: with Item.Skip, or to be parked.
 type Ask struct {
+	Key      []byte
+	Offset   int64
+	Command  *CommandBody
+	Accepted bool // an owner has begun before
+}
+
+// Skipped: a record is done by an operator's word, as read back.
+type Skipped struct {
 	Key     []byte
 	Offset  int64
 	Command *CommandBody
@@ -81,3 +91,4 @@ func (Commit) action()    {}
 func (Delete) action()    {}
 func (Stop) action()      {}
 func (Ask) action()       {}
+func (Skipped) action()   {}

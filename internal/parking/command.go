@@ -47,10 +47,23 @@ func (o *Owner) command(c *Entry, accepted bool) {
 		o.answer(c, Refused, "the record waits behind the parked ones of its key and cannot be skipped yet")
 	case parked:
 		o.answer(c, Done, "its key is parked")
+	case settled && o.skipped[c.Command.ID]:
+		o.answer(c, Done, "skipped")
 	case settled:
 		o.answer(c, Done, "it was settled before, and its key is not parked")
 	default:
-		o.emit(Ask{c.Key, c.Offset, c.Command})
+		o.emit(Ask{c.Key, c.Offset, c.Command, accepted})
+	}
+}
+
+// anew takes up the commands about a record of a key again that has been settled, or
+// everything that waits for a key's turn: what they come to has changed.
+func (o *Owner) anew(key []byte, offset int64) {
+	for _, a := range o.state.commands {
+		if a.cmd.Offset == offset && o.handled[a.cmd.Command.ID] && sameKey(a.cmd.Key, key) && a.cmd.Command.Verb != Pause && a.cmd.Command.Verb != Resume {
+			delete(o.handled, a.cmd.Command.ID)
+			o.again = true
+		}
 	}
 }
 
@@ -81,6 +94,10 @@ func (o *Owner) answer(c *Entry, state AnswerState, result string) {
 }
 
 // Paused reports whether the key, or the partition, is paused by an operator.
-func (o *Owner) Paused(id KeyID) bool {
-	return slices.ContainsFunc(o.state.paused, func(e *Entry) bool { return e.Answer.Command.Whole || ID(e.Key) == id })
-}
+func (o *Owner) Paused(id KeyID) bool { return o.state.whole != nil || o.state.held[id] != nil }
+
+// PauseOf returns the pause of a key that is in force, or nil.
+func (o *Owner) PauseOf(id KeyID) *AnswerBody { return o.state.held[id] }
+
+// Held returns the pause of the whole partition that is in force, or nil.
+func (o *Owner) Held() *AnswerBody { return o.state.whole }

@@ -20,7 +20,7 @@ func TestCommandsDoNothingTwice(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 	b.do(b.o.Tick(1)) // what stood in the way is gone
-	b.want("run 2")
+	b.want("skipped 1", "run 2")
 
 	b.command("p", Pause, "a", 0)
 	b.command("r", Resume, "a", 0)
@@ -96,5 +96,75 @@ func TestASkipWaitsForTheAttempt(t *testing.T) {
 	}
 	if got := b.answer("s"); got != "done skipped" {
 		t.Errorf("answer %q", got)
+	}
+}
+
+// A skip of a record that is blocked in place is an entry: it settles the record when it
+// is read back, is told, and answered then.
+func TestASkipOfABlockedRecord(t *testing.T) {
+	b := newBench(t, nil)
+	b.command("s", Skip, "a", 3)
+	b.want("ask skip")
+	b.do(b.o.Answer("s", Accepted, ""))
+	b.held = true
+	c := &CommandBody{ID: "s", Verb: Skip, Who: "w", Reason: "because"}
+	b.do(b.o.Arrive(Item{Key: []byte("a"), Offset: 3, Size: 1, Body: &ParkedBody{}, Skip: c}))
+	b.want()
+	b.held = false
+	b.land()
+	b.want("skipped 3", "settle 3")
+	if got := b.answer("s"); got != "done skipped" {
+		t.Errorf("answer %q", got)
+	}
+	b.arrive("a", 3, nil) // it comes again, after a handover say
+	b.want("settle 3")
+	b.arrive("a", 4, nil)
+	b.want("live 4")
+	b.command("s", Skip, "a", 3)
+	b.want()
+}
+
+// A record is parked by word as one is that has used up its attempts, and the word is
+// answered when that is read back.
+func TestParkByWord(t *testing.T) {
+	b := newBench(t, nil)
+	b.command("p", Park, "a", 3)
+	b.want("ask park")
+	b.arrive("a", 3, permanent)
+	b.want("settle 3")
+	if got := b.answer("p"); got != "done its key is parked" {
+		t.Errorf("answer %q", got)
+	}
+}
+
+// What of a paused key has come waits until the key is resumed, across a new token; what
+// has failed is parked nevertheless.
+func TestAPausedKeyWaits(t *testing.T) {
+	b := newBench(t, nil)
+	b.command("p", Pause, "a", 0)
+	b.arrive("a", 1, nil)
+	b.arrive("b", 2, nil)
+	b.want("live 2")
+	if p := b.o.PauseOf(ID([]byte("a"))); p == nil || p.Command.Reason != "because" || !b.o.Concerns([]byte("a"), 1) {
+		t.Errorf("%+v", p)
+	}
+	b.do(b.o.Granted(Grant{Token: 6}))
+	b.want()
+	b.command("r", Resume, "a", 0)
+	b.want("live 1")
+	whole := func(id string, v Verb) {
+		b.put(&Entry{Kind: KindCommand, Command: &CommandBody{ID: id, Verb: v, Whole: true, Who: "w"}})
+	}
+	whole("w", Pause)
+	b.arrive("c", 3, nil)
+	b.arrive("d", 4, failed)
+	b.want("settle 4")
+	if h := b.o.Held(); h == nil || h.Command.Who != "w" {
+		t.Errorf("%+v", h)
+	}
+	whole("x", Resume)
+	b.want("live 3")
+	if b.o.Held() != nil {
+		t.Error("still held")
 	}
 }

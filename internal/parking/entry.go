@@ -50,6 +50,9 @@ type MarkerBody struct {
 	Scope    string  `json:"scope"`
 	OrderBy  string  `json:"order_by"`
 	Policy   string  `json:"policy"`
+	// The schedule of releases, in milliseconds: for who reads the topic from outside.
+	First   int64 `json:"first_ms,omitempty"`
+	Longest int64 `json:"longest_ms,omitempty"`
 }
 
 // A TopicID is Kafka's id of a topic; in JSON it is hexadecimal.

@@ -22,7 +22,8 @@ type proc struct {
 	settled map[int64]bool // of the offsets above
 	lanes   map[string]*laneOf
 	runs    []exec
-	blind   bool // it does not see yet that the topic exists
+	words   map[int64]Ask // operators' words about records that are not parked
+	blind   bool          // it does not see yet that the topic exists
 }
 
 // laneOf is the queue of a key: the records that are not settled.
@@ -31,6 +32,7 @@ type laneOf struct {
 	asked int  // of the front, handed to the owner
 	live  int  // of the front, that may run
 	busy  bool // the first runs
+	stuck bool // the first has failed, and is tried in place
 }
 
 type exec struct {
@@ -41,7 +43,7 @@ type exec struct {
 
 func (w *world) join() *proc {
 	w.gen++
-	p := &proc{w: w, n: len(w.procs), gen: w.gen, needGrant: true, blind: w.rng.IntN(3) == 0, settled: map[int64]bool{}, lanes: map[string]*laneOf{}}
+	p := &proc{w: w, n: len(w.procs), gen: w.gen, needGrant: true, blind: w.rng.IntN(3) == 0, settled: map[int64]bool{}, words: map[int64]Ask{}, lanes: map[string]*laneOf{}}
 	w.procs = append(w.procs, p)
 	w.cur = p
 	w.say("p%d joins generation %d", p.n, w.gen)
@@ -247,8 +249,18 @@ func (p *proc) turn(l *laneOf) {
 	if p.owner != nil && !p.owner.Open() {
 		return
 	}
+	id := ID([]byte(p.w.keys[l.queue[0]]))
+	alone := p.owner != nil && l.live > 0 && l.live == l.asked // the owner has none of them
+	word, said := p.words[l.queue[0]]
 	switch {
 	case l.busy:
+	case alone && l.stuck && said:
+		delete(p.words, l.queue[0])
+		p.obey(l, word)
+	case alone && p.owner.Paused(id):
+		o := l.queue[0]
+		l.asked, l.live = 1, 0
+		p.arrive(o, false)
 	case l.live > 0:
 		l.busy = true
 		p.runs = append(p.runs, exec{l.queue[0], p.token, true})
@@ -259,6 +271,17 @@ func (p *proc) turn(l *laneOf) {
 		l.asked++
 		p.arrive(o, false)
 	}
+}
+
+// obey does what an operator wants of the blocked head of a key.
+func (p *proc) obey(l *laneOf, a Ask) {
+	l.asked, l.live = 1, 0
+	p.w.words++
+	if a.Command.Verb == Park {
+		p.arrive(a.Offset, true)
+		return
+	}
+	p.do(p.owner.Arrive(Item{Key: a.Key, Offset: a.Offset, Size: 1, Body: &ParkedBody{}, Skip: a.Command}))
 }
 
 func (p *proc) arrive(o int64, failed bool) {
@@ -276,7 +299,7 @@ func (p *proc) settle(o int64) {
 		p.w.violate("settled out of turn: %d of %v", o, l.queue)
 		return
 	}
-	l.queue, l.asked, l.live = l.queue[1:], max(l.asked-1, 0), max(l.live-1, 0)
+	l.queue, l.asked, l.live, l.stuck = l.queue[1:], max(l.asked-1, 0), max(l.live-1, 0), false
 	p.settled[o] = true
 }
 
@@ -301,6 +324,8 @@ func (p *proc) finish(i int) {
 	switch {
 	case good:
 		p.settle(x.o)
+	case fails && w.mood.block:
+		l.stuck = true
 	case p.owner != nil && fails:
 		l.asked, l.live = 1, 0
 		p.arrive(x.o, true)
@@ -330,11 +355,17 @@ func (p *proc) do(actions []Action) {
 			p.settle(a.Offset)
 		case Live:
 			p.lane(a.Offset).live++
+			if p.owner.Paused(ID([]byte(w.keys[a.Offset]))) {
+				w.violate("%d goes to its handler while its key is paused", a.Offset)
+			}
 		case Block:
 			l := p.lane(a.Offset)
 			l.live++
 		case Run:
 			p.runs = append(p.runs, exec{a.Offset, p.token, false})
+			if p.owner.Paused(a.ID) {
+				w.violate("%d is released while its key is paused", a.Offset)
+			}
 		case Probe:
 			e := *a.Entry
 			w.flight = append(w.flight, &flying{proc: p, write: &Write{ID: a.ID, Entry: &e, From: -1}, entry: &e})
@@ -344,7 +375,13 @@ func (p *proc) do(actions []Action) {
 		case Delete:
 			w.flight = append(w.flight, &flying{proc: p, before: a.Before})
 		case Ask:
-			p.do(p.owner.Answer(a.Command.ID, Refused, "not here"))
+			if a.Command.Verb == Retry {
+				p.do(p.owner.Answer(a.Command.ID, Done, "tried again"))
+				continue
+			}
+			p.words[a.Offset] = a // until it has failed, or is settled
+		case Skipped:
+			w.say("p%d: %d is skipped", p.n, a.Offset)
 		case Commit:
 		}
 	}

@@ -48,6 +48,7 @@ type world struct {
 	moves   int  // handovers
 	trims   int
 	deletes int
+	words   int // of operators about blocked records, that were obeyed
 }
 
 // system is what a caller of the core may do wrong.
@@ -102,8 +103,12 @@ func newWorld(seed uint64, without rule, sys system, verbose func(string, ...any
 		w.bad = append(w.bad, rng.IntN(3) == 0)
 	}
 	w.bad[0] = true
-	w.mood = mood{noAhead: rng.IntN(2) == 0, slow: rng.IntN(2) == 0, hold: rng.IntN(2) * rng.IntN(900), loseCommit: rng.IntN(16) == 0,
+	w.mood = mood{noAhead: rng.IntN(2) == 0, slow: rng.IntN(2) == 0, hold: rng.IntN(2) * rng.IntN(900), loseCommit: rng.IntN(16) == 0, block: seed%3 == 2,
 		fail: rng.IntN(8), command: rng.IntN(6), move: rng.IntN(4), trim: rng.IntN(6), luck: 2 + rng.IntN(8), mend: rng.IntN(600)}
+	if w.mood.block {
+		w.mood.command += 6
+		w.mood.mend += 900
+	}
 	return w
 }
 
@@ -125,6 +130,7 @@ type mood struct {
 	noAhead    bool // the commit has no room for what is done ahead
 	slow       bool // writes of unknown outcome land late
 	hold       int  // until this step the first record waits: the watermark stays
+	block      bool // records that fail are tried in place, until an operator says what becomes of them
 	loseCommit bool // the group's commit is deleted
 
 	fail, command, move, trim int // how often, of 100
@@ -314,12 +320,22 @@ func (w *world) command() {
 	}
 	o := int64(w.rng.IntN(len(w.keys)))
 	verb := []Verb{Retry, Retry, Retry, Retry, Retry, Skip, Pause, Resume}[w.rng.IntN(8)]
+	if w.mood.block {
+		for _, key := range []string{"a", "b"} {
+			if l := w.cur.lanes[key]; l != nil && l.stuck && w.rng.IntN(4) > 0 {
+				o = l.queue[0]
+			}
+		}
+		verb = []Verb{Retry, Park, Park, Skip, Skip, Skip, Pause, Resume}[w.rng.IntN(8)]
+	}
 	w.ask(verb, o)
 }
 
 func (w *world) ask(verb Verb, o int64) string {
 	w.nextCmd++
 	e := Entry{Kind: KindCommand, Key: []byte(w.keys[o]), Offset: o, Command: &CommandBody{ID: fmt.Sprint(w.nextCmd), Verb: verb, When: w.now}}
+	// The partition instead of the key.
+	e.Command.Whole = (verb == Pause || verb == Resume) && w.nextCmd%3 == 0
 	w.sent = append(w.sent, e)
 	w.flight = append(w.flight, &flying{write: &Write{From: -1}, entry: &e})
 	w.say("operator: %s", describe(&e))

@@ -32,6 +32,7 @@ type Owner struct {
 
 	handled map[string]bool // commands that are acted on under the present token
 	skipped map[string]bool // commands whose skip was written
+	again   bool            // commands are to be looked at anew
 	count   int64           // keys at work so far
 	lastN   int64           // of answers
 	out     []Action
@@ -135,11 +136,22 @@ func (o *Owner) Read(pos int64, e *Entry, size int) []Action {
 	switch {
 	case e.Kind == KindCommand:
 		o.commands()
+	case e.Kind == KindAnswer && e.Answer.Command.Whole:
+		o.pumpAll()
 	case e.Kind != KindMarker:
 		o.pump(ID(e.Key), o.work[ID(e.Key)])
 	}
+	o.look()
 	o.trimOn()
 	return o.take()
+}
+
+// look looks at commands anew, where something they are about has changed.
+func (o *Owner) look() {
+	if o.again {
+		o.again = false
+		o.commands()
+	}
 }
 
 // mine takes an entry of our own.
@@ -172,10 +184,24 @@ func (o *Owner) mine(pos int64, e *Entry, v Verdict) {
 		}
 		return
 	}
+	if r := e.Resolved; r != nil && r.Skipped && v == Counts {
+		o.tellSkipped(e)
+	}
 	o.landed(e)
 	if resumed {
 		o.pumpAll()
 	}
+}
+
+// tellSkipped tells that a record is done by an operator's word.
+func (o *Owner) tellSkipped(e *Entry) {
+	c := &CommandBody{ID: e.Resolved.By, Verb: Skip, Reason: e.Resolved.Reason}
+	for _, a := range o.state.commands {
+		if a.cmd.Command.ID == c.ID {
+			c = a.cmd.Command
+		}
+	}
+	o.emit(Skipped{e.Key, e.Offset, c})
 }
 
 // landed takes a write of ours out of those under way for its key. Whether it

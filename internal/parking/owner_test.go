@@ -54,6 +54,8 @@ func (b *bench) do(actions []Action) {
 			b.did = append(b.did, fmt.Sprintf("delete %d", a.Before))
 		case Ask:
 			b.did = append(b.did, "ask "+string(a.Command.Verb))
+		case Skipped:
+			b.did = append(b.did, fmt.Sprintf("skipped %d", a.Offset))
 		}
 	}
 	if !b.held {

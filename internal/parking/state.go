@@ -5,6 +5,7 @@ import (
 	"hash/maphash"
 	"math"
 	"slices"
+	"time"
 )
 
 // A State is what the entries of one partition of the parking topic, read in
@@ -19,8 +20,10 @@ type State struct {
 	commands []asked // without a final answer, in the order in which they came
 	answered map[string]bool
 	answers  []*Entry // final ones, in order: they are what makes a repeat do nothing
-	paused   []*Entry // those of them that are pauses in force
-	progress *Entry   // the last
+	paused   []*Entry // those of them that are pauses in force: of keys, and of the partition
+	held     map[KeyID]*AnswerBody
+	whole    *AnswerBody
+	progress *Entry // the last
 
 	records, parkedKeys int
 	bytes               int64
@@ -35,6 +38,7 @@ type keyState struct {
 	upTo int64 // all records of the key below are parked or done
 	at   int64 // position of the last entry that names the key
 	due  int64 // when it is released; never for one that waits for an operator
+	from int64 // when the first of recs failed first, in milliseconds, about
 	recs []rec // parked, in the order of their source offsets
 }
 
@@ -152,6 +156,9 @@ func (s *State) key(k *keyState, pos int64, e *Entry, size int, r *Rules) {
 			s.bytes += int64(size)
 			if before == 0 {
 				k.due = r.due(f)
+				if k.from = f.First; k.from == 0 {
+					k.from = e.Parked.Timestamp // it followed others that are done by now
+				}
 			}
 		}
 	case KindResolved:
@@ -226,7 +233,30 @@ func (s *State) answer(e *Entry) {
 		s.answered[id] = true
 		at, _ := slices.BinarySearchFunc(s.answers, e.Answer.N, func(a *Entry, n int64) int { return cmp.Compare(a.Answer.N, n) })
 		s.answers = slices.Insert(s.answers, at, e)
-		s.paused = s.inForce()
+		if v := e.Answer.Command.Verb; v == Pause || v == Resume {
+			s.pauses()
+		}
+	}
+}
+
+// pauses finds the pauses that are in force.
+func (s *State) pauses() {
+	s.paused, s.held, s.whole = s.inForce(), make(map[KeyID]*AnswerBody), nil
+	for _, e := range s.paused {
+		if e.Answer.Command.Whole {
+			s.whole = e.Answer
+		} else {
+			s.held[ID(e.Key)] = e.Answer
+		}
+	}
+}
+
+// Pauses calls yield for each pause in force: of the key, or of the partition.
+func (s *State) Pauses(yield func(key []byte, a *AnswerBody) bool) {
+	for _, e := range s.paused {
+		if !yield(e.Key, e.Answer) {
+			return
+		}
 	}
 }
 
@@ -303,7 +333,49 @@ type ParkedKey struct {
 	Pos      int64 // of its head, in the parking topic: key, cause and times stand there
 	Records  int
 	Releases int   // that failed at the head
+	Last     int64 // when the head failed last, in milliseconds
 	Due      int64 // in milliseconds; Waits when only an operator releases it
+}
+
+// A Place is where a parked record stands.
+type Place struct {
+	Offset, Pos int64
+	Releases    int   // that failed at it
+	Last        int64 // when it failed last, in milliseconds
+}
+
+// Places returns where the parked records of a key stand, the oldest first, limit at the
+// most.
+func (s *State) Places(id KeyID, limit int) (out []Place) {
+	if k := s.keys[id]; k != nil {
+		for _, r := range k.recs[:min(limit, len(k.recs))] {
+			out = append(out, Place{r.offset, r.pos, int(r.tries), r.last})
+		}
+	}
+	return out
+}
+
+// Oldest returns since when the key has failed that was parked first, in milliseconds;
+// 0: nothing is parked. It looks at all keys.
+func (s *State) Oldest() (at int64) {
+	for _, k := range s.keys {
+		if len(k.recs) > 0 && (at == 0 || k.from < at) {
+			at = k.from
+		}
+	}
+	return at
+}
+
+// DueUnder is when the owner whose marker is the last releases a key, as far as that
+// says its schedule.
+func (s *State) DueUnder(k ParkedKey, r Rules) int64 {
+	if s.last != nil && s.last.First > 0 {
+		r.First, r.Max = time.Duration(s.last.First)*time.Millisecond, time.Duration(s.last.Longest)*time.Millisecond
+	}
+	if k.Due == never || k.Due == 0 {
+		return k.Due
+	}
+	return r.due(&Failure{Last: k.Last, Releases: k.Releases})
 }
 
 // Waits is the Due of a key that waits for an operator.
@@ -312,7 +384,7 @@ const Waits = never
 // Parked calls yield for each parked key, in no order.
 func (s *State) Parked(yield func(ParkedKey) bool) {
 	for id, k := range s.keys {
-		if len(k.recs) > 0 && !yield(ParkedKey{id, k.recs[0].offset, k.recs[0].pos, len(k.recs), int(k.recs[0].tries), k.due}) {
+		if len(k.recs) > 0 && !yield(ParkedKey{id, k.recs[0].offset, k.recs[0].pos, len(k.recs), int(k.recs[0].tries), k.recs[0].last, k.due}) {
 			return
 		}
 	}

@@ -9,8 +9,9 @@ type Item struct {
 	Key    []byte
 	Offset int64
 	Size   int
-	Body   *ParkedBody // needed when it comes to be parked
-	Failed bool        // its attempts are used up, or it is Permanent
+	Body   *ParkedBody  // needed when it comes to be parked
+	Failed bool         // its attempts are used up, or it is Permanent
+	Skip   *CommandBody // an operator's: it counts as done
 }
 
 // work is a key that something happens to: live records wait for a decision, or
@@ -55,6 +56,7 @@ func (o *Owner) Arrive(it Item) []Action {
 	w := o.working(id)
 	w.key, w.queue = it.Key, append(w.queue, it)
 	o.pump(id, w)
+	o.look()
 	return o.take()
 }
 
@@ -63,7 +65,7 @@ func (o *Owner) Arrive(it Item) []Action {
 func (o *Owner) Concerns(key []byte, offset int64) bool {
 	id := ID(key)
 	k := o.state.keys[id]
-	return k != nil && (len(k.recs) > 0 || offset < k.upTo) || o.work[id] != nil
+	return k != nil && (len(k.recs) > 0 || offset < k.upTo) || o.work[id] != nil || o.Paused(id)
 }
 
 // Waiting reports whether something of a record was written that is not read back:
@@ -91,6 +93,7 @@ func (o *Owner) pump(id KeyID, w *work) {
 	}
 	for len(w.queue) > 0 && w.queue[0].Offset < k.upTo {
 		o.emit(Settle{w.queue[0].Offset})
+		o.anew(w.key, w.queue[0].Offset)
 		w.queue = w.queue[1:]
 		w.written = max(w.written-1, 0)
 	}
@@ -98,20 +101,20 @@ func (o *Owner) pump(id KeyID, w *work) {
 		return
 	}
 	o.release(id, w, k)
-	o.decide(w, k)
+	o.decide(id, w, k)
 	if len(w.queue) == 0 && w.inflight == 0 && !w.releasing && len(w.skips) == 0 {
 		delete(o.work, id)
 	}
 }
 
 // decide says what becomes of the live records of a key that wait.
-func (o *Owner) decide(w *work, k *keyState) {
+func (o *Owner) decide(id KeyID, w *work, k *keyState) {
 	if len(w.queue) == 0 {
 		return
 	}
 	handled := w.releasing && len(k.recs) > 0 && w.done >= k.recs[len(k.recs)-1].offset
 	switch first := w.queue[0]; {
-	case handled && o.rules.broken(ruleResolved):
+	case handled && o.rules.broken(ruleResolved) && !o.Paused(id):
 	case w.inflight > 0 && w.resolving != none:
 		return
 	case w.releasing && (len(k.recs) <= o.rules.Join || w.done >= w.last):
@@ -122,6 +125,11 @@ func (o *Owner) decide(w *work, k *keyState) {
 	case len(k.recs) > 0 || w.inflight > 0:
 		o.park(w, k)
 		return
+	case first.Skip != nil:
+		o.skip(w, first)
+		return
+	case o.Paused(id) && !first.Failed:
+		return // in memory
 	case first.Failed:
 		reason := "it is too large for the parking topic"
 		if first.Offset != w.tooLarge {
@@ -130,13 +138,24 @@ func (o *Owner) decide(w *work, k *keyState) {
 				return
 			}
 		}
-		o.emit(Block{first.Offset, reason})
-		w.queue = w.queue[1:]
+		o.emit(Block{first.Offset, reason, first.Offset == w.tooLarge})
+		if w.queue = w.queue[1:]; o.Paused(id) {
+			return
+		}
 	}
 	for _, it := range w.queue {
 		o.emit(Live{it.Offset})
 	}
 	w.queue, w.tooLarge = nil, none
+}
+
+// skip writes that a record which is not parked counts as done: all of its key below are
+// settled, since it is at the head.
+func (o *Owner) skip(w *work, it Item) {
+	o.skipped[it.Skip.ID] = true
+	o.write(&Entry{Kind: KindResolved, Key: w.key, Offset: it.Offset,
+		Resolved: &ResolvedBody{Last: it.Offset, Skipped: true, By: it.Skip.ID, Reason: it.Skip.Reason}}, -1)
+	w.inflight, w.resolving = 1, it.Offset
 }
 
 // park writes what waits, each record resting on the one before it.

@@ -182,6 +182,13 @@ func (l *ledger) watch(m *member, ev *orderly.Events) {
 		}
 	}
 	ev.Skipped = func(e orderly.SkippedEvent) {
+		if e.Reason == "operator" {
+			enter(func() { l.tally["skipped by an operator"]++ }) // known by its entry: parkings
+			if own.Skipped != nil {
+				own.Skipped(e)
+			}
+			return
+		}
 		enter(func() {
 			l.tally["skipped"]++
 			if m.policy != orderly.PolicySkip {
@@ -462,6 +469,10 @@ func (l *ledger) deadLettered(m *member, e orderly.DeadLetteredEvent) {
 }
 
 func (l *ledger) writeFailed(m *member, e orderly.WriteFailedEvent) {
+	if e.ParkingTopic != "" { // no attempt is made between two tries of it
+		l.tally["a parking write failed"]++
+		return
+	}
 	l.tally["a write failed"]++
 	s := l.stint(m, record{place{e.Topic, e.Partition}, e.Offset})
 	s.unsent++

@@ -43,6 +43,7 @@ func (g *groupMetrics) begin(topics []string) {
 		each(holes, passingPolicies, g.group, t)
 		each(sequenceFindings, findings, g.group, t)
 		each(writeFailures, writeThen, g.group, t)
+		each(parkingFailures, writeThen, g.group, t)
 		each(partitionsAssigned, assignedHow, g.group, t)
 		each(partitionsRevoked, drains, g.group, t)
 		each(commits, commitOutcomes, g.group, t)
@@ -156,7 +157,11 @@ func (g *groupMetrics) givenUp(e *orderly.Events, u orderly.Events) {
 		if e.GaveUp {
 			then = "gave-up"
 		}
-		g.count(writeFailures, 1, e.Topic, then)
+		name := writeFailures
+		if e.ParkingTopic != "" {
+			name = parkingFailures
+		}
+		g.count(name, 1, e.Topic, then)
 	}, u.WriteFailed)
 }
 

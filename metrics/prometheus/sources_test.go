@@ -245,6 +245,8 @@ func TestFailuresAreCounted(t *testing.T) {
 	e.WriteFailed(orderly.WriteFailedEvent{Topic: "t", GaveUp: true})
 	e.Sequence(orderly.SequenceEvent{Topic: "t", Finding: orderly.SequenceGap})
 	e.Sequence(orderly.SequenceEvent{Topic: "t", Finding: orderly.SequenceDuplicate})
+	e.WriteFailed(orderly.WriteFailedEvent{Topic: "t", GaveUp: true, ParkingTopic: "p"})
+	e.Skipped(orderly.SkippedEvent{Topic: "t", Reason: "operator"})
 	e.Warning(orderly.WarningEvent{Code: "classify"})
 	e.Dropped(orderly.DroppedEvent{Topic: "t", Records: 1, Reason: "late-dead-letter"})
 	for _, s := range []string{orderly.BreakerOpen, orderly.BreakerOpen, orderly.BreakerHalfOpen, orderly.BreakerOpen, orderly.BreakerHalfOpen, orderly.BreakerClosed, orderly.BreakerOpen} {
@@ -268,7 +270,8 @@ func TestFailuresAreCounted(t *testing.T) {
 	}
 	for name, want := range map[string]float64{
 		deadLetters + " permanent": 1, deadLetters + " exhausted": 1, recordsSkipped + " other": 1, recordsSkipped + " permanent": 0,
-		holes + " dead-letter": 2, holes + " skip": 1, recordsDone + " dead-lettered": 2, recordsDone + " skipped": 1, recordsDone + " ok": 0, recordsDone + " duplicate": 1,
+		recordsSkipped + " operator": 1, parkingFailures + " gave-up": 1, parkingFailures + " again": 0,
+		holes + " dead-letter": 2, holes + " skip": 2, recordsDone + " dead-lettered": 2, recordsDone + " skipped": 2, recordsDone + " ok": 0, recordsDone + " duplicate": 1,
 		sequenceFindings + " gap": 1, sequenceFindings + " duplicate": 1, sequenceFindings + " zombie": 0,
 		writeFailures + " again": 1, writeFailures + " gave-up": 1, warnings + " classify": 1, recordsDropped + " late-dead-letter": 1,
 		breakerOpened + " new": 2, breakerOpened + " again": 1, attemptsBack + " g": 14,

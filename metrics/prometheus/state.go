@@ -110,6 +110,9 @@ func (c *collector) collect(st orderly.State, ch chan<- prom.Metric) {
 		partition(parkedKeys, float64(p.Parking.Keys))
 		partition(parkedNow, float64(p.Parking.Records))
 		partition(parkedBytes, float64(p.Parking.Bytes))
+		partition(oldestParked, unix(p.Parking.Oldest))
+		partition(parkingVoid, float64(p.Parking.Void))
+		partition(pauses, float64(len(p.Parking.Pauses)))
 		partition(committedAt, float64(p.Committed))
 		if p.LogRead.IsZero() {
 			continue

@@ -40,6 +40,7 @@ const (
 	holes              = "orderly_holes_total"
 	sequenceFindings   = "orderly_sequence_findings_total"
 	writeFailures      = "orderly_dead_letter_write_failures_total"
+	parkingFailures    = "orderly_parking_write_failures_total"
 	handlersStuck      = "orderly_handlers_stuck_total"
 	orderViolations    = "orderly_order_violations_total"
 
@@ -97,6 +98,9 @@ const (
 	parkedBytes  = "orderly_partition_parked_bytes"
 	numberedKeys = "orderly_partition_sequence_keys"
 	numbersGone  = "orderly_partition_sequence_keys_forgotten"
+	oldestParked = "orderly_partition_keys_parked_oldest_timestamp_seconds"
+	parkingVoid  = "orderly_partition_parking_void_entries"
+	pauses       = "orderly_partition_pauses"
 )
 
 var table = []Metric{
@@ -108,12 +112,13 @@ var table = []Metric{
 	{recordsDropped, "counter", with(byTopic, "reason"), "Records or results that no longer counted because their partition had left. late: handlers' results; unstarted and lost: waited here; not-owned: read here; late-dead-letter: acknowledged too late, so that the next owner may write another. reason: " + list(dropReasons) + "."},
 	{recordsRedelivered, "counter", byTopic, "Records that the next owner gets again although their handler was called here, at the most: done and in no commit, or still running when the partition left."},
 	{deadLetters, "counter", with(byTopic, "reason"), "Records of the topic whose dead letter was acknowledged. reason: " + list(givenUpReasons) + "."},
-	{recordsSkipped, "counter", with(byTopic, "reason"), "Records given up under OnExhausted skip. reason: " + list(givenUpReasons) + "."},
+	{recordsSkipped, "counter", with(byTopic, "reason"), "Records skipped under OnExhausted skip, or by an operator, blocked or parked. reason: " + list(givenUpReasons) + "."},
 	{recordsParked, "counter", with(byTopic, "reason"), "Records that were parked. reason: " + list(parkedReasons) + " (behind another of its key)."},
 	{recordsReleased, "counter", byTopic, "Parked records that are done."},
 	{holes, "counter", with(byTopic, "policy"), "Holes in the order of keys: records that later ones of their key have passed unhandled. policy: " + list(passingPolicies) + "."},
 	{sequenceFindings, "counter", with(byTopic, "finding"), "Records about whose numbers the sequence guard (ConsumerConfig.Sequence) has found something out; duplicates are skipped. Of one record once under one owner. finding: " + list(findings) + "."},
 	{writeFailures, "counter", with(byTopic, "then"), "Dead letters that could not be written, each try; their keys wait. then: " + list(writeThen) + " (OnWriteFailure decides)."},
+	{parkingFailures, "counter", with(byTopic, "then"), "Records that could not be parked, each try; their keys wait. then: " + list(writeThen) + " (OnWriteFailure decides)."},
 	{handlersStuck, "counter", byTopic, "Reports of handlers that did not return although their context had ended; each is reported again when it is twice as old."},
 	{orderViolations, "counter", with(byGroup, "kind"), "Violations of order seen by the check on itself, which looks at one in 64 keys. Not zero: a fault of orderly. kind: " + list(violationKinds) + "."},
 
@@ -170,6 +175,9 @@ var table = []Metric{
 	{parkedBytes, "gauge", byPartition, "Bytes of the parked records."},
 	{numberedKeys, "gauge", byPartition, "Keys whose numbers the sequence guard remembers."},
 	{numbersGone, "gauge", byPartition, "Keys that it has forgotten under this ownership to make room for others: of these it knows nothing any more."},
+	{oldestParked, "gauge", byPartition, "When the key failed first that was parked first; 0: none is. Up to 10 s old."},
+	{parkingVoid, "gauge", byPartition, "Entries of the parking topic that do not count, as owners wrote them that had been replaced. Some come with handovers."},
+	{pauses, "gauge", byPartition, "Pauses in force that operators have ordered: of the partition, or of keys."},
 	{headroom, "gauge", byPartition, "Offsets between the log's beginning and the committed offset: when retention takes them all, records that are not done are deleted next."},
 }
 
@@ -185,7 +193,7 @@ const (
 var (
 	outcomes        = []string{"ok", deadLettered, skipped, duplicate}
 	classes         = []string{"error", "timeout", "panic", "undecodable", "permanent", "unavailable"}
-	givenUpReasons  = []string{"permanent", "exhausted"}
+	givenUpReasons  = []string{"permanent", "exhausted", "operator"}
 	passingPolicies = []string{string(orderly.PolicyDeadLetter), string(orderly.PolicySkip)}
 	findings        = []string{orderly.SequenceDuplicate, orderly.SequenceGap, orderly.SequenceLate, orderly.SequenceZombie, orderly.SequenceUnsure}
 	writeThen       = []string{"again", "gave-up"}
@@ -200,7 +208,7 @@ var (
 	assignedHow     = []string{"new", "regranted"}
 	drains          = []string{"clean", "late"}
 	states          = []string{"awaiting-grant", "coordinator-silent", "draining", "window-full", "buffer-full", "breaker-open",
-		"awaiting-parking", "parking-unreadable", "parking-mismatch", "parking-damaged", "parking-partition-missing"}
+		"awaiting-parking", "parking-unreadable", "parking-mismatch", "parking-damaged", "parking-partition-missing", "paused"}
 	parkedReasons = append(givenUpReasons[:len(givenUpReasons):len(givenUpReasons)], "follows")
 	warningCodes  = []string{"no-topic-ids", "foreign-commit", "foreign-member", "metadata-ignored", "topic-recreated",
 		"offset-reset", "partitions-grew", "coordinator-silent", "eager-member", "order-breaking-policy", "classify", "one-at-a-time",

@@ -1,19 +1,18 @@
 package cli
 
 import (
-	"context"
+	"cmp"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os/user"
+	"slices"
 	"text/tabwriter"
 	"time"
 	"unicode/utf8"
 
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
-	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/spf13/cobra"
 )
 
@@ -65,8 +64,16 @@ func (p parkedKey) name() string {
 }
 
 // withAdmin calls f with an Admin of the group.
-func withAdmin(cmd *cobra.Command, s Streams, set *connect.Settings, prefix, who string, f func(a *orderly.Admin) error) (err error) {
-	if err := need(set, cmd, connect.Topic, connect.Group); err != nil {
+func withAdmin(cmd *cobra.Command, s Streams, set *connect.Settings, prefix, who string, f func(a *orderly.Admin) error) error {
+	if err := need(set, cmd, connect.Topic); err != nil {
+		return err
+	}
+	return withGroupAdmin(cmd, s, set, prefix, who, f)
+}
+
+// withGroupAdmin is withAdmin for what needs no topic.
+func withGroupAdmin(cmd *cobra.Command, s Streams, set *connect.Settings, prefix, who string, f func(a *orderly.Admin) error) (err error) {
+	if err := need(set, cmd, connect.Group); err != nil {
 		return err
 	}
 	cluster, err := set.Open(cmd.Context(), s.Err)
@@ -82,12 +89,27 @@ func withAdmin(cmd *cobra.Command, s Streams, set *connect.Settings, prefix, who
 	return f(a)
 }
 
-func listParked(cmd *cobra.Command, s Streams, set *connect.Settings, prefix string, limit int, asJSON bool) error {
+// sortParked sorts parked keys as --sort says. They come by age.
+func sortParked(keys []orderly.ParkedKey, order string) {
+	by := map[string]func(a, b orderly.ParkedKey) int{
+		"records":  func(a, b orderly.ParkedKey) int { return cmp.Compare(b.Records, a.Records) },
+		"attempts": func(a, b orderly.ParkedKey) int { return cmp.Compare(b.Attempts+b.Releases, a.Attempts+a.Releases) },
+		"partition": func(a, b orderly.ParkedKey) int {
+			return cmp.Or(cmp.Compare(a.Partition, b.Partition), cmp.Compare(a.FirstOffset, b.FirstOffset))
+		},
+	}[order]
+	if by != nil {
+		slices.SortStableFunc(keys, by)
+	}
+}
+
+func listParked(cmd *cobra.Command, s Streams, set *connect.Settings, prefix, order string, limit int, asJSON bool) error {
 	return withAdmin(cmd, s, set, prefix, "", func(a *orderly.Admin) error {
 		keys, err := a.ParkedKeys(cmd.Context(), set.Get(connect.Topic))
 		if err != nil {
 			return err
 		}
+		sortParked(keys, order)
 		shown := keys[:min(limit, len(keys))]
 		if asJSON {
 			out := json.NewEncoder(s.Out)
@@ -118,107 +140,4 @@ func listParked(cmd *cobra.Command, s Streams, set *connect.Settings, prefix str
 		_, err = fmt.Fprintf(s.Out, "%d parked keys, %d shown\n", len(keys), len(shown))
 		return err
 	})
-}
-
-// newKeysWord is the command of an operator's word about a parked key.
-func newKeysWord(s Streams, verb string) *cobra.Command {
-	var (
-		c             orderly.Command
-		key, keyHex   string
-		prefix, who   string
-		patience      time.Duration
-		noKey, asJSON bool
-		about         = map[string]string{"retry": "Release a parked key now", "skip": "Let the first parked record of a key count as done"}[verb]
-		long          = `The command is written to the group's parking topic, and stays there until the owner of the partition has answered; the
-answer is printed. A repeat with the same --id does nothing more. It ends with 1 when the command is refused, or was not
-answered within --timeout.`
-	)
-	if verb == "skip" {
-		long = "The record is never handed to the handler: a hole in the order of its key, written down with who and why.\n\n" + long
-	} else {
-		long = "The parked records of the key are handed to the handler in order, and the release stops at the first that fails.\n\n" + long
-	}
-	cmd := &cobra.Command{
-		Use: verb + " -t TOPIC -g GROUP --partition N --key KEY --offset N [flags]", Short: about, Long: long, Args: noArgs,
-		Example: "  orderly keys " + verb + " -t orders -g billing --partition 3 --key c-17 --offset 4711" + map[string]string{"skip": " --reason 'duplicate of 4710'"}[verb],
-	}
-	f := cmd.Flags()
-	conn := connect.AddFlags(f, connect.Topic, connect.Group)
-	f.Int32Var(&c.Partition, "partition", -1, "of the topic")
-	f.StringVar(&key, "key", "", "the ordering key")
-	f.StringVar(&keyHex, "key-hex", "", "the ordering key in hexadecimal digits")
-	f.BoolVar(&noKey, "no-key", false, "the records without an ordering key, or the whole partition in partition scope")
-	f.Int64Var(&c.Offset, "offset", -1, "of the key's record, in the topic (FIRST OFFSET of keys list)")
-	f.StringVar(&c.Reason, "reason", "", "why; it is written down")
-	f.StringVar(&c.ID, "id", "", "of the command: a repeat does nothing more (default: a random one)")
-	f.StringVar(&who, "who", "", "who gives it; it is written down, and not checked (default: this user)")
-	f.StringVar(&prefix, "parking-prefix", parking.DefaultPrefix, "what the parking topic's name begins with")
-	f.DurationVar(&patience, "timeout", 30*time.Second, "how long to wait for the answer")
-	f.BoolVar(&asJSON, "json", false, "print one JSON object")
-	cmd.RunE = run(func(cmd *cobra.Command, _ []string) error {
-		named := 0
-		for _, name := range []string{"key", "key-hex", "no-key"} {
-			if f.Changed(name) {
-				named++
-			}
-		}
-		switch {
-		case c.Partition < 0:
-			return usagef("%q needs --partition", cmd.CommandPath())
-		case named != 1:
-			return usagef("%q needs one of --key, --key-hex and --no-key", cmd.CommandPath())
-		case c.Offset < 0:
-			return usagef("%q needs --offset", cmd.CommandPath())
-		case verb == "skip" && c.Reason == "":
-			return usagef("%q needs --reason: it makes a hole in the order of the key", cmd.CommandPath())
-		case patience <= 0:
-			return usagef("--timeout is %s: it must be above zero", patience)
-		}
-		switch {
-		case f.Changed("key"):
-			c.Key = []byte(key)
-		case f.Changed("key-hex"):
-			raw, err := hex.DecodeString(keyHex)
-			if err != nil {
-				return usagef("--key-hex: %v", err)
-			}
-			c.Key = raw
-		}
-		if who == "" {
-			who = "unknown"
-			if u, err := user.Current(); err == nil {
-				who = u.Username
-			}
-		}
-		set, err := resolve(conn, s.Err)
-		if err != nil {
-			return err
-		}
-		return withAdmin(cmd, s, set, prefix, who, func(a *orderly.Admin) error {
-			c.Topic = set.Get(connect.Topic)
-			ctx, cancel := context.WithTimeout(cmd.Context(), patience)
-			defer cancel()
-			do := a.Retry
-			if verb == "skip" {
-				do = a.Skip
-			}
-			ans, err := do(ctx, c)
-			if cmd.Context().Err() != nil {
-				return errInterrupted
-			}
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				err = json.NewEncoder(s.Out).Encode(map[string]any{"id": ans.ID, "state": ans.State, "result": ans.Result, "at": ans.At})
-			} else {
-				_, err = fmt.Fprintf(s.Out, "%s: %s (command %s)\n", ans.State, ans.Result, ans.ID)
-			}
-			if err == nil && ans.State == "refused" {
-				err = &codeError{code: exitFailed, text: "the command was refused: " + ans.Result}
-			}
-			return err
-		})
-	})
-	return cmd
 }

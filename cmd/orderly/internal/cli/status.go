@@ -118,7 +118,7 @@ func watched(watch bool) error {
 func newKeys(s Streams) *cobra.Command {
 	cmd := &cobra.Command{Use: "keys", Short: "Keys that are blocked or parked", Args: knownCommand,
 		RunE: run(func(cmd *cobra.Command, _ []string) error { return cmd.Help() })}
-	cmd.AddCommand(newKeysList(s), newKeysWord(s, "retry"), newKeysWord(s, "skip"))
+	cmd.AddCommand(newKeysList(s), newKeysShow(s), newKeysWord(s, "retry"), newKeysWord(s, "skip"), newKeysWord(s, "park"))
 	return cmd
 }
 
@@ -166,13 +166,12 @@ member was not reached: the list is not complete then.`,
 			return err
 		}
 		topic = set.Get(connect.Topic)
-		if state == "parked" {
-			return listParked(cmd, s, set, *prefix, limit, asJSON)
-		}
 		switch {
-		case len(members) == 0:
+		case state == "parked" && slices.Contains(status.Orders, order) && limit > 0:
+			return listParked(cmd, s, set, *prefix, order, limit, asJSON)
+		case state != "parked" && len(members) == 0:
 			return usagef("%q needs --members HOST:PORT,...: blocked keys are known to the members alone", cmd.CommandPath())
-		case state != allBlocked && !slices.Contains(orderly.BlockedStates(), state):
+		case state != "parked" && state != allBlocked && !slices.Contains(orderly.BlockedStates(), state):
 			return usagef("--state is %q: it must be parked, blocked or one of %s", state, strings.Join(orderly.BlockedStates(), ", "))
 		case !slices.Contains(status.Orders, order):
 			return usagef("--sort is %q: it must be one of %s", order, strings.Join(status.Orders, ", "))

@@ -4,6 +4,9 @@
 // what came out with what must come out. Then it does the same to a naive
 // consumer, the control, which must break: a demo that cannot fail shows nothing.
 //
+// Beside that it plays the parking scene (parking.go): keys that fail until their fault
+// is mended, and what they cost the others.
+//
 // The order in which to read: demo.go (the whole), column.go (one consumer's
 // run), member.go and naive.go (the processes), ledger.go (who knows what
 // happened), result.go and table.go (the verdict).
@@ -112,7 +115,7 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	var failure error
 	for i, c := range []*column{naive, ours} {
-		p := newProgress(o.Progress, isTerminal(o.Progress), i+1, 2, c)
+		p := newProgress(o.Progress, isTerminal(o.Progress), i+1, 3, c)
 		c.show = p.phase
 		failure = c.run(ctx)
 		p.end(failure)
@@ -120,6 +123,9 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 			failure = fmt.Errorf("%s consumer: %w", c.kind, failure)
 			break
 		}
+	}
+	if failure == nil {
+		res.Parking, failure = o.parkingScene(ctx, in, func(phase string) { fmt.Fprintf(o.Progress, "[3/3 parking] %s\n", phase) })
 	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, err // whatever else went wrong followed from it

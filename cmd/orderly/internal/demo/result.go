@@ -30,6 +30,8 @@ type Result struct {
 	Saved      string  `json:"saved,omitempty"` // folder with histories and logs
 	Naive      Column  `json:"naive"`
 	Orderly    Column  `json:"orderly"`
+
+	Parking *ParkingScene `json:"parking"`
 }
 
 // A Column is what one consumer did.
@@ -93,7 +95,7 @@ func (c *Column) broke() bool {
 
 // judge sets the verdict.
 func (r *Result) judge() {
-	switch faults := r.Orderly.faults(); {
+	switch faults := append(r.Orderly.faults(), r.Parking.faults()...); {
 	case len(faults) > 0:
 		r.Verdict, r.Reason = Violated, "orderly broke its promise: "+strings.Join(faults, "; ")
 	case !r.Naive.broke():

@@ -33,6 +33,9 @@ func (r *Result) Write(w io.Writer) error {
 	row("end state equal to the known truth", yes(&r.Naive), yes(&r.Orderly))
 	tw.Flush()
 	fmt.Fprintf(&out, "\n%s\n\n", r.Reason)
+	if r.Parking != nil {
+		fmt.Fprintf(&out, "%s\n", r.Parking.text())
+	}
 	r.explain(&out)
 	return out.err
 }
