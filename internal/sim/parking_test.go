@@ -395,7 +395,7 @@ func (w *world) nothingIsParked() {
 	if lost := slices.DeleteFunc(log, func(r record) bool { return done[r] }); len(lost) > 0 {
 		w.t.Errorf("%d records were parked and never done, among them %v", len(lost), lost[0])
 	}
-	time.Sleep(10 * time.Second) // the last one is done, and its resolution may not be read back yet
+	time.Sleep(10 * time.Second)                     // the last one is done, and its resolution may not be read back yet
 	newest := make(map[int32]orderly.PartitionState) // one that was replaced may not know it
 	for _, m := range w.all() {
 		if m.running() && !m.isKilled() {
