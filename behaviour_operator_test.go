@@ -191,19 +191,6 @@ func TestACommandWaitsForAnOwner(t *testing.T) {
 		t.Errorf("blocked at %d", p.Oldest[0].Offset)
 	}
 	stopAll(t, m)
-	// A record that does not fail any more is handled, and not skipped.
-	second := orderly.Command{Topic: topic, Key: []byte("bad"), Offset: 2, Reason: "broken", ID: "t"}
-	if ans, err = a.Skip(soon(t), second); err == nil {
-		t.Errorf("%+v", ans)
-	}
-	c.mended.Store(true)
-	m = g.Start()
-	committed(t, b, m, topic, 0, 4)
-	ans, err = a.Skip(patient(t), second)
-	if got := c.of("bad"); err != nil || ans.State != "done" || ans.Result == "skipped" || !slices.Equal(got, []string{"1"}) {
-		t.Errorf("%+v, %v; handled %v", ans, err, got)
-	}
-	stopAll(t, m)
 }
 
 // A paused partition hands nothing over, says who has paused it and why, and is still

@@ -10,9 +10,9 @@ import (
 )
 
 // A word is an operator's command about a record that is not parked: it is done when
-// the record is tried next, and answered when that is known. A word about a record that
-// has not been tried here waits for its first failure: after a handover the command may
-// be read before the record.
+// the record is tried next, and answered when that is known. A word about a record
+// of which no failed attempt is known waits for its first failure: after a handover the
+// command may be read before the record.
 type word struct {
 	key      []byte
 	cmd      *parking.CommandBody

@@ -142,6 +142,9 @@ func TestParkByWord(t *testing.T) {
 func TestAPausedKeyWaits(t *testing.T) {
 	b := newBench(t, nil)
 	b.command("p", Pause, "a", 0)
+	if !b.o.Concerns([]byte("a"), 1) || b.o.Concerns([]byte("b"), 2) {
+		t.Error("a record of a paused key is not asked about, or one of another key is")
+	}
 	b.arrive("a", 1, nil)
 	b.arrive("b", 2, nil)
 	b.want("live 2")
