@@ -343,13 +343,14 @@ func (w *run) unexplained() (left []string) {
 }
 
 // parkedAndWaits says whether a key's first record that is not done is parked, and
-// waits for mending.
+// waits for mending. What stands before it in the parking topic was done by an owner
+// that died before it could commit that: such a record waits for an operator.
 func (w *run) parkedAndWaits(keys map[history.Key]orderly.ParkedKey, key history.Key, first record) bool {
 	if w.scope == orderly.ScopePartition {
 		key = history.BytesKey(nil)
 	}
 	k, ok := keys[key]
-	return ok && k.FirstOffset == first.offset && (k.Permanent || w.hopelessAt(first, key))
+	return ok && (k.FirstOffset == first.offset && w.hopelessAt(first, key) || k.FirstOffset <= first.offset && k.Permanent)
 }
 
 // hopelessAt says whether a record fails until all is mended.
