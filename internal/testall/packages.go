@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -28,12 +29,20 @@ var onKafka = []string{
 	"github.com/orderly-go/orderly/cmd/orderly/internal/cluster",
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect",
 	"github.com/orderly-go/orderly/cmd/orderly/internal/logcheck",
+	"github.com/orderly-go/orderly/cmd/orderly/internal/prove",
 	"github.com/orderly-go/orderly/cmd/orderly/internal/proxy",
 	"github.com/orderly-go/orderly/internal/kafkatest",
 	"github.com/orderly-go/orderly/examples/bank",
 	"github.com/orderly-go/orderly/internal/matrix",
 	"github.com/orderly-go/orderly/internal/takeover",
 	"github.com/orderly-go/orderly/store/postgres/internal/crashmatrix",
+}
+
+// onKafkaOnly are the tests of such packages whose others have a broker of their own
+// in any case: once is enough for those.
+var onKafkaOnly = map[string]string{
+	"github.com/orderly-go/orderly/cmd/orderly/internal/prove": "^TestRealKafka$",
+	"github.com/orderly-go/orderly/cmd/orderly/internal/proxy": "^TestRealKafka$",
 }
 
 // goEnv is what "go env -json" says of this machine and workspace.
@@ -142,7 +151,8 @@ func virtual(plain, tagged []testPackage) []testPackage {
 type batch struct {
 	tags  string
 	rapid bool
-	kafka bool // on real Kafka
+	kafka bool   // on real Kafka
+	only  string // the pattern of the tests, where not all are run
 	pkgs  []string
 }
 
@@ -158,18 +168,27 @@ func (b batch) label() string {
 func batches(module string, plain, virtual []testPackage) []batch {
 	var out []batch
 	var twice []testPackage
+	only := make(map[string][]testPackage)
 	for _, p := range plain {
-		if slices.Contains(onKafka, p.path) {
+		if pattern, ok := onKafkaOnly[p.path]; ok {
+			only[pattern] = append(only[pattern], p)
+		} else if slices.Contains(onKafka, p.path) {
 			twice = append(twice, p)
 		}
 	}
-	for _, set := range []struct {
+	type set struct {
 		tags  string
 		kafka bool
+		only  string
 		pkgs  []testPackage
-	}{{pkgs: plain}, {tags: virtualTag, pkgs: virtual}, {kafka: true, pkgs: twice}} {
+	}
+	sets := []set{{pkgs: plain}, {tags: virtualTag, pkgs: virtual}, {kafka: true, pkgs: twice}}
+	for _, pattern := range slices.Sorted(maps.Keys(only)) {
+		sets = append(sets, set{kafka: true, only: pattern, pkgs: only[pattern]})
+	}
+	for _, set := range sets {
 		for _, rapid := range []bool{false, true} {
-			b := batch{tags: set.tags, kafka: set.kafka, rapid: rapid}
+			b := batch{tags: set.tags, kafka: set.kafka, only: set.only, rapid: rapid}
 			for _, p := range set.pkgs {
 				if p.module == module && p.rapid == rapid {
 					b.pkgs = append(b.pkgs, p.path)

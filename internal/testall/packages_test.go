@@ -60,7 +60,8 @@ func TestBatches(t *testing.T) {
 		{path: "m/sub/d", module: "m/sub"},
 	}
 	defer func(before []string) { onKafka = before }(onKafka)
-	onKafka = []string{"m/c"}
+	defer func(before map[string]string) { onKafkaOnly = before }(onKafkaOnly)
+	onKafka, onKafkaOnly = []string{"m/c"}, map[string]string{"m/b": "^TestB$"}
 	tests := []struct {
 		module string
 		want   []batch
@@ -70,6 +71,7 @@ func TestBatches(t *testing.T) {
 			{rapid: true, pkgs: []string{"m/a"}},
 			{tags: virtualTag, rapid: true, pkgs: []string{"m/a"}},
 			{kafka: true, pkgs: []string{"m/c"}},
+			{kafka: true, only: "^TestB$", pkgs: []string{"m/b"}},
 		}},
 		{"m/sub", []batch{{pkgs: []string{"m/sub/d"}}}},
 		{"m/empty", nil},

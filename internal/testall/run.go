@@ -144,6 +144,9 @@ func (r *runner) testArgs(b batch, extra []string, pattern string, pkgs []string
 	if b.tags != "" {
 		args = append(args, "-tags="+b.tags)
 	}
+	if pattern == "" {
+		pattern = b.only
+	}
 	if pattern != "" {
 		args = append(args, "-run="+pattern)
 	}
