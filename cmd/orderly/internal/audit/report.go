@@ -19,7 +19,7 @@ const reportedProducers = 1000
 
 // A Report is what an audit found. Its JSON is documented in docs/audit.md.
 type Report struct {
-	Version    int       `json:"version"`
+	Version    int       `json:"format"`
 	Topic      string    `json:"topic"`
 	Number     string    `json:"number"`
 	At         time.Time `json:"at"`

@@ -85,7 +85,7 @@ func TestExitCodesOfAuditAndDoctors(t *testing.T) {
 	for _, args := range []string{"audit -t bad --seq .v --json", "doctor log -t bad --json", "doctor cluster --json"} {
 		_, out, _ := call(t.Context(), append(strings.Fields(args), "-b", addr)...)
 		var r struct {
-			Version  int               `json:"version"`
+			Version  int               `json:"format"`
 			Findings []json.RawMessage `json:"findings"`
 			Checked  []string          `json:"checked"`
 		}

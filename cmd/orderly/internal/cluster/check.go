@@ -19,7 +19,7 @@ const shown = 10
 
 // A Report is what was found, and what there is.
 type Report struct {
-	Version  int                `json:"version"`
+	Version  int                `json:"format"`
 	Brokers  map[string]string  `json:"brokers"`  // id: a guess of the version
 	Features map[string][]int16 `json:"features"` // level that is in force, and the highest
 	Topics   []TopicLine        `json:"topics"`

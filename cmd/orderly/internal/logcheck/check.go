@@ -15,7 +15,7 @@ const shown = 10
 
 // A Report is what the sample shows.
 type Report struct {
-	Version int    `json:"version"`
+	Version int    `json:"format"`
 	Topic   string `json:"topic"`
 	Sample  struct {
 		Partitions []Read `json:"partitions"`
