@@ -89,15 +89,35 @@ func (o *Owner) answer(c *Entry, state AnswerState, result string) {
 		n = max(n, o.state.answers[len(o.state.answers)-1].Answer.N)
 	}
 	o.lastN = n + 1
-	o.write(&Entry{Kind: KindAnswer, Key: c.Key, Offset: c.Offset,
-		Answer: &AnswerBody{Command: *c.Command, State: state, Result: result, At: o.now, N: o.lastN}}, -1)
+	e := &Entry{Kind: KindAnswer, Key: c.Key, Offset: c.Offset,
+		Answer: &AnswerBody{Command: *c.Command, State: state, Result: result, At: o.now, N: o.lastN}}
+	if state == Done && c.Command.Verb == Pause {
+		// Who reads the answer may count on it, and may read it before we do.
+		o.pausing = append(o.pausing, e)
+	}
+	o.write(e, -1)
 }
 
 // Paused reports whether the key, or the partition, is paused by an operator.
-func (o *Owner) Paused(id KeyID) bool { return o.state.whole != nil || o.state.held[id] != nil }
+func (o *Owner) Paused(id KeyID) bool { return o.Held() != nil || o.PauseOf(id) != nil }
 
-// PauseOf returns the pause of a key that is in force, or nil.
-func (o *Owner) PauseOf(id KeyID) *AnswerBody { return o.state.held[id] }
+// PauseOf returns the pause of a key that is in force, or is about to be, or nil.
+func (o *Owner) PauseOf(id KeyID) *AnswerBody {
+	for _, e := range o.pausing {
+		if !e.Answer.Command.Whole && ID(e.Key) == id {
+			return e.Answer
+		}
+	}
+	return o.state.held[id]
+}
 
-// Held returns the pause of the whole partition that is in force, or nil.
-func (o *Owner) Held() *AnswerBody { return o.state.whole }
+// Held returns the pause of the whole partition that is in force, or is about to be,
+// or nil.
+func (o *Owner) Held() *AnswerBody {
+	for _, e := range o.pausing {
+		if e.Answer.Command.Whole {
+			return e.Answer
+		}
+	}
+	return o.state.whole
+}

@@ -363,7 +363,8 @@ func (p *proc) do(actions []Action) {
 			l.live++
 		case Run:
 			p.runs = append(p.runs, exec{a.Offset, p.token, false})
-			if p.owner.Paused(a.ID) {
+			// A pause that is answered in the same breath may come after this one.
+			if s := p.owner.state; s.whole != nil || s.held[a.ID] != nil {
 				w.violate("%d is released while its key is paused", a.Offset)
 			}
 		case Probe:

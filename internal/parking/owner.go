@@ -17,6 +17,7 @@ type Owner struct {
 
 	token, seq int64
 	pending    map[int64]*Entry // written under the present token, not read back
+	pausing    []*Entry         // of pending: answers to pauses, which hold before anyone can read them
 	marked     bool             // the marker of the present token was read
 	stale      bool             // a new token is needed
 	doubtful   map[int64]bool   // of pending: they failed, and may land at any time
@@ -62,7 +63,7 @@ func (o *Owner) Granted(g Grant) []Action {
 	o.guard, o.fresh = g.Guard, g.Fresh && !o.rules.broken(ruleFresh)
 	o.marked, o.stale, o.trim = false, false, nil
 	o.pending, o.handled = make(map[int64]*Entry), make(map[string]bool)
-	o.doubtful = nil
+	o.doubtful, o.pausing = nil, nil
 	for _, w := range o.work {
 		w.written, w.inflight, w.resolving = 0, 0, none
 		w.retries, w.skips = nil, nil // taken up again: they are not answered
@@ -89,7 +90,7 @@ func (o *Owner) Open() bool { return o.marked && !o.stale && !o.fresh }
 // Idle reports whether every record can go to its handler without being asked
 // about: nothing is parked, paused or under way.
 func (o *Owner) Idle() bool {
-	return o.Open() && len(o.state.keys) == 0 && len(o.work) == 0 && len(o.state.paused) == 0
+	return o.Open() && len(o.state.keys) == 0 && len(o.work) == 0 && len(o.state.paused) == 0 && len(o.pausing) == 0
 }
 
 // Busy reports whether records are released, or a trim copies some.
@@ -157,6 +158,7 @@ func (o *Owner) look() {
 // mine takes an entry of our own.
 func (o *Owner) mine(pos int64, e *Entry, v Verdict) {
 	delete(o.pending, e.Seq)
+	o.pausing = slices.DeleteFunc(o.pausing, func(p *Entry) bool { return p.Seq == e.Seq })
 	resumed := o.cleared(e.Seq)
 	if e.Kind == KindMarker {
 		switch {
@@ -253,6 +255,7 @@ func (o *Owner) Failed(id WriteID, why WriteError) []Action {
 		return o.take()
 	}
 	delete(o.pending, id.Seq)
+	o.pausing = slices.DeleteFunc(o.pausing, func(p *Entry) bool { return p == e })
 	switch e.Kind {
 	case KindMarker:
 		o.mark()
