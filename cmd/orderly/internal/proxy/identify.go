@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -26,6 +27,9 @@ func NumberAt(word string) (Identify, error) {
 		return nil, err
 	}
 	return func(_ string, r *Record) ([]byte, int64, bool) {
+		if !json.Valid(r.Value) { // also none at all: Find reads only what is valid
+			return nil, 0, false
+		}
 		v, err := path.Find(r.Value)
 		return numbered(r, v, err == nil)
 	}, nil
