@@ -212,7 +212,7 @@ func TestDemo(t *testing.T) {
 	if r.Orderly.Records != 1500 || !r.Orderly.EndStateEqual || r.Orderly.Retries == 0 || r.Orderly.KilledPID == 0 || r.Orderly.JoinedPID == 0 {
 		t.Errorf("orderly's column %+v", r.Orderly)
 	}
-	if strings.Contains(errs, "\r") || !strings.Contains(errs, "[2/2 orderly] 1,500 of 1,500, ") {
+	if strings.Contains(errs, "\r") || !strings.Contains(errs, "[2/3 orderly] 1,500 of 1,500, ") {
 		t.Errorf("progress:\n%s", errs)
 	}
 }

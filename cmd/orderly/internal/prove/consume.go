@@ -34,6 +34,8 @@ func (a *app) runOurs(ctx context.Context, name string) error {
 			a.owns(name, m.Partition, m.FencingToken)
 			return a.handles(ctx, name, m.Record, m.FencingToken, m.Attempt)
 		},
+		// Nothing is parked: that would make a topic of the parking's own.
+		OnExhausted: orderly.PolicyBlock,
 		// The planned failures hit many keys together, which is how an outage looks. The
 		// breaker would wait for its end, and the experiment with it.
 		Breaker:        orderly.Breaker{Disabled: true},

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"fmt"
 	"net"
 	"slices"
 	"strings"
@@ -192,16 +193,31 @@ func TestLeaderMoves(t *testing.T) {
 	}
 }
 
+// twoFreePorts finds a port that is free, and the next one is.
+func twoFreePorts(t *testing.T) *net.TCPAddr {
+	t.Helper()
+	for range 100 {
+		first, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr := first.Addr().(*net.TCPAddr)
+		next, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", addr.Port+1))
+		_ = first.Close()
+		if err == nil {
+			_ = next.Close()
+			return addr
+		}
+	}
+	t.Fatal("no two free ports beside each other in 100 tries")
+	return nil
+}
+
 // A port that is given makes those of the brokers known before they are met. An
 // address that others reach has to be allowed by name.
 func TestListen(t *testing.T) {
 	c := startCluster(t, 1)
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	addr := free.Addr().(*net.TCPAddr)
-	_ = free.Close()
+	addr := twoFreePorts(t)
 	if addr.Port < 65000 {
 		p := startProxy(t, c.ListenAddrs(), Config{Listen: addr.String()})
 		host, port, err := p.relocate(0, "127.0.0.1", 1)
