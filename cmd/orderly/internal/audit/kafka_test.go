@@ -201,7 +201,7 @@ func TestATopicsPast(t *testing.T) {
 		}
 		var back map[string]any
 		must(t, json.Unmarshal(raw, &back))
-		for _, name := range []string{"version", "late", "findings", "checked", "not_checked", "producers", "gaps", "splits"} {
+		for _, name := range []string{"format", "late", "findings", "checked", "not_checked", "producers", "gaps", "splits"} {
 			if back[name] == nil {
 				t.Errorf("no %q in %s", name, raw)
 			}
