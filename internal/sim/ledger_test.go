@@ -504,7 +504,9 @@ func (l *ledger) given(m *member, r record, reason string, attempts int, err err
 	switch {
 	case errors.Is(err, orderly.ErrProcessEnded):
 		l.tally["given up because the process ended"]++
-		if total += a.spent(); total < m.attempts {
+		// As below: a breaker that opened just before the end gave back what the commit before names.
+		total += max(a.spent(), l.stint(m, r).recorded)
+		if total < m.attempts {
 			l.blame("%s gave offset %d of partition %d up because the process ended with it; with those of handlers it has spent %d attempts, and %d are allowed", m.name, r.offset, r.partition, total, m.attempts)
 		}
 		return
