@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -178,10 +179,19 @@ func (h *host) add(x hold) {
 	h.mu.Unlock()
 }
 
-// held takes the first hold that is for such a message.
+// held takes the first hold that is for such a message. One whose time was over before
+// the message came is none.
 func (h *host) held(key kmsg.Key, answer bool) (until <-chan struct{}, lose bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.holds = slices.DeleteFunc(h.holds, func(x hold) bool {
+		select {
+		case <-x.until:
+			return true
+		default:
+			return false
+		}
+	})
 	for i, x := range h.holds {
 		if x.key == key && x.answer == answer {
 			h.holds = append(h.holds[:i:i], h.holds[i+1:]...)
