@@ -25,7 +25,7 @@ help: ## this list
 demo: ## order per key through a kill -9 and a rebalance, beside a naive consumer: needs only Go
 	@go run ./cmd/orderly demo
 
-test: ## all tests of all modules, under 3 minutes
+test: ## all tests of all modules: some ten minutes on two cores
 	@go run ./internal/testall $(ARGS)
 
 soak: ## the same with full counts: hours
