@@ -179,12 +179,18 @@ func TestACommandWaitsForAnOwner(t *testing.T) {
 	blockedIn(t, b, m, topic, "exhausted")
 	stopAll(t, m)
 	a := admin(t, b, g)
-	ans, err := a.Skip(soon(t), orderly.Command{Topic: topic, Key: []byte("bad"), Reason: "broken", ID: "s"})
+	skip := orderly.Command{Topic: topic, Key: []byte("bad"), Reason: "broken", ID: "s"}
+	var ans orderly.Answer
+	var err error
+	b.Eventually("the command to be written", func() bool { // with one ID it is one command, however often
+		ans, err = a.Skip(soon(t), skip)
+		return ans.State == "requested"
+	})
 	if err == nil || ans.State != "requested" || !strings.Contains(err.Error(), "when the partition has an owner") {
 		t.Errorf("%+v, %v", ans, err)
 	}
 	m = g.Start()
-	ans, err = a.Skip(patient(t), orderly.Command{Topic: topic, Key: []byte("bad"), Reason: "broken", ID: "s"})
+	ans, err = a.Skip(patient(t), skip)
 	answered(t, ans, err, "done", "skipped")
 	blockedIn(t, b, m, topic, "exhausted")
 	if p, _ := stateOf(m, topic, 0); p.Oldest[0].Offset != 2 {

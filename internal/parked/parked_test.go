@@ -23,7 +23,7 @@ import (
 const (
 	source  = "orders"
 	beside  = "orderly-parked.billing.orders"
-	patient = 30 * time.Second
+	patient = time.Minute
 )
 
 // bench is a Manager with an in-process broker.

@@ -35,7 +35,9 @@ type world struct {
 	topic    bool
 	log      []logged
 	start    int64 // of the log
-	unsorted bool  // writes of one process may land in any order
+	held     int64 // past the last entry of the log that Found calls state
+	replayed replayed
+	unsorted bool // writes of one process may land in any order
 
 	flight  []*flying // writes and deletes on their way
 	procs   []*proc
@@ -157,12 +159,35 @@ func (w *world) found(c *commit) Found {
 	if c != nil {
 		f.Guard = c.guard
 	}
-	for _, l := range w.log[w.start:] {
-		if k := l.entry.Kind; k != KindMarker && k != KindCommand {
-			f.HasState = true
-		}
-	}
+	f.HasState = w.held > w.start
 	return f
+}
+
+// put appends to the log.
+func (w *world) put(e *Entry) {
+	w.log = append(w.log, logged{e})
+	if k := e.Kind; k != KindMarker && k != KindCommand {
+		w.held = int64(len(w.log))
+	}
+}
+
+// replayed is what the log says from one position on, as far as it was read: most
+// looks find the position unchanged, and only the entries since the last are read.
+type replayed struct {
+	state    *State
+	from, to int64
+}
+
+// replay returns what the log says from a position on.
+func (w *world) replay(from int64) *State {
+	r := &w.replayed
+	if r.state == nil || r.from != from {
+		*r = replayed{NewState(), from, from}
+	}
+	for ; r.to < int64(len(w.log)); r.to++ {
+		r.state.Apply(r.to, w.log[r.to].entry, 1, &w.rules)
+	}
+	return r.state
 }
 
 func (w *world) believe() (b belief) {
@@ -174,9 +199,7 @@ func (w *world) believe() (b belief) {
 	}
 	s := NewState()
 	if w.topic && !fresh {
-		for pos := from; pos < int64(len(w.log)); pos++ {
-			s.Apply(pos, w.log[pos].entry, 1, &w.rules)
-		}
+		s = w.replay(from)
 	}
 	if w.store != nil {
 		b.offset = w.store.offset
@@ -254,8 +277,8 @@ func (w *world) land(i int) {
 	w.flight = slices.Delete(w.flight, i, i+1)
 	pos := int64(len(w.log))
 	w.skip(f.entry)
-	w.log = append(w.log, logged{f.entry})
-	w.say("lands at %d: %s", pos, describe(f.entry))
+	w.put(f.entry)
+	w.say("lands at %d: %s", pos, describe{f.entry})
 	if f.proc != nil && !f.proc.dead && f.proc.owner != nil && !f.told {
 		f.proc.do(f.proc.owner.Acked(f.write.ID, pos, 1))
 	}
@@ -289,11 +312,15 @@ func (w *world) fail(i int) {
 		w.flight = slices.Delete(w.flight, i, i+1)
 	}
 	f.told = true
-	w.say("p%d hears %v of %s", f.proc.n, []string{"not written", "too large", "unknown"}[why], describe(f.entry))
+	w.say("p%d hears %v of %s", f.proc.n, []string{"not written", "too large", "unknown"}[why], describe{f.entry})
 	f.proc.do(f.proc.owner.Failed(f.write.ID, why))
 }
 
-func describe(e *Entry) string {
+// describe is an entry as the account of a run shows it; most runs give none.
+type describe struct{ *Entry }
+
+func (d describe) String() string {
+	e := d.Entry
 	s := fmt.Sprintf("%s t%d.%d", e.Kind, e.Token, e.Seq)
 	switch {
 	case e.Resolved != nil:
@@ -338,6 +365,6 @@ func (w *world) ask(verb Verb, o int64) string {
 	e.Command.Whole = (verb == Pause || verb == Resume) && w.nextCmd%3 == 0
 	w.sent = append(w.sent, e)
 	w.flight = append(w.flight, &flying{write: &Write{From: -1}, entry: &e})
-	w.say("operator: %s", describe(&e))
+	w.say("operator: %s", describe{&e})
 	return e.Command.ID
 }

@@ -19,6 +19,7 @@ func noKafka(goEnv) string {
 // A sharedKafka is the one node of real Kafka that all packages' tests share. It
 // starts while the first of them compile: one per package would cost each seconds.
 type sharedKafka struct {
+	absent  bool
 	started chan struct{} // closed when addrs is set
 	addrs   string        // "" when there are none
 	stop    context.CancelFunc
@@ -28,10 +29,11 @@ type sharedKafka struct {
 
 // startKafka starts the node, unless the environment names one, or it is absent.
 func startKafka(absent bool) *sharedKafka {
-	k := &sharedKafka{started: make(chan struct{}), done: make(chan struct{})}
+	addrs := os.Getenv(kafkatest.AddrsEnv)
+	k := &sharedKafka{absent: absent && addrs == "", addrs: addrs, started: make(chan struct{}), done: make(chan struct{})}
 	ctx, stop := context.WithCancel(context.Background())
 	k.stop = stop
-	if k.addrs = os.Getenv(kafkatest.AddrsEnv); k.addrs != "" || absent {
+	if addrs != "" || absent {
 		close(k.started)
 		close(k.done)
 		return k

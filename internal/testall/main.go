@@ -6,8 +6,8 @@
 // It exists because one "go test" cannot do it: the modules have different
 // test flags (only some packages know rapid's), the race detector is there only
 // with a C compiler, and tests in virtual time need a build tag that the others
-// must also pass without. Its last line is "N passed, N failed", and
-// it exits 0 when nothing failed, else 1 (2 for a wrong flag).
+// must also pass without. The tests on real Kafka run beside the others. Its last line
+// is "N passed, N failed", and it exits 0 when nothing failed, else 1 (2 for a wrong flag).
 //
 // The environment: ORDERLY_SEED replays a run's random inputs, ORDERLY_SOAK=1 is
 // -soak, CI=true or ORDERLY_REQUIRE_ALL=1 turns what is not covered into a failure.

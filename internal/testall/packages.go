@@ -45,6 +45,16 @@ var onKafkaOnly = map[string]string{
 	"github.com/orderly-go/orderly/cmd/orderly/internal/proxy": "^TestRealKafka$",
 }
 
+// withGoroutines are packages that take long under the race detector and start no
+// goroutine, but for the tests that match: those run under it, and all run without it,
+// which is several times faster. Nothing else of such a package could race.
+var withGoroutines = map[string]string{
+	"github.com/orderly-go/orderly/cmd/orderly/internal/explain": "^TestFollow$",
+	"github.com/orderly-go/orderly/internal/breaker":             "",
+	"github.com/orderly-go/orderly/internal/history":             "^TestRecorderNumbersConcurrentEvents$",
+	"github.com/orderly-go/orderly/internal/parking":             "",
+}
+
 // goEnv is what "go env -json" says of this machine and workspace.
 type goEnv struct {
 	GOWORK string
@@ -149,17 +159,22 @@ func virtual(plain, tagged []testPackage) []testPackage {
 
 // A batch is one "go test": packages of one module with the same flags.
 type batch struct {
-	tags  string
-	rapid bool
-	kafka bool   // on real Kafka
-	only  string // the pattern of the tests, where not all are run
-	pkgs  []string
+	module string
+	tags   string
+	rapid  bool
+	noRace bool   // without the race detector, see withGoroutines
+	kafka  bool   // on real Kafka
+	only   string // the pattern of the tests, where not all are run
+	pkgs   []string
 }
 
 // label tells the batch's lines from those of the same packages in another.
 func (b batch) label() string {
-	if b.kafka {
+	switch {
+	case b.kafka:
 		return "real Kafka"
+	case b.noRace:
+		return "no race detector"
 	}
 	return b.tags
 }
@@ -167,30 +182,12 @@ func (b batch) label() string {
 // batches splits one module's packages by the flags that they need.
 func batches(module string, plain, virtual []testPackage) []batch {
 	var out []batch
-	var twice []testPackage
-	only := make(map[string][]testPackage)
-	for _, p := range plain {
-		if pattern, ok := onKafkaOnly[p.path]; ok {
-			only[pattern] = append(only[pattern], p)
-		} else if slices.Contains(onKafka, p.path) {
-			twice = append(twice, p)
-		}
-	}
-	type set struct {
-		tags  string
-		kafka bool
-		only  string
-		pkgs  []testPackage
-	}
-	sets := []set{{pkgs: plain}, {tags: virtualTag, pkgs: virtual}, {kafka: true, pkgs: twice}}
-	for _, pattern := range slices.Sorted(maps.Keys(only)) {
-		sets = append(sets, set{kafka: true, only: pattern, pkgs: only[pattern]})
-	}
-	for _, set := range sets {
-		for _, rapid := range []bool{false, true} {
-			b := batch{tags: set.tags, kafka: set.kafka, only: set.only, rapid: rapid}
-			for _, p := range set.pkgs {
-				if p.module == module && p.rapid == rapid {
+	add := func(b batch, pkgs []testPackage) {
+		b.module = module
+		for _, b.rapid = range []bool{false, true} {
+			b.pkgs = nil
+			for _, p := range pkgs {
+				if p.module == module && p.rapid == b.rapid {
 					b.pkgs = append(b.pkgs, p.path)
 				}
 			}
@@ -199,6 +196,35 @@ func batches(module string, plain, virtual []testPackage) []batch {
 			}
 		}
 	}
+	addOnly := func(b batch, by map[string][]testPackage) {
+		for _, b.only = range slices.Sorted(maps.Keys(by)) {
+			add(b, by[b.only])
+		}
+	}
+	var raced, unraced, twice []testPackage
+	racedOnly, kafkaOnly := make(map[string][]testPackage), make(map[string][]testPackage)
+	for _, p := range plain {
+		pattern, ok := withGoroutines[p.path]
+		if ok {
+			unraced = append(unraced, p)
+		} else {
+			raced = append(raced, p)
+		}
+		if pattern != "" {
+			racedOnly[pattern] = append(racedOnly[pattern], p)
+		}
+		if pattern, ok := onKafkaOnly[p.path]; ok {
+			kafkaOnly[pattern] = append(kafkaOnly[pattern], p)
+		} else if slices.Contains(onKafka, p.path) {
+			twice = append(twice, p)
+		}
+	}
+	add(batch{}, raced)
+	add(batch{noRace: true}, unraced)
+	addOnly(batch{}, racedOnly)
+	add(batch{tags: virtualTag}, virtual)
+	add(batch{kafka: true}, twice)
+	addOnly(batch{kafka: true}, kafkaOnly)
 	return out
 }
 

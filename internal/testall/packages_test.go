@@ -57,23 +57,30 @@ func TestBatches(t *testing.T) {
 		{path: "m/a", module: "m", rapid: true},
 		{path: "m/b", module: "m"},
 		{path: "m/c", module: "m"},
+		{path: "m/e", module: "m"},
+		{path: "m/f", module: "m", rapid: true},
 		{path: "m/sub/d", module: "m/sub"},
 	}
 	defer func(before []string) { onKafka = before }(onKafka)
 	defer func(before map[string]string) { onKafkaOnly = before }(onKafkaOnly)
+	defer func(before map[string]string) { withGoroutines = before }(withGoroutines)
 	onKafka, onKafkaOnly = []string{"m/c"}, map[string]string{"m/b": "^TestB$"}
+	withGoroutines = map[string]string{"m/e": "^TestE$", "m/f": ""}
 	tests := []struct {
 		module string
 		want   []batch
 	}{
 		{"m", []batch{
-			{pkgs: []string{"m/b", "m/c"}},
-			{rapid: true, pkgs: []string{"m/a"}},
-			{tags: virtualTag, rapid: true, pkgs: []string{"m/a"}},
-			{kafka: true, pkgs: []string{"m/c"}},
-			{kafka: true, only: "^TestB$", pkgs: []string{"m/b"}},
+			{module: "m", pkgs: []string{"m/b", "m/c"}},
+			{module: "m", rapid: true, pkgs: []string{"m/a"}},
+			{module: "m", noRace: true, pkgs: []string{"m/e"}},
+			{module: "m", noRace: true, rapid: true, pkgs: []string{"m/f"}},
+			{module: "m", only: "^TestE$", pkgs: []string{"m/e"}},
+			{module: "m", tags: virtualTag, rapid: true, pkgs: []string{"m/a"}},
+			{module: "m", kafka: true, pkgs: []string{"m/c"}},
+			{module: "m", kafka: true, only: "^TestB$", pkgs: []string{"m/b"}},
 		}},
-		{"m/sub", []batch{{pkgs: []string{"m/sub/d"}}}},
+		{"m/sub", []batch{{module: "m/sub", pkgs: []string{"m/sub/d"}}}},
 		{"m/empty", nil},
 	}
 	for _, test := range tests {

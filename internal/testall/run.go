@@ -6,9 +6,11 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -18,7 +20,16 @@ type runner struct {
 	root  string
 	race  bool
 	kafka *sharedKafka
-	rep   *report
+
+	mu  sync.Mutex // of rep: two lanes write it
+	rep *report
+}
+
+// tell writes what belongs together.
+func (r *runner) tell(f func(rep *report)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	f(r.rep)
 }
 
 func run(opts options, out io.Writer) int {
@@ -64,19 +75,53 @@ func runAll(opts options, rep *report) error {
 	if err != nil {
 		return err
 	}
+	var all []batch
 	for _, m := range modules {
-		r.module(m, plain, virtual(plain, tagged))
+		all = append(all, batches(m, plain, virtual(plain, tagged))...)
 	}
+	// The tests on real Kafka wait much, for brokers that die and sessions that end, and
+	// only one package at a time has the shared node to itself: they run beside the others.
+	var lanes sync.WaitGroup
+	for _, kafka := range []bool{true, false} {
+		lanes.Go(func() { r.lane(modules, all, kafka) })
+	}
+	lanes.Wait()
 	return nil
 }
 
-func (r *runner) module(module string, plain, virtual []testPackage) {
-	start, before := time.Now(), r.rep.passed+r.rep.failed
-	bs := batches(module, plain, virtual)
+// lane runs those batches that use real Kafka, or those that do not, one after the
+// other.
+func (r *runner) lane(modules []string, all []batch, kafka bool) {
+	for _, m := range modules {
+		start, label := time.Now(), m
+		var bs []batch
+		for _, b := range all {
+			if b.module == m && b.kafka == kafka {
+				bs = append(bs, b)
+			}
+		}
+		if kafka {
+			label += " [real Kafka]"
+		} else {
+			r.vetAll(m, bs)
+		}
+		n := 0
+		for _, b := range bs {
+			n += r.test(b)
+		}
+		if n > 0 {
+			r.tell(func(rep *report) {
+				rep.printf("--    module %s: %s in %s\n", label, plural(n, "test"), round(time.Since(start)))
+			})
+		}
+	}
+}
+
+func (r *runner) vetAll(module string, bs []batch) {
 	for _, tags := range []string{"", virtualTag} {
 		var pkgs []string
 		for _, b := range bs {
-			if b.tags == tags && !b.kafka {
+			if b.tags == tags && b.only == "" {
 				pkgs = append(pkgs, b.pkgs...)
 			}
 		}
@@ -84,11 +129,6 @@ func (r *runner) module(module string, plain, virtual []testPackage) {
 			r.vet(module, tags, pkgs)
 		}
 	}
-	for _, b := range bs {
-		r.test(b)
-	}
-	r.rep.printf("--    module %s: %s in %s\n", module,
-		plural(r.rep.passed+r.rep.failed-before, "test"), round(time.Since(start)))
 }
 
 func (r *runner) vet(module, tags string, pkgs []string) {
@@ -98,19 +138,24 @@ func (r *runner) vet(module, tags string, pkgs []string) {
 	}
 	cmd := r.command(append(args, pkgs...))
 	if out, err := cmd.CombinedOutput(); err != nil {
-		r.rep.block(string(out))
-		r.rep.fail(1, fmt.Sprintf("go vet in %s (%v)", module, err),
-			"go "+strings.Join(append(args, module+"/..."), " "))
+		r.tell(func(rep *report) {
+			rep.block(string(out))
+			rep.fail(1, fmt.Sprintf("go vet in %s (%v)", module, err),
+				"go "+strings.Join(append(args, module+"/..."), " "))
+		})
 	}
 }
 
-func (r *runner) test(b batch) {
+// test returns how many tests it ran.
+func (r *runner) test(b batch) (tests int) {
 	kafka, ok := r.kafka.env(b)
 	if !ok {
-		return
+		return 0
 	}
-	failedBefore := r.rep.failed
+	failed := false
 	c := newCollector(func(p packageResult) {
+		tests += p.passed + p.failed
+		failed = failed || p.failed > 0
 		again := "ORDERLY_SEED=" + strconv.FormatUint(r.seed, 10) + " "
 		if r.soak {
 			again += "ORDERLY_SOAK=1 "
@@ -118,19 +163,34 @@ func (r *runner) test(b batch) {
 		if b.kafka {
 			again += "go run ./internal/kafkatest/startkafka "
 		}
-		r.rep.packageDone(p, b.label(), again+r.repeat(b, p), r.verbose)
+		r.tell(func(rep *report) { rep.packageDone(p, b.label(), again+r.repeat(b, p), r.verbose) })
 	})
 	var stderr bytes.Buffer
-	cmd := r.command(r.testArgs(b, []string{"-json", "-vet=off"}, r.run, b.pkgs))
+	cmd := r.command(r.testArgs(b, []string{"-json", "-vet=off", "-p=" + strconv.Itoa(r.atOnce())}, r.run, b.pkgs))
 	cmd.Env = append(cmd.Env, kafka...)
 	cmd.Stderr = &stderr
 	stray, err := runReading(cmd, c)
 	// Whatever makes go test fail shows in a package, or else in its own words.
-	if left := c.unfinished(); len(left) > 0 || err != nil && r.rep.failed == failedBefore {
-		r.rep.block(stray + stderr.String())
-		r.rep.fail(max(len(left), 1), strings.TrimSpace(fmt.Sprintf("go test (%v) %s", err, strings.Join(left, " "))),
-			shell(append([]string{"go"}, cmd.Args[1:]...)))
+	if left := c.unfinished(); len(left) > 0 || err != nil && !failed {
+		n := max(len(left), 1)
+		tests += n
+		r.tell(func(rep *report) {
+			rep.block(stray + stderr.String())
+			rep.fail(n, strings.TrimSpace(fmt.Sprintf("go test (%v) %s", err, strings.Join(left, " "))),
+				shell(append([]string{"go"}, cmd.Args[1:]...)))
+		})
 	}
+	return tests
+}
+
+// atOnce is how many packages of a lane run at once: with both lanes as many as go
+// test would run, because many tests have deadlines.
+func (r *runner) atOnce() int {
+	n := runtime.GOMAXPROCS(0)
+	if r.kafka.absent {
+		return n
+	}
+	return max(n/2, 1)
 }
 
 // testArgs are the arguments of go test for these packages of a batch.
@@ -138,7 +198,7 @@ func (r *runner) testArgs(b batch, extra []string, pattern string, pkgs []string
 	args := append([]string{"test"}, extra...)
 	// Never a cached result: the point of a fresh seed is to try it.
 	args = append(args, "-count="+strconv.Itoa(r.count), "-timeout="+r.timeout.String())
-	if r.race {
+	if r.race && !b.noRace {
 		args = append(args, "-race")
 	}
 	if b.tags != "" {
