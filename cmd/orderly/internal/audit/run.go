@@ -61,6 +61,21 @@ type Progress struct {
 	Took        time.Duration
 }
 
+// A PartitionError is a partition that was named and is not there.
+type PartitionError struct {
+	Topic     string
+	Partition int32
+	Have      []int32
+}
+
+func (e *PartitionError) Error() string {
+	have := "only partition 0"
+	if n := len(e.Have); n > 1 {
+		have = fmt.Sprintf("partitions %d to %d", e.Have[0], e.Have[n-1])
+	}
+	return fmt.Sprintf("--partitions: topic %s has no partition %d: it has %s", e.Topic, e.Partition, have)
+}
+
 type audit struct {
 	o         Options
 	src       *logread.Source
@@ -158,7 +173,7 @@ func (a *audit) prepare(ctx context.Context) error {
 		parts = slices.Compact(slices.Sorted(slices.Values(a.o.Partitions)))
 		for _, p := range parts {
 			if !slices.Contains(all, p) {
-				return &logread.TopicError{Topic: a.o.Topic, Err: fmt.Errorf("it has no partition %d: it has %d, from 0 on", p, len(all))}
+				return &PartitionError{a.o.Topic, p, all}
 			}
 		}
 	}

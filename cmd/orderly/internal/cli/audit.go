@@ -84,7 +84,10 @@ The user needs Describe and Read on the topic. With DescribeConfigs on it, gaps 
 			if err := write(s.Out, asJSON, r, r.Write); err != nil {
 				return nil, err
 			}
-			if !r.Fails(failOn) && r.Records > 0 && r.Numbered == 0 && (seq != "" || o.Number.Header != "") {
+			if r.Records == 0 {
+				return nil, &codeError{code: exitInconclusive, text: "there is no record to judge: the topic is empty, or --since, --partitions or --keys leave none"}
+			}
+			if !r.Fails(failOn) && r.Numbered == 0 && (seq != "" || o.Number.Header != "") {
 				return nil, &codeError{code: exitInconclusive, text: "no record has " + o.Number.String() + ": nothing is known of the order within keys"}
 			}
 			return &r.Report, nil

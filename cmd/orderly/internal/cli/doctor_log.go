@@ -49,7 +49,13 @@ The user needs Describe and Read on the topic. With DescribeConfigs on it, L04 i
 				return nil, err
 			}
 			r := logcheck.Check(facts)
-			return &r.Report, write(s.Out, asJSON, r, r.Write)
+			if err := write(s.Out, asJSON, r, r.Write); err != nil {
+				return nil, err
+			}
+			if r.Sample.Records == 0 {
+				return nil, &codeError{code: exitInconclusive, text: "topic " + o.Topic + " has no record to look at"}
+			}
+			return &r.Report, nil
 		}, connect.Topic)
 	})
 	return cmd

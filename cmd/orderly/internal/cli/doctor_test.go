@@ -37,9 +37,9 @@ func TestDoctorConfigExitCodes(t *testing.T) {
 		{[]string{"doctor", "config", weak}, exitViolated, "P15 acks=1", "orderly: 1 errors and"},
 		{[]string{"doctor", "config", warned}, exitOK, "C06 ", ""},
 		{[]string{"doctor", "config", warned, "--fail-on", "warn"}, exitViolated, "C06 ", "orderly: 0 errors and 2 warnings"},
-		{[]string{"doctor", "config", good, "--client-version", "3.9.1"}, exitOK, "That is not a proof: see what was not checked.", ""},
+		{[]string{"doctor", "config", good, "--client-version", "3.9.1"}, exitOK, "That is not a proof: see what was not checked, and not seen.", ""},
 		{[]string{"doctor", "config", good, "--client-version", "3.9.1", "--fail-on", "warn"}, exitOK, "Not checked: ", ""},
-		{[]string{"doctor", "config", other}, exitInconclusive, "nothing was checked", "orderly: nothing of Kafka was found"},
+		{[]string{"doctor", "config", other}, exitInconclusive, "nothing was checked", "orderly: Nothing of Kafka was found"},
 		{[]string{"doctor", "config"}, exitUsage, "", "needs a file, a folder"},
 		{[]string{"doctor", "config", "/nowhere"}, exitUsage, "", "/nowhere: there is no such file or folder"},
 		{[]string{"doctor", "config", good, "--client", "kafka"}, exitUsage, "", "--client is \"kafka\": it must be one of java, librdkafka"},
@@ -109,7 +109,7 @@ func TestDoctorText(t *testing.T) {
 func TestDoctorHelpNamesAllFields(t *testing.T) {
 	_, out, _ := call(t.Context(), "doctor", "config", "--help")
 	for _, typ := range []reflect.Type{reflect.TypeFor[diagnosis.Report](), reflect.TypeFor[diagnosis.Finding](), reflect.TypeFor[diagnosis.Where](),
-		reflect.TypeFor[diagnosis.Unit](), reflect.TypeFor[diagnosis.Setting](), reflect.TypeFor[diagnosis.Unseen](), reflect.TypeFor[diagnosis.Skipped](), reflect.TypeFor[diagnosis.Unknown]()} {
+		reflect.TypeFor[diagnosis.Unit](), reflect.TypeFor[diagnosis.Setting](), reflect.TypeFor[diagnosis.Unseen](), reflect.TypeFor[diagnosis.Skipped](), reflect.TypeFor[diagnosis.Hidden](), reflect.TypeFor[diagnosis.Unknown]()} {
 		for i := range typ.NumField() {
 			name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
 			if !regexp.MustCompile(`\b` + name + `\b`).MatchString(out) {

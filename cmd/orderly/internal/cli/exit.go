@@ -74,7 +74,7 @@ func exitCode(err error) int {
 	}
 	if is[*orderly.ConfigError](err) || is[*connect.Error](err) || is[*localbroker.UsageError](err) ||
 		is[*pipe.CommandError](err) || is[*produce.LineError](err) || is[*produce.FileError](err) ||
-		is[*consume.ListenError](err) || is[*audit.StateError](err) || is[*demo.InputError](err) || is[*demo.LimitError](err) ||
+		is[*consume.ListenError](err) || is[*audit.StateError](err) || is[*audit.PartitionError](err) || is[*demo.InputError](err) || is[*demo.LimitError](err) ||
 		is[*explain.InputError](err) || is[*explain.NotKnownError](err) || is[*migrate.DSNError](err) {
 		return exitUsage
 	}

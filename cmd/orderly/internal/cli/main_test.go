@@ -17,6 +17,9 @@ func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == demo.MemberCommand {
 		os.Exit(Run(context.Background(), "test", os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 	}
+	if len(os.Args) > 1 && os.Args[1] == measuredCommand {
+		os.Exit(measured(os.Args[2:]))
+	}
 	goleak.VerifyTestMain(m)
 }
 

@@ -66,6 +66,7 @@ func Check(f *Facts) *Report {
 	c.producers()
 	c.groups()
 	c.lag()
+	c.embedded()
 	c.r.Unseen = append(c.r.Unseen, "configurations of producers and consumers: orderly doctor config reads those; what is written: orderly doctor log and orderly audit",
 		"whether brokers share a disk, a rack or a power supply")
 	c.r.Finish()
@@ -349,4 +350,28 @@ func (c *check) producers() {
 	if len(several) > 0 {
 		c.r.Add(finding.Finding{Rule: "L03", Severity: finding.Note, What: fmt.Sprintf("partitions have more than one producer that wrote within %s; \"orderly doctor log\" shows whether they write the same keys", c.f.Window), Where: cut(several)})
 	}
+}
+
+// embeddedVersion stands where a version of Kafka would.
+const embeddedVersion = "embedded"
+
+// ofData are the rules of brokers that also hold for an embedded one.
+var ofData = []string{"B11", "B12"}
+
+// embedded takes back what was said of the brokers, where there is only the embedded
+// one: a single process with one copy of everything, made to try things out.
+func (c *check) embedded() {
+	if !c.f.Embedded {
+		return
+	}
+	ofBrokers := func(id string) bool { return strings.HasPrefix(id, "B") && !slices.Contains(ofData, id) }
+	var ids []string
+	for _, r := range rules.All() {
+		if ofBrokers(r.ID) {
+			ids = append(ids, r.ID)
+		}
+	}
+	c.r.Findings = slices.DeleteFunc(c.r.Findings, func(f finding.Finding) bool { return ofBrokers(f.Rule) })
+	c.r.NotChecked = slices.DeleteFunc(c.r.NotChecked, func(u finding.Unchecked) bool { return ofBrokers(u.Rule) })
+	c.r.Cannot("this is the embedded broker of orderly, one process with one copy of everything: rules of brokers do not apply", ids...)
 }

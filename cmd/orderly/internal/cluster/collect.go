@@ -10,6 +10,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/orderly-go/orderly/cmd/orderly/internal/localbroker"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/logread"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -30,6 +31,7 @@ type Facts struct {
 	Now       time.Time
 	Window    time.Duration
 	Named     bool // topics were named: they are the ones that need order
+	Embedded  bool // it is the embedded broker of orderly
 	Brokers   []Broker
 	Topics    []Topic
 	Groups    []Group
@@ -186,6 +188,7 @@ func (c *collector) topics(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	c.f.Embedded = localbroker.Is(md.Cluster)
 	for _, b := range md.Brokers {
 		c.f.Brokers = append(c.f.Brokers, Broker{ID: b.NodeID})
 	}
@@ -225,7 +228,9 @@ func (c *collector) versions(ctx context.Context) {
 			c.fail(apiVersions, errors.Join(v.Err, fmt.Errorf("broker %d does not tell", c.f.Brokers[i].ID)))
 			continue
 		}
-		c.f.Brokers[i].Version = v.VersionGuess()
+		if c.f.Brokers[i].Version = v.VersionGuess(); c.f.Embedded {
+			c.f.Brokers[i].Version = embeddedVersion
+		}
 		raw := v.Raw()
 		for _, s := range raw.SupportedFeatures {
 			f := c.f.Features[s.Name]

@@ -13,6 +13,10 @@ import (
 func (r *Report) Write(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, id := range slices.Sorted(maps.Keys(r.Brokers)) {
+		if r.Brokers[id] == embeddedVersion {
+			fmt.Fprintf(t, "broker %s\tthe embedded broker of orderly\n", id)
+			continue
+		}
 		fmt.Fprintf(t, "broker %s\tKafka %s by the requests that it knows\n", id, r.Brokers[id])
 	}
 	fmt.Fprintln(t, "\nTOPIC\tPARTITIONS\tREPLICAS\tMIN ISR\tOUT OF SYNC\tPRODUCERS\tOPEN TRANSACTIONS\tPOLICY")

@@ -7,11 +7,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/orderly-go/orderly/cmd/orderly/internal/doctor/rules"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 var (
-	ruleID   = regexp.MustCompile(`^[PKCBTLX]\d\d$`)
 	ourOnes  = regexp.MustCompile("`?orderly (\\w+)")
 	ourWords = []string{"doctor", "audit", "prove", "explain", "status", "keys", "dlt"}
 	entryID  = regexp.MustCompile(`^[a-z][a-z0-9]*(-[a-z0-9]+)*$`)
@@ -37,8 +37,8 @@ func TestEntriesAreWhole(t *testing.T) {
 			t.Errorf("%s: nothing to do, or no source", e.ID)
 		}
 		for _, r := range e.Rules {
-			if !ruleID.MatchString(r) {
-				t.Errorf("%s: rule %q", e.ID, r)
+			if rules.Find(r) == nil || rules.Find(r).ID != r {
+				t.Errorf("%s names the rule %q, which the doctor does not have", e.ID, r)
 			}
 		}
 		for _, y := range e.YieldsTo {

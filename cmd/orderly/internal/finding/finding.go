@@ -4,8 +4,6 @@ package finding
 
 import (
 	"cmp"
-	"fmt"
-	"io"
 	"slices"
 	"strings"
 
@@ -32,8 +30,13 @@ type Finding struct {
 	Damaged  string   `json:"damaged,omitempty"` // is data damaged already
 	Fix      string   `json:"fix,omitempty"`
 	Why      string   `json:"why,omitempty"`
+	WhenNot  string   `json:"when_not,omitempty"`
 	Source   string   `json:"source,omitempty"`
 	Prove    string   `json:"prove,omitempty"`
+
+	// In text only: whose finding it is, and with what it is one.
+	Subject string   `json:"-"`
+	When    []string `json:"-"`
 }
 
 // Unchecked is a rule that could not be checked, and why.
@@ -70,7 +73,8 @@ func (f *Finding) explain() {
 		return
 	}
 	f.Title = cmp.Or(f.Title, r.Title)
-	f.Damaged, f.Fix = cmp.Or(f.Damaged, r.Damage), cmp.Or(f.Fix, r.Fix)
+	fix, whenNot := r.Plain()
+	f.Damaged, f.Fix, f.WhenNot = cmp.Or(f.Damaged, r.Damage), cmp.Or(f.Fix, fix), cmp.Or(f.WhenNot, whenNot)
 	f.Why, f.Source, f.Prove = cmp.Or(f.Why, r.Why), cmp.Or(f.Source, r.Source), cmp.Or(f.Prove, r.Prove)
 }
 
@@ -101,69 +105,4 @@ func (r *Report) Finish() {
 // Fails says whether there is a finding as bad as level, or worse.
 func (r *Report) Fails(level string) bool {
 	return slices.ContainsFunc(r.Findings, func(f Finding) bool { return Rank(f.Severity) <= Rank(level) })
-}
-
-// Write prints it.
-func (r *Report) Write(w io.Writer) error {
-	p := &printer{w: w}
-	for _, f := range r.Findings {
-		p.f("%s %s: %s\n", strings.ToUpper(f.Severity), f.Rule, f.What)
-		for _, at := range f.Where {
-			p.f("    %s\n", at)
-		}
-		if f.Damaged != "" {
-			p.f("  damaged? %s\n", f.Damaged)
-		}
-		if f.Fix != "" {
-			p.f("  fix: %s\n", f.Fix)
-		}
-		if f.Why != "" {
-			p.f("  why: %s (%s)\n", f.Why, f.Source)
-		}
-		if f.Prove != "" {
-			p.f("  prove: %s\n", f.Prove)
-		}
-		p.f("\n")
-	}
-	if len(r.Findings) == 0 {
-		p.f("Nothing found.\n\n")
-	}
-	p.f("Checked: %s.\n", list(r.Checked))
-	last := ""
-	for _, u := range r.NotChecked {
-		if u.Why != last {
-			var ids []string
-			for _, o := range r.NotChecked {
-				if o.Why == u.Why {
-					ids = append(ids, o.Rule)
-				}
-			}
-			if ids[0] == u.Rule {
-				p.f("Not checked: %s: %s\n", list(ids), u.Why)
-			}
-		}
-		last = u.Why
-	}
-	for _, u := range r.Unseen {
-		p.f("Not seen: %s\n", u)
-	}
-	return p.err
-}
-
-func list(ids []string) string {
-	if len(ids) == 0 {
-		return "nothing"
-	}
-	return strings.Join(ids, ", ")
-}
-
-type printer struct {
-	w   io.Writer
-	err error
-}
-
-func (p *printer) f(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = fmt.Fprintf(p.w, format, args...)
-	}
 }

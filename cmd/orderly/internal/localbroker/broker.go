@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -98,7 +99,7 @@ func prepare(ctx context.Context, o Options) (*dataDir, error) {
 	}
 	switch {
 	case d.fresh:
-		d.clusterID = "orderly-" + rand.Text()
+		d.clusterID = idPrefix + rand.Text()
 	case clean:
 	case skipRepair:
 	default:
@@ -183,3 +184,9 @@ func ignoreClosed(err error) error {
 	}
 	return err
 }
+
+// idPrefix begins the id of every cluster that an embedded broker is.
+const idPrefix = "orderly-"
+
+// Is says whether a cluster with this id is an embedded broker.
+func Is(clusterID string) bool { return strings.HasPrefix(clusterID, idPrefix) }

@@ -139,21 +139,30 @@ func (f *Facts) part(ctx context.Context, src *logread.Source, p int32, from, to
 		if err != nil {
 			return at, err
 		}
-		if err := c.Batches(f.Sample.Batch); err != nil {
-			return at, fmt.Errorf("partition %d, from offset %d: %w", p, at, err)
-		}
-		recs, next, err := c.Records(false)
+		next, err := f.take(c)
 		if err != nil {
 			return at, err
-		}
-		for _, r := range recs {
-			f.Sample.Record(wire.Record{Offset: r.Offset, Key: r.Key, ProducerID: r.ProducerID, Time: r.Timestamp})
 		}
 		if next <= at {
 			return end, nil // nothing is left up to the end
 		}
 		at, bytes = next, bytes+c.Bytes
 	}
+}
+
+// take adds what was read to the sample, and gives the offset to go on from.
+func (f *Facts) take(c *logread.Chunk) (int64, error) {
+	if err := c.Batches(f.Sample.Batch); err != nil {
+		return 0, fmt.Errorf("partition %d, from offset %d: %w", c.Partition, c.From, err)
+	}
+	recs, next, err := c.Records(false)
+	if err != nil {
+		return 0, err
+	}
+	for _, r := range recs {
+		f.Sample.Record(wire.Record{Offset: r.Offset, Key: r.Key, ProducerID: r.ProducerID, Time: r.Timestamp})
+	}
+	return next, nil
 }
 
 func (f *Facts) settings(ctx context.Context, adm *kadm.Client) {

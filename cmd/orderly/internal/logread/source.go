@@ -233,6 +233,14 @@ func (s *Source) fetch(ctx context.Context, partition int32, from int64, maxByte
 	return out, kerr.ErrorForCode(out.ErrorCode)
 }
 
+// NewChunk is a part of a partition's log that was read in another way, as the
+// bytes of a segment's file.
+func NewChunk(topic string, partition int32, batches []byte) *Chunk {
+	c := &Chunk{Partition: partition, Bytes: len(batches), topic: topic, resp: kmsg.NewFetchResponseTopicPartition()}
+	c.resp.Partition, c.resp.RecordBatches = partition, batches
+	return c
+}
+
 // Batches calls each for the header of every whole batch.
 func (c *Chunk) Batches(each func(wire.Batch)) error {
 	_, err := wire.Batches(c.resp.RecordBatches, each)

@@ -18,6 +18,9 @@ func (g *goFile) literals() {
 	roles := g.roles()
 	ast.Inspect(g.file, func(n ast.Node) bool {
 		lit, ok := n.(*ast.CompositeLit)
+		if call, is := n.(*ast.CallExpr); is {
+			g.kafkaGoCall(call)
+		}
 		if !ok {
 			return true
 		}
@@ -47,6 +50,28 @@ func (g *goFile) literals() {
 		}
 		return true
 	})
+}
+
+// kafkaGoCall looks at what kafka-go's constructors are given: a literal of this file
+// is read where it stands.
+func (g *goFile) kafkaGoCall(call *ast.CallExpr) {
+	c, name := g.of(call.Fun)
+	kind := map[string]facts.Kind{"NewWriter": facts.Producer, "NewReader": facts.Consumer}[name]
+	if c != facts.KafkaGo || kind == "" || len(call.Args) != 1 || literal(call.Args[0]) != nil {
+		return
+	}
+	want := map[facts.Kind]string{facts.Producer: "WriterConfig", facts.Consumer: "ReaderConfig"}[kind]
+	there := false
+	ast.Inspect(g.file, func(n ast.Node) bool {
+		if lit, ok := n.(*ast.CompositeLit); ok {
+			_, name := g.of(lit.Type)
+			there = there || name == want
+		}
+		return !there
+	})
+	if !there {
+		g.hide(kind, c, call, call.Args[0])
+	}
 }
 
 func (g *goFile) fields(lit *ast.CompositeLit, fields map[string]string) (set []entry) {
@@ -107,11 +132,13 @@ func (g *goFile) roles() map[*ast.CompositeLit]facts.Kind {
 				}
 				lit = vars[strings.Join(chain(a), ".")]
 			}
-			switch name {
-			case "NewProducer":
-				roles[lit] = facts.Producer
-			case "NewConsumer":
-				roles[lit] = facts.Consumer
+			kind := map[string]facts.Kind{"NewProducer": facts.Producer, "NewConsumer": facts.Consumer}[name]
+			switch {
+			case kind == "":
+			case lit == nil:
+				g.hide(kind, c, n, n.Args[0])
+			default:
+				roles[lit] = kind
 			}
 		}
 		return true

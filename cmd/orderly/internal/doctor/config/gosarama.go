@@ -18,6 +18,11 @@ var saramaFields = map[string]string{
 	"Consumer.Return.Errors": "client.rack",
 }
 
+// saramaMakes are the constructors that are given a configuration.
+var saramaMakes = map[string]facts.Kind{
+	"NewSyncProducer": facts.Producer, "NewAsyncProducer": facts.Producer, "NewConsumer": facts.Consumer, "NewConsumerGroup": facts.Consumer,
+}
+
 // setter are names of functions that are given a configuration to set more of it;
 // what is about security is not looked at.
 var (
@@ -86,9 +91,12 @@ func (g *goFile) sarama(fn *ast.FuncDecl) {
 			if c != facts.Sarama || len(n.Args) == 0 {
 				break
 			}
-			if k := confs[strings.Join(chain(n.Args[len(n.Args)-1]), ".")]; k != nil {
+			last := n.Args[len(n.Args)-1]
+			if k := confs[strings.Join(chain(last), ".")]; k != nil {
 				k.produces = k.produces || strings.Contains(name, "Producer")
 				k.consumes = k.consumes || strings.Contains(name, "Consumer")
+			} else if kind := saramaMakes[name]; kind != "" && len(n.Args) > 1 {
+				g.hide(kind, c, n, last)
 			}
 		}
 		return true

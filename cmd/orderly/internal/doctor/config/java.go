@@ -47,7 +47,9 @@ func (sc *scanner) java(path string, text []byte) string {
 		m.entries = append(m.entries, e)
 	}
 	method := 0
+	made := givenClients{}
 	for i := range ts {
+		made.java(ts, i)
 		switch {
 		case ts[i].kind == 'i' && (i+2 < len(ts)) && is(ts, i+1, "(") && endsWithBody(ts, i+1):
 			method++
@@ -99,6 +101,10 @@ func (sc *scanner) java(path string, text []byte) string {
 	}
 	listens := strings.Contains(src, "DefaultKafkaConsumerFactory") || strings.Contains(src, "KafkaListenerContainerFactory")
 	foreign := strings.Contains(src, "org.apache.flink") || strings.Contains(src, "org.apache.spark") // which commit in their own way
+	for _, m := range maps {
+		made.seenKind(m.role)
+	}
+	sc.hide(path, facts.Java, made)
 	for _, name := range order {
 		m := maps[name]
 		s := source{file: path, line: m.line, client: facts.Java, kind: m.role, partial: m.partial || foreign}

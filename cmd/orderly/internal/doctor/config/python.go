@@ -24,15 +24,20 @@ func (sc *scanner) python(path string, text []byte) string {
 	roles := map[string]facts.Kind{} // of the variables that are given to clients
 	shares := map[string]bool{}      // variables that are given to share consumers
 	done := map[int]bool{}           // dicts that were read
+	made := givenClients{}
 	for i := range ts {
 		sc.codeTopic(path, ts, i)
 		switch {
 		case (is(ts, i, "Producer", "(") || is(ts, i, "SerializingProducer", "(")) && rd:
 			roles[argument(ts, i+1)] = facts.Producer
-			sc.pythonDict(path, ts, i+2, facts.Producer, done)
+			if !sc.pythonDict(path, ts, i+2, facts.Producer, done) {
+				made.add(ts, i+1, facts.Producer)
+			}
 		case (is(ts, i, "Consumer", "(") || is(ts, i, "DeserializingConsumer", "(")) && rd:
 			roles[argument(ts, i+1)] = facts.Consumer
-			sc.pythonDict(path, ts, i+2, facts.Consumer, done)
+			if !sc.pythonDict(path, ts, i+2, facts.Consumer, done) {
+				made.add(ts, i+1, facts.Consumer)
+			}
 		case is(ts, i, "ShareConsumer", "(") && rd:
 			sc.set.Mark("share-group", "records of a share group come in any order", facts.Place{File: path, Line: ts[i].line})
 			shares[argument(ts, i+1)] = true
@@ -57,38 +62,45 @@ func (sc *scanner) python(path string, text []byte) string {
 		if i > 1 && ts[i-1].text == "=" && ts[i-2].kind == 'i' {
 			name = ts[i-2].text
 		}
-		if !shares[name] {
-			sc.pythonDict(path, ts, i, roles[name], done)
+		if !shares[name] && sc.pythonDict(path, ts, i, roles[name], done) {
+			made.seen(name)
 		}
 	}
+	sc.hide(path, facts.Librdkafka, made)
 	return ""
 }
 
 // argument is the variable that a call is given.
 func argument(ts []tok, open int) string {
 	ps := parts(ts, open)
-	if len(ps) > 0 && len(ps[0]) == 1 && ps[0][0].kind == 'i' {
-		return ps[0][0].text
+	if len(ps) == 0 || len(ps[0])%2 == 0 {
+		return "\x00"
 	}
-	return "\x00"
+	for i, t := range ps[0] { // conf, self.conf
+		if i%2 == 0 && t.kind != 'i' || i%2 == 1 && t.text != "." {
+			return "\x00"
+		}
+	}
+	return ps[0][len(ps[0])-1].text
 }
 
 // inside says that a bracket belongs to a value of another dict.
 func inside(ts []tok, i int) bool { return i > 1 && ts[i-1].text == ":" && ts[i-2].kind == 's' }
 
-func (sc *scanner) pythonDict(path string, ts []tok, i int, role facts.Kind, done map[int]bool) {
+// pythonDict reads a dict, and says whether there was one with settings.
+func (sc *scanner) pythonDict(path string, ts []tok, i int, role facts.Kind, done map[int]bool) bool {
 	if i >= len(ts) || ts[i].text != "{" || done[i] {
-		return
+		return false
 	}
 	done[i] = true
 	n := literalOf(ts[i:min(closing(ts, i)+1, len(ts))], 0)
 	if n.form != 'm' || len(n.keys) == 0 {
-		return
+		return false
 	}
 	entries := entriesOf(n)
 	if slices.ContainsFunc(entries, func(e entry) bool { return e.path == "connector.class" || e.path == "config.connector.class" }) {
 		sc.settings(source{file: path, line: ts[i].line}, entries)
-		return
+		return true
 	}
 	known := 0
 	for _, e := range entries {
@@ -103,6 +115,7 @@ func (sc *scanner) pythonDict(path string, ts []tok, i int, role facts.Kind, don
 	} else if known >= 2 && slices.ContainsFunc(entries, func(e entry) bool { return e.path == "bootstrap.servers" || e.path == "metadata.broker.list" }) {
 		sc.add(s, entries)
 	}
+	return true
 }
 
 // pythonCall reads keyword arguments.

@@ -229,13 +229,13 @@ func (sc *scanner) text(path string, text []byte, named bool) {
 		sc.skip(path, 0, "neither UTF-8 nor UTF-16: save it as UTF-8")
 		return
 	}
-	before, marks := len(sc.set.Units), len(sc.set.Marks)
+	before, marks, hidden := len(sc.set.Units), len(sc.set.Marks), len(sc.set.Hidden)
 	why := sc.read(path, text)
 	if why != "" && (named || bytes.Contains(bytes.ToLower(text), []byte("kafka"))) {
 		sc.skip(path, 0, "%s", why)
 		return
 	}
-	if len(sc.set.Units) > before || len(sc.set.Marks) > marks || sc.isSpring(path) {
+	if len(sc.set.Units) > before || len(sc.set.Marks) > marks || len(sc.set.Hidden) > hidden || sc.isSpring(path) {
 		sc.set.Files++
 	} else if named && why == "" && !isBuild(path) {
 		sc.skip(path, 0, "nothing of Kafka that decides about order was found in it")

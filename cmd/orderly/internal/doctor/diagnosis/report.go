@@ -23,6 +23,7 @@ type Report struct {
 	Checked  []string  `json:"checked"` // ids of rules that had something to look at
 	Unseen   []Unseen  `json:"not_checked"`
 	Skipped  []Skipped `json:"skipped"`
+	Hidden   []Hidden  `json:"hidden_clients"`
 	Unknown  []Unknown `json:"unknown_settings"`
 	Files    int       `json:"files"`        // that have something of Kafka
 	Looked   int       `json:"files_looked"` // that were opened
@@ -89,6 +90,15 @@ type Skipped struct {
 	Why  string `json:"why"`
 }
 
+// Hidden is a client whose settings were not seen.
+type Hidden struct {
+	Kind   string `json:"kind"`
+	Client string `json:"client"`
+	Given  string `json:"made_with"`
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+}
+
 // Unknown is a setting that nothing knows.
 type Unknown struct {
 	Name string `json:"name"`
@@ -101,7 +111,7 @@ type Unknown struct {
 func Of(s *facts.Set) *Report {
 	res := rules.Run(s)
 	r := &Report{Format: 1, Verdict: "clean", Files: s.Files, Looked: s.Looked,
-		Findings: []Finding{}, Units: []Unit{}, Checked: []string{}, Unseen: []Unseen{}, Skipped: []Skipped{}, Unknown: []Unknown{}}
+		Findings: []Finding{}, Units: []Unit{}, Checked: []string{}, Unseen: []Unseen{}, Skipped: []Skipped{}, Hidden: []Hidden{}, Unknown: []Unknown{}}
 	for _, f := range res.Findings {
 		out := Finding{
 			Rule: f.Rule.ID, Severity: string(f.Severity), Title: f.Rule.Title, What: f.What, When: f.When, Damage: f.Rule.Damage, Fix: f.Fix,
@@ -138,6 +148,9 @@ func Of(s *facts.Set) *Report {
 	}
 	for _, k := range s.Skipped {
 		r.Skipped = append(r.Skipped, Skipped{k.File, k.Line, k.Why})
+	}
+	for _, h := range s.Hidden {
+		r.Hidden = append(r.Hidden, Hidden{string(h.Kind), string(h.Client), h.Given, h.File, h.Line})
 	}
 	for _, x := range s.Strange {
 		r.Unknown = append(r.Unknown, Unknown{x.Name, x.Near, x.File, x.Line})

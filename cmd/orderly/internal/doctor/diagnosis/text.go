@@ -4,108 +4,45 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"unicode"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/doctor/facts"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/finding"
 )
-
-// headings are the parts of the text, by what to do next.
-var headings = []struct{ severity, title string }{
-	{"error", "To mend now: breaks the order, or loses records"},
-	{"warn", "To look at: may break the order, or depends on what is not known here"},
-	{"note", "To know"},
-}
 
 // Text writes the report for people.
 func (r *Report) Text(w io.Writer) error {
-	p := &printer{w: w}
-	for _, h := range headings {
-		var of []Finding
-		for _, f := range r.Findings {
-			if f.Severity == h.severity {
-				of = append(of, f)
-			}
-		}
-		if len(of) == 0 {
-			continue
-		}
-		p.line("%s (%d)", h.title, len(of))
-		p.line("")
-		for _, f := range of {
-			p.finding(f)
-		}
-	}
+	p := &printer{finding.NewPrinter(w)}
+	p.Findings(r.plain())
 	p.units(r.Units)
 	p.rest(r)
-	return p.err
+	return p.Err
 }
 
-type printer struct {
-	w   io.Writer
-	err error
-}
-
-func (p *printer) line(format string, args ...any) {
-	if p.err == nil {
-		_, p.err = io.WriteString(p.w, visible(fmt.Sprintf(format, args...))+"\n")
-	}
-}
-
-// visible writes control characters out: the names of files, and what is in them, come
-// from others, and a terminal would obey them.
-func visible(line string) string {
-	if strings.IndexFunc(line, unicode.IsControl) < 0 {
-		return line
-	}
-	var b strings.Builder
-	for _, r := range line {
-		if unicode.IsControl(r) {
-			fmt.Fprintf(&b, `\x%02x`, r)
-			continue
+// plain are the findings as all commands print them.
+func (r *Report) plain() (all []finding.Finding) {
+	for _, f := range r.Findings {
+		out := finding.Finding{Rule: f.Rule, Severity: f.Severity, Title: f.Title, What: f.What, Damaged: f.Damage, Fix: f.Fix, Why: f.Why,
+			Source: f.Source, Prove: f.Prove, Subject: f.Unit, When: f.When, WhenNot: f.WhenNot}
+		for _, e := range f.Where {
+			at := facts.Place{File: e.File, Line: e.Line}.String()
+			if e.Text != "" {
+				at += "  " + e.Text
+			}
+			out.Where = append(out.Where, at)
 		}
-		b.WriteRune(r)
+		all = append(all, out)
 	}
-	return b.String()
+	return all
 }
 
-func (p *printer) finding(f Finding) {
-	p.line("%s %s", f.Rule, f.Title)
-	what := f.What
-	if f.Unit != "" {
-		what = f.Unit + ": " + what
-	}
-	p.line("   what    %s", what)
-	if len(f.When) > 0 {
-		p.line("   when    with %s", strings.Join(f.When, "; "))
-	}
-	for i, e := range f.Where {
-		label := "where "
-		if i > 0 {
-			label = "      "
-		}
-		at := facts.Place{File: e.File, Line: e.Line}.String()
-		if e.Text != "" {
-			at += "  " + e.Text
-		}
-		p.line("   %s  %s", label, at)
-	}
-	p.line("   damage  %s", f.Damage)
-	p.line("   fix     %s", f.Fix)
-	p.line("   why     %s", f.Why)
-	p.line("   not if  %s", f.WhenNot)
-	p.line("   source  %s", f.Source)
-	if f.Prove != "" {
-		p.line("   prove   %s", f.Prove)
-	}
-	p.line("")
-}
+type printer struct{ *finding.Printer }
 
 func (p *printer) units(us []Unit) {
 	if len(us) == 0 {
 		return
 	}
-	p.line("What holds in the end")
-	p.line("")
+	p.Line("What holds in the end")
+	p.Line("")
 	for _, u := range us {
 		head := u.Kind
 		if u.Name != "" {
@@ -127,40 +64,47 @@ func (p *printer) units(us []Unit) {
 		if u.Partial {
 			head += "; a part of its settings is elsewhere"
 		}
-		p.line("%s", head)
+		p.Line("%s", head)
 		for _, s := range u.Effective {
 			origin := s.Origin
 			if s.When != "" {
 				origin += ", with " + s.When
 			}
-			p.line("   %-40s %-18s %s", s.Name, s.Value, origin)
+			p.Line("   %-40s %-18s %s", s.Name, s.Value, origin)
 		}
 	}
-	p.line("")
+	p.Line("")
 }
 
 // rest says what was looked at, and what was not.
 func (p *printer) rest(r *Report) {
 	if len(r.Unknown) > 0 {
-		p.line("Settings that nothing knows")
+		p.Line("Settings that nothing knows")
 		for _, x := range r.Unknown {
 			near := ""
 			if x.Near != "" {
 				near = "; much like " + x.Near
 			}
-			p.line("   %s  %s%s", facts.Place{File: x.File, Line: x.Line}, x.Name, near)
+			p.Line("   %s  %s%s", facts.Place{File: x.File, Line: x.Line}, x.Name, near)
 		}
-		p.line("")
+		p.Line("")
+	}
+	if len(r.Hidden) > 0 {
+		p.Line("Not seen: settings that are put together elsewhere")
+		for _, h := range r.Hidden {
+			p.Line("   could not see the settings of the %s (%s) at %s: they come from %s", h.Kind, facts.Client(h.Client).Artifact(), facts.Place{File: h.File, Line: h.Line}, h.Given)
+		}
+		p.Line("")
 	}
 	if len(r.Skipped) > 0 {
-		p.line("Not read")
+		p.Line("Not read")
 		for _, s := range r.Skipped {
-			p.line("   %s  %s", facts.Place{File: s.File, Line: s.Line}, s.Why)
+			p.Line("   %s  %s", facts.Place{File: s.File, Line: s.Line}, s.Why)
 		}
-		p.line("")
+		p.Line("")
 	}
-	p.line("Checked: %d rules on %d configurations in %d files (%d opened).", len(r.Checked), len(r.Units), r.Files, r.Looked)
-	p.line("Not checked: %d rules, which need something else:", len(r.Unseen))
+	p.Line("Checked: %d rules on %d configurations in %d files (%d opened).", len(r.Checked), len(r.Units), r.Files, r.Looked)
+	p.Line("Not checked: %d rules, which need something else:", len(r.Unseen))
 	for _, n := range []struct{ need, says string }{
 		{"config", "settings of a kind that is not here"}, {"version", "the version of a client or broker (--client-version)"}, {"code", "source code"},
 		{"cluster", "a cluster"}, {"log", "what is written in topics"}, {"ask", "an answer that only you have"},
@@ -172,19 +116,22 @@ func (p *printer) rest(r *Report) {
 			}
 		}
 		if len(ids) > 0 {
-			p.line("   %s: %s", n.says, strings.Join(ids, " "))
+			p.Line("   %s: %s", n.says, strings.Join(ids, " "))
 		}
 	}
-	p.line("%s", r.Conclusion())
+	p.Line("%s", r.Conclusion())
 }
 
 // Conclusion is the last line.
 func (r *Report) Conclusion() string {
 	switch r.Verdict {
 	case "nothing":
+		if len(r.Hidden) > 0 {
+			return "Clients of Kafka were found, and none of their settings: nothing was checked."
+		}
 		return "Nothing of Kafka was found here: nothing was checked."
 	case "clean":
-		return "Nothing that breaks order was found by the rules that were checked. That is not a proof: see what was not checked."
+		return "Nothing that breaks order was found by the rules that were checked. That is not a proof: see what was not checked, and not seen."
 	}
 	return fmt.Sprintf("%d errors, %d warnings, %d notes. \"orderly doctor rules ID\" says more of each rule.", r.Errors, r.Warnings, r.Notes)
 }

@@ -119,6 +119,15 @@ type Skip struct {
 	Why string
 }
 
+// A Hidden is a client that is made with settings that were not seen: they come from
+// another file, another function or an argument.
+type Hidden struct {
+	Kind   Kind
+	Client Client
+	Given  string // what it is made with, as it is written
+	Place
+}
+
 // Answers are what only people know.
 type Answers struct {
 	RecordTime time.Duration // the longest that handling a record takes
@@ -130,6 +139,7 @@ type Set struct {
 	Marks   []Mark
 	Skipped []Skip
 	Strange []Strange // settings that nobody reads
+	Hidden  []Hidden  // clients whose settings were not seen
 	Files   int       // that were read and had something of Kafka
 	Looked  int       // that were read
 	Asked   Answers

@@ -98,6 +98,9 @@ func fixText(r *Rule, v *facts.View) string {
 	return spelled(text, v)
 }
 
+// Plain are the fix and the exceptions of a rule in Kafka's own names.
+func (r *Rule) Plain() (fix, whenNot string) { return fixText(r, nil), spelled(r.WhenNot, nil) }
+
 // spelled writes the settings of a text as the user's client does.
 func spelled(text string, v *facts.View) string {
 	return inBraces.ReplaceAllStringFunc(text, func(m string) string {
