@@ -20,7 +20,7 @@ import (
 type Command struct {
 	Topic     string
 	Partition int32
-	Key       []byte // the ordering key; nil: records without one
+	Key       []byte // the ordering key; nil: records without one, or partition scope
 	Offset    int64
 	Reason    string
 	// ID makes a repeat do nothing more. Default: a random one.
@@ -44,8 +44,8 @@ func (a *Admin) Retry(ctx context.Context, c Command) (Answer, error) {
 }
 
 // Skip lets a record count as done: a hole in the order of its key, written down with
-// the reason, which is required. Only the first record of a key that is blocked or
-// parked can be skipped, or one behind such as are skipped or done.
+// the reason, which is required. A parked record can be skipped wherever it stands; of a
+// blocked key only the first, or one behind such as are skipped or done.
 func (a *Admin) Skip(ctx context.Context, c Command) (Answer, error) {
 	if c.Reason == "" {
 		return Answer{}, errors.New("orderly: a skip needs a reason: it is a hole in the order of its key")

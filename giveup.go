@@ -64,6 +64,9 @@ func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 		return v
 	}
 	tr.waits = 0
+	if m.release == nil {
+		attempts = r.Part.Spent(it) // the breaker may have opened, and closed, while its handler ran
+	}
 	attempts++
 	if m.release != nil {
 		return h.failedAgain(m, err, class, attempts)

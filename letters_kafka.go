@@ -89,13 +89,25 @@ func openLetters(cfg *ConsumerConfig) (*kafkaLetters, error) {
 	return k, nil
 }
 
-// close ends the client; what is not acknowledged has failed.
+// close ends the client. Partitions have left by then: whether what is under way is
+// acknowledged or not, it settles nothing, and that is told before close returns.
 func (k *kafkaLetters) close() {
 	k.mu.Lock()
 	k.cancel() // nothing begins any more
 	k.mu.Unlock()
-	k.wg.Wait()
 	k.cl.Close()
+	k.wg.Wait()
+}
+
+// begin says that a write may begin; then k.wg waits for its end.
+func (k *kafkaLetters) begin() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.ctx.Err() != nil {
+		return false
+	}
+	k.wg.Add(1)
+	return true
 }
 
 func (k *kafkaLetters) send(m *Message, g *givenUp, done func(at place, err error)) {
@@ -107,7 +119,12 @@ func (k *kafkaLetters) send(m *Message, g *givenUp, done func(at place, err erro
 		done(place{topic: topic}, err)
 		return
 	}
+	if !k.begin() { // of a handler that has outlived Run
+		done(place{topic: topic}, k.ctx.Err())
+		return
+	}
 	cl.TryProduce(k.ctx, r, func(r *kgo.Record, err error) {
+		defer k.wg.Done()
 		switch {
 		case errors.Is(err, kgo.ErrMaxBuffered):
 			err = errCrowded

@@ -100,6 +100,14 @@ func (p *Partition) collect(it *Item) {
 	}
 }
 
+// Spent is how many attempts of a record that is with a worker are spent: those that it
+// had when it was taken, less what was given back since.
+func (p *Partition) Spent(it *Item) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return int(max(0, it.Attempts-p.spent[it.Offset].owed))
+}
+
 // settleSpent forgets a record that is done.
 func (p *Partition) settleSpent(it *Item) {
 	if len(p.spent) == 0 {

@@ -19,6 +19,8 @@ type chronicle struct {
 	notes  []note
 	done   map[record]bool // a handler ended it well
 	broken []string        // contradictions that no checker sees
+	// resolved are parked records that the parking topic says are done.
+	resolved []resolution
 
 	owner  map[int32]owning          // the newest of each partition
 	frozen map[string]bool           // members
@@ -76,6 +78,8 @@ func (c *chronicle) add(e history.Event) {
 		if e.OK && !e.Cancelled {
 			c.done[record{e.Partition, e.Offset}] = true
 		}
+	case history.Done:
+		c.done[record{e.Partition, e.Offset}] = true
 	case history.Freeze:
 		c.frozen[e.Member] = true
 	case history.Thaw:

@@ -169,14 +169,16 @@ func whole(ctx context.Context, cl *kgo.Client, topics ...string) bool {
 
 // leader is the node that leads a partition, as the brokers that answer say; 0
 // when there is none.
-func (s *scene) leader(partition int32) int {
+func (s *scene) leader(partition int32) int { return s.leaderOf(s.topic, partition) }
+
+func (s *scene) leaderOf(topic string, partition int32) int {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
-	md, err := s.adm.Metadata(ctx, s.topic)
+	md, err := s.adm.Metadata(ctx, topic)
 	if err != nil {
 		return 0
 	}
-	p := md.Topics[s.topic].Partitions[partition]
+	p := md.Topics[topic].Partitions[partition]
 	if p.Err != nil || !slices.Contains(md.Brokers.NodeIDs(), p.Leader) {
 		return 0
 	}

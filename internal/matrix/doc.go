@@ -21,5 +21,6 @@
 //   - process: the same, as the test sees it
 //   - chronicle: the history
 //   - verdict: what has to hold in the end
+//   - parking: how keys fail, what the parking topic holds, and what operators say
 //   - relay: a way to a broker that can be cut
 package matrix

@@ -17,6 +17,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orderly-go/orderly"
@@ -37,6 +38,8 @@ type config struct {
 	Session      time.Duration
 	Work         time.Duration     // handlers take up to this
 	Hold         bool              // handlers of keys that begin with held wait for the end of their context
+	Park         bool              // policy park; keys fail as badness says
+	Fixed        bool              // they do not any more
 	Via          map[string]string // the way to a broker's address is another address
 	Secure       *access
 }
@@ -66,10 +69,11 @@ type note struct {
 	Text   string
 }
 
-// reply is the answer to a message, or the word to stop.
+// reply is the answer to a message, or the word to stop, or that bad keys are mended.
 type reply struct {
-	ID   int64
-	Stop bool
+	ID    int64
+	Stop  bool
+	Fixed bool
 }
 
 // runMember is the main function of a consumer process.
@@ -82,6 +86,7 @@ func runMember(text string) int {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
 	m := &member{cfg: cfg, waiting: make(map[int64]chan struct{}), tokens: make(map[int32]int64)}
+	m.fixed.Store(cfg.Fixed)
 	go m.listen(os.Stdin, stop)
 	if err := m.run(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -91,7 +96,8 @@ func runMember(text string) int {
 }
 
 type member struct {
-	cfg config
+	cfg   config
+	fixed atomic.Bool
 
 	out     sync.Mutex
 	last    int64
@@ -112,6 +118,10 @@ func (m *member) listen(in io.Reader, stop func()) {
 		}
 		if r.Stop {
 			stop()
+			continue
+		}
+		if r.Fixed {
+			m.fixed.Store(true)
 			continue
 		}
 		m.out.Lock()
@@ -157,7 +167,7 @@ func (m *member) run(ctx context.Context) error {
 	if len(m.cfg.Via) > 0 {
 		opts = append(opts, kgo.Dialer(m.dial))
 	}
-	c, err := orderly.NewConsumer(orderly.ConsumerConfig{
+	cfg := orderly.ConsumerConfig{
 		Brokers: m.cfg.Brokers, Group: m.cfg.Group, Topics: []string{m.cfg.Topic},
 		Handler: m.handle, Concurrency: 16, OnExhausted: orderly.PolicyBlock,
 		Retry:          orderly.Retry{Backoff: 5 * time.Millisecond, MaxBackoff: 50 * time.Millisecond},
@@ -165,7 +175,11 @@ func (m *member) run(ctx context.Context) error {
 		CommitInterval: 100 * time.Millisecond, StartTimeout: patience,
 		Events: m.events(), KafkaOpts: opts,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug})),
-	})
+	}
+	if m.cfg.Park {
+		m.park(&cfg)
+	}
+	c, err := orderly.NewConsumer(cfg)
 	if err != nil {
 		return err
 	}
@@ -245,6 +259,11 @@ func (m *member) work(ctx context.Context, r *orderly.Message) error {
 		<-ctx.Done()
 		m.tell(message{Note: &note{Member: m.cfg.Name, Kind: "cause", Key: string(r.Key), Text: context.Cause(ctx).Error()}})
 		return nil // too late, and yet it says that all is well
+	}
+	if m.cfg.Park && !m.fixed.Load() {
+		if err := badness(string(r.Key)); err != nil {
+			return err
+		}
 	}
 	if rand.IntN(50) == 0 && r.Attempt == 1 {
 		return errors.New("the handler was made to fail")

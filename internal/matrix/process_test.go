@@ -40,7 +40,8 @@ func (p *process) killed() bool {
 // start starts a member of the scene's group.
 func (s *scene) start(name string, change ...func(*config)) *process {
 	s.t.Helper()
-	cfg := config{Name: name, Brokers: shared.c.Addrs(), Group: s.group, Topic: s.topic, Session: s.session, Work: 10 * time.Millisecond}
+	cfg := config{Name: name, Brokers: shared.c.Addrs(), Group: s.group, Topic: s.topic, Session: s.session, Work: 10 * time.Millisecond,
+		Park: s.parking != "", Fixed: s.fixed}
 	for _, f := range change {
 		f(&cfg)
 	}

@@ -36,6 +36,9 @@ type scene struct {
 	session time.Duration
 
 	topic, group string
+	parking      string // the parking topic; empty: nothing is parked
+	fixed        bool   // no key is bad any more
+	watch        *watch
 	cl           *kgo.Client
 	adm          *kadm.Client
 	h            *chronicle
@@ -108,6 +111,9 @@ func (s *scene) close() {
 			_ = l.p.Close(ctx)
 		}
 	}
+	if s.watch != nil {
+		s.watch.end()
+	}
 	if s.t.Failed() {
 		s.t.Log(s.save())
 	}
@@ -145,10 +151,17 @@ func (s *scene) until(what string, condition func() bool) {
 // nodes, and returns when every broker knows it.
 func (s *scene) create(leaders ...int32) {
 	s.t.Helper()
+	s.createTopic(s.topic, nil, leaders...)
+	s.whole()
+}
+
+// createTopic makes a topic with each partition's leader chosen among the nodes.
+func (s *scene) createTopic(name string, configs map[string]string, leaders ...int32) {
+	s.t.Helper()
 	req := kmsg.NewPtrCreateTopicsRequest()
 	req.TimeoutMillis = 10_000
 	t := kmsg.NewCreateTopicsRequestTopic()
-	t.Topic, t.NumPartitions, t.ReplicationFactor = s.topic, -1, -1
+	t.Topic, t.NumPartitions, t.ReplicationFactor = name, -1, -1
 	for p := range int32(partitions) {
 		a := kmsg.NewCreateTopicsRequestTopicReplicaAssignment()
 		a.Partition = p
@@ -159,14 +172,18 @@ func (s *scene) create(leaders ...int32) {
 	c := kmsg.NewCreateTopicsRequestTopicConfig()
 	c.Name, c.Value = "min.insync.replicas", kmsg.StringPtr("2")
 	t.Configs = append(t.Configs, c)
+	for name, value := range configs {
+		c := kmsg.NewCreateTopicsRequestTopicConfig()
+		c.Name, c.Value = name, kmsg.StringPtr(value)
+		t.Configs = append(t.Configs, c)
+	}
 	req.Topics = append(req.Topics, t)
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	resp, err := req.RequestWith(ctx, s.cl)
 	if err != nil || resp.Topics[0].ErrorCode != 0 {
-		s.t.Fatalf("creating the topic: %v %+v", err, resp)
+		s.t.Fatalf("creating topic %s: %v %+v", name, err, resp)
 	}
-	s.whole()
 }
 
 // whole waits until all nodes are up and have all replicas, and each of them says
@@ -177,7 +194,11 @@ func (s *scene) whole() {
 	s.until("all replicas are in sync", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		defer cancel()
-		return whole(ctx, s.cl, s.topic, "__consumer_offsets")
+		topics := []string{s.topic, "__consumer_offsets"}
+		if s.parking != "" {
+			topics = append(topics, s.parking)
+		}
+		return whole(ctx, s.cl, topics...)
 	})
 }
 

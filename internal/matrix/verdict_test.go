@@ -33,6 +33,7 @@ func (s *scene) verdict() history.Report {
 	s.held = log
 	s.judgeLog(log)
 	s.judgeCommits(log)
+	s.judgeParked(log)
 	rep := history.Check(s.history(log), history.Options{Complete: true})
 	if err := rep.Err(); err != nil {
 		s.t.Errorf("%v\n%s", err, rep)
@@ -40,8 +41,8 @@ func (s *scene) verdict() history.Report {
 	for _, b := range s.h.broken {
 		s.t.Error(b)
 	}
-	if rep.Records == 0 || rep.Handled != rep.Records {
-		s.t.Errorf("%d of %d records were handled", rep.Handled, rep.Records)
+	if rep.Records == 0 || rep.Handled+rep.DoneOtherwise != rep.Records {
+		s.t.Errorf("%d of %d records were handled, and %d skipped", rep.Handled, rep.Records, rep.DoneOtherwise)
 	}
 	s.t.Logf("%d records, %d attempts, %d repeated, %d excused overlaps, %d starts by members that had been frozen, %d commits heard of late",
 		rep.Records, rep.Attempts, rep.Redelivered, rep.ExcusedOverlaps, s.h.zombie, s.h.late)
@@ -178,7 +179,7 @@ func (s *scene) history(log map[int32][]*kgo.Record) (events []history.Event) {
 			events = append(events, history.Event{Kind: history.Log, Topic: s.topic, Partition: p, Offset: r.Offset, Key: history.BytesKey(r.Key), Number: n})
 		}
 	}
-	events = append(events, s.h.find(func(history.Event) bool { return true })...)
+	events = append(events, s.h.withResolved(log, s.topic)...)
 	for i := range events {
 		events[i].N = int64(i + 1)
 	}

@@ -24,6 +24,12 @@ func (o *Owner) command(c *Entry, accepted bool) {
 	case o.now-c.Command.When > o.rules.Remember.Milliseconds():
 		// Its id may be forgotten: it may be a repeat of one that was answered.
 		o.answer(c, Refused, "it is older than commands are remembered; send it anew")
+	case verb == Skip && o.earlier[c.Command.ID] != nil:
+		// Whoever carried it out may not have lived to say so.
+		o.tellSkipped(o.earlier[c.Command.ID])
+		o.answer(c, Done, "skipped")
+	case o.self.Scope == "partition" && c.Key != nil:
+		o.answer(c, Refused, "in partition scope the whole partition is one sequence, and has no key: "+keyless[verb])
 	case verb == Pause, verb == Resume:
 		o.answer(c, Done, "")
 	case verb == Retry && parked:
@@ -54,6 +60,12 @@ func (o *Owner) command(c *Entry, accepted bool) {
 	default:
 		o.emit(Ask{c.Key, c.Offset, c.Command, accepted})
 	}
+}
+
+// keyless is what to say in place of a key where there are none.
+var keyless = map[Verb]string{
+	Pause: "pause the partition", Resume: "resume the partition",
+	Retry: "name none (--no-key)", Skip: "name none (--no-key)", Park: "name none (--no-key)",
 }
 
 // anew takes up the commands about a record of a key again that has been settled, or

@@ -1,6 +1,7 @@
 package parking
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +123,41 @@ func TestASkipOfABlockedRecord(t *testing.T) {
 	b.want("live 4")
 	b.command("s", Skip, "a", 3)
 	b.want()
+}
+
+// An owner ends after its skip was written, and before it has said so: the next one tells
+// of it, and answers that the command did it. What was answered is told by nobody again.
+func TestASkipIsToldByTheNextOwner(t *testing.T) {
+	for _, answered := range []bool{false, true} {
+		b := newBench(t, nil)
+		b.arrive("a", 1, permanent)
+		b.arrive("a", 2, nil)
+		b.held = true
+		b.command("s", Skip, "a", 1)
+		log := slices.Concat(b.log, []*Entry{b.sent[0].Entry})
+		if answered {
+			b.held = false
+			b.land()
+			log = b.log
+		}
+		next := newBench(t, nil)
+		next.held = true
+		next.do(next.o.Granted(Grant{Token: 6}))
+		for _, e := range log {
+			next.put(e)
+		}
+		next.did, next.sent = nil, next.sent[len(next.sent)-1:] // the marker of the new token
+		next.held = false
+		next.land()
+		if answered {
+			next.want()
+			continue
+		}
+		next.want("skipped 1")
+		if got := next.answer("s"); got != "done skipped" {
+			t.Errorf("answer %q", got)
+		}
+	}
 }
 
 // A record is parked by word as one is that has used up its attempts, and the word is

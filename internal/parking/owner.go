@@ -31,11 +31,12 @@ type Owner struct {
 	work   map[KeyID]*work
 	busy   int // keys that are released
 
-	handled map[string]bool // commands that are acted on under the present token
-	skipped map[string]bool // commands whose skip was written
-	again   bool            // commands are to be looked at anew
-	count   int64           // keys at work so far
-	lastN   int64           // of answers
+	handled map[string]bool   // commands that are acted on under the present token
+	skipped map[string]bool   // commands whose skip was written
+	earlier map[string]*Entry // skips under an earlier token whose commands are not answered
+	again   bool              // commands are to be looked at anew
+	count   int64             // keys at work so far
+	lastN   int64             // of answers
 	out     []Action
 }
 
@@ -52,7 +53,7 @@ type Grant struct {
 // that appears while the partition is owned needs a token granted after it was
 // found. Entries are handed to Read from where Check said.
 func NewOwner(rules *Rules, self MarkerBody) *Owner {
-	return &Owner{rules: rules, self: self, delete: none, state: NewState(), work: make(map[KeyID]*work), skipped: make(map[string]bool)}
+	return &Owner{rules: rules, self: self, delete: none, state: NewState(), work: make(map[KeyID]*work), skipped: make(map[string]bool), earlier: make(map[string]*Entry)}
 }
 
 // Granted gives the owner a token: at the beginning, and again for a partition
@@ -131,8 +132,13 @@ func (o *Owner) Read(pos int64, e *Entry, size int) []Action {
 			o.emit(Policy{before.Policy})
 		}
 		o.mine(pos, e, v)
+	} else if v == Counts && e.Resolved != nil && e.Resolved.Skipped {
+		o.earlier[e.Resolved.By] = &Entry{Key: e.Key, Offset: e.Offset, Resolved: e.Resolved}
 	} else if e.Kind == KindMarker && e.Token > o.token {
 		o.needToken("another owner's marker stands in the parking topic")
+	}
+	if v == Counts && e.Answer != nil && e.Answer.State.final() {
+		delete(o.earlier, e.Answer.Command.ID)
 	}
 	switch {
 	case e.Kind == KindCommand:

@@ -90,7 +90,7 @@ is refused, or was not answered within --timeout: then it is done when the parti
 var keyWords = map[string]struct{ short, long, reason string }{
 	"retry": {"Release a parked key, or try a blocked one, now", `The parked records of the key are handed to the handler in order, and the release stops at the first that fails. Of a
 blocked key the record at --offset is tried.`, ""},
-	"skip": {"Let the first parked or blocked record of a key count as done", `The record is never handed to the handler: a hole in the order of its key, written down with who and why.`,
+	"skip": {"Let a parked record, or the first of a blocked key, count as done", `The record is never handed to the handler: a hole in the order of its key, written down with who and why.`,
 		"it makes a hole in the order of the key"},
 	"park": {"Park a blocked key", `The oldest record of a blocked key, at --offset, and all later ones of the key go to the parking topic, in order and without
 a call of the handler, until somebody releases them; other keys go on, and the committed offset passes. For a key that blocks
