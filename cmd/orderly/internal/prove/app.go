@@ -16,6 +16,7 @@ import (
 // some come and go.
 type app struct {
 	s *side
+	trouble
 
 	mu     sync.Mutex
 	done   map[place]bool
@@ -45,8 +46,12 @@ func newApp(s *side) *app {
 // start begins with two members. A third joins when a third of the records is
 // processed; at two thirds one leaves, and another takes its place, as a restart
 // does.
-func (a *app) start(ctx context.Context) {
+func (a *app) start(ctx context.Context) error {
 	a.ctx, a.end = context.WithCancel(ctx)
+	if err := a.openLetters(ctx); err != nil {
+		return err
+	}
+	a.running.Go(a.outage)
 	a.join("a")
 	a.join("b")
 	total := int64(a.s.cfg.Keys * a.s.cfg.Records)
@@ -66,6 +71,7 @@ func (a *app) start(ctx context.Context) {
 		leave()
 		a.join("d")
 	})
+	return nil
 }
 
 func (a *app) note(why string) {
@@ -142,6 +148,9 @@ func (a *app) await(ctx context.Context, stop <-chan struct{}, want int64) {
 func (a *app) close() error {
 	a.end()
 	a.running.Wait()
+	if a.letters != nil {
+		a.letters.Close()
+	}
 	return a.err
 }
 
@@ -271,7 +280,11 @@ func (a *app) work(ctx context.Context, r *kgo.Record) error {
 			return context.Cause(ctx)
 		}
 	}
-	if x/16%40 != 0 {
+	if a.down.Load() {
+		a.refused()
+		return errDown
+	}
+	if x/16%40 != 0 || a.s.cfg.outage > 0 {
 		return nil
 	}
 	at := place{r.Partition, r.Offset}

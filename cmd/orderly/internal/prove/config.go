@@ -77,6 +77,9 @@ type Config struct {
 	// slow is how long every second record takes to be processed, instead of one of
 	// 16; 0 is the usual.
 	slow time.Duration
+	// outage is how long what the handlers need does not answer, from the half on. No
+	// record fails otherwise then.
+	outage time.Duration
 	// Progress is told how far it is, now and then; may be nil.
 	Progress func(Progress)
 }

@@ -28,6 +28,12 @@ type Scenario struct {
 	workload Workload
 	faults   []string
 	slow     time.Duration // see Config
+	outage   time.Duration // see Config
+	from     int64         // see Config; 0 is the default
+	// together runs the cases in another way than one after the other.
+	together func(ctx context.Context, sc *Scenario, c *Config) ([]CaseResult, error)
+	struck   string // what strikes, when it is no fault of the proxy
+	needs    string // what it cannot do without; empty: nothing
 }
 
 // A Case is one configuration.
@@ -45,10 +51,14 @@ type CaseResult struct {
 	Reads  int                   `json:"records"`
 	Faults int                   `json:"faults"`
 	Counts map[history.Class]int `json:"counts"`
-	// GivenUp is how often a member gave up a partition.
-	GivenUp int `json:"partitions_given_up"`
 	// Late are the broker's answers to batches that came again or late, by code.
 	Late map[int16]int `json:"late_answers,omitempty"`
+	// Facts are what else was counted.
+	Facts []string `json:"facts,omitempty"`
+	// Verdict is of this case alone; the other cases are its control.
+	Verdict  judge.Word      `json:"verdict"`
+	Reason   string          `json:"reason"`
+	Findings []judge.Finding `json:"findings"`
 	// Unlike says what is not as the scenario says; empty: all is.
 	Unlike []string `json:"unlike"`
 }
@@ -80,7 +90,8 @@ func FindScenario(name string) *Scenario {
 // Run runs the cases, one after the other. Of c it takes the cluster, the seed and
 // the limits.
 func (sc *Scenario) Run(ctx context.Context, c Config) (*ScenarioResult, error) {
-	c.Workload, c.slow = sc.workload, sc.slow
+	c.Workload, c.slow, c.outage = sc.workload, sc.slow, sc.outage
+	orDefault(&c.From, sc.from)
 	c.Faults = []proxy.Fault{} // not the default ones
 	for _, text := range sc.faults {
 		f, err := proxy.ParseFault(text)
@@ -93,16 +104,30 @@ func (sc *Scenario) Run(ctx context.Context, c Config) (*ScenarioResult, error) 
 	res := &ScenarioResult{
 		Format: 1, Version: c.Version, Name: sc.Name, Claim: sc.Claim, Shows: sc.Shows, Shown: true, Seed: c.Seed, Brokers: append([]string{}, c.Brokers...),
 	}
-	for _, one := range sc.Cases {
-		r, err := one.run(ctx, c)
-		if err != nil {
-			return nil, fmt.Errorf("case %s: %w", one.Name, err)
-		}
-		res.Cases = append(res.Cases, r)
+	run := sc.together
+	if run == nil {
+		run = oneByOne
+	}
+	var err error
+	if res.Cases, err = run(ctx, sc, &c); err != nil {
+		return nil, err
+	}
+	for _, r := range res.Cases {
 		res.Shown = res.Shown && len(r.Unlike) == 0
 	}
 	res.Seconds = time.Since(began).Seconds()
 	return res, nil
+}
+
+func oneByOne(ctx context.Context, sc *Scenario, c *Config) (all []CaseResult, err error) {
+	for _, one := range sc.Cases {
+		r, err := one.run(ctx, *c)
+		if err != nil {
+			return nil, fmt.Errorf("case %s: %w", one.Name, err)
+		}
+		all = append(all, r)
+	}
+	return all, nil
 }
 
 func (one *Case) run(ctx context.Context, c Config) (r CaseResult, err error) {
@@ -126,19 +151,31 @@ func (one *Case) run(ctx context.Context, c Config) (r CaseResult, err error) {
 	if err != nil {
 		return r, err
 	}
-	rep := &run.Report
-	r = CaseResult{Name: one.Name, Who: run.Name, Reads: max(rep.Reads, rep.Records), Counts: rep.Counts, Late: s.late, Unlike: one.unlike(&c, run, s.doubts)}
-	for _, n := range rep.Faults {
-		r.Faults += n
-	}
-	if s.app != nil {
-		r.GivenUp = s.app.given // all members have ended
+	r = one.result(&c, run, s.doubts)
+	r.Late = s.late
+	if s.app != nil { // all members have ended
+		r.Facts = append(append(r.Facts, s.app.facts()...), fmt.Sprintf("partitions given up: %d", s.app.given))
 	}
 	return r, nil
 }
 
+// result is what a case came to.
+func (one *Case) result(c *Config, run judge.Run, doubts []string) CaseResult {
+	rep := &run.Report
+	r := CaseResult{Name: one.Name, Who: run.Name, Reads: max(rep.Reads, rep.Records), Counts: rep.Counts, Facts: told(rep), Unlike: one.unlike(run, doubts)}
+	for _, n := range rep.Faults {
+		r.Faults += n
+	}
+	v := judge.Judge(judge.Input{Version: c.Version, Subject: run, MinFaults: 1})
+	r.Verdict, r.Reason, r.Findings = v.Verdict, v.Reason, v.Findings
+	if r.Verdict == judge.Held && len(doubts) > 0 {
+		r.Verdict, r.Reason = judge.Inconclusive, doubts[0]
+	}
+	return r
+}
+
 // unlike compares what came out with what the scenario says.
-func (one *Case) unlike(c *Config, run judge.Run, doubts []string) []string {
+func (one *Case) unlike(run judge.Run, doubts []string) []string {
 	out := slices.Clone(doubts)
 	struck := 0
 	for _, n := range run.Report.Faults {
@@ -177,6 +214,9 @@ func (r *ScenarioResult) Write(w io.Writer) error {
 	if len(sc.faults) > 0 {
 		fmt.Fprintf(&b, "  faults      %s, at the same records in each case\n", strings.Join(sc.faults, "  "))
 	}
+	if sc.struck != "" {
+		fmt.Fprintf(&b, "  struck by   %s\n", sc.struck)
+	}
 	b.WriteString("\n")
 	var classes []history.Class
 	for _, class := range history.Classes() {
@@ -201,11 +241,8 @@ func (r *ScenarioResult) Write(w io.Writer) error {
 	tw.Flush()
 	b.WriteString("\n")
 	for _, one := range r.Cases {
-		fmt.Fprintf(&b, "%s: %s", one.Name, one.Who)
-		if sc.workload.consumes() {
-			fmt.Fprintf(&b, "; partitions given up: %d", one.GivenUp)
-		}
-		b.WriteString("\n")
+		fmt.Fprintf(&b, "%s: %s\n", one.Name, strings.Join(append([]string{one.Who}, one.Facts...), "; "))
+		one.writeVerdict(&b)
 		for _, code := range sorted(one.Late) {
 			fmt.Fprintf(&b, "  the broker answered %d times to a batch that came again or late: %s\n", one.Late[code], codeWords(code))
 		}
@@ -220,4 +257,17 @@ func (r *ScenarioResult) Write(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeVerdict tells the verdict on a case, with the smallest example of each class
+// and the rule that is about it.
+func (r *CaseResult) writeVerdict(b *strings.Builder) {
+	fmt.Fprintf(b, "  %s: %s\n", strings.ToUpper(string(r.Verdict)), r.Reason)
+	for _, f := range r.Findings {
+		rule := f.Rule
+		if len(f.Also) > 0 {
+			rule += " (see also " + strings.Join(f.Also, ", ") + ")"
+		}
+		fmt.Fprintf(b, "    %s, rule %s: %s\n", f.Class, rule, f.First)
+	}
 }

@@ -18,6 +18,9 @@ var (
 	nothing    = []history.Class{history.NonmonotonicSend, history.DuplicateWrite, history.LostWrite, history.KeySplit}
 )
 
+// unordered are the classes of what is processed out of order.
+var unordered = []history.Class{history.Overlap, history.Order, history.Loss}
+
 func franz(c Client) Subject { return Subject{Kind: FranzGo, Client: c} }
 
 // Scenarios are the claims of articles that can be tried on one machine.
@@ -119,6 +122,29 @@ var Scenarios = []Scenario{
 			{Name: "cooperative, one at a time", who: franz(Client{Workers: 1}), none: []history.Class{history.Overlap, history.Order, history.Loss}},
 			{Name: "cooperative, 64 workers", who: franz(Client{Workers: 64}), some: []history.Class{history.Overlap}},
 			{Name: "orderly", who: Subject{Kind: Orderly}, none: []history.Class{history.Overlap, history.Order, history.Loss}},
+		},
+	},
+	{
+		Name: "dead-letter", Title: "Records that fail are set aside, and the next ones of their key go on",
+		Claim:    "Retry topics and dead-letter topics handle failures without blocking; nothing is lost.",
+		Shows:    "nothing is lost, and each record that is set aside is passed by those behind it. Retries in place, and a parked key, keep the order; parking blocks no other key.",
+		workload: Consumer,
+		Cases: []Case{
+			{Name: "retry topic", who: franz(Client{Workers: 1, Aside: RetryTopic}), some: []history.Class{history.Order}, none: []history.Class{history.Loss}},
+			{Name: "dead letters, handled later", who: franz(Client{Workers: 1, Aside: DeadLetters}), some: []history.Class{history.Order}, none: []history.Class{history.Loss}},
+			{Name: "retries in place", who: franz(Client{Workers: 1}), none: unordered},
+			{Name: "orderly, parks the key", who: Subject{Kind: Orderly, Parks: true}, none: unordered},
+		},
+	},
+	{
+		Name: "premature-resume", Title: "Consumption goes on before the dependency is back",
+		Claim:    "When a dependency is down, pause the consumer for a while, and then resume.",
+		Shows:    "each resume before the dependency is back sets more records aside, which those behind them pass. Without dead letters the order is kept; whoever asks the dependency first goes on when it is back.",
+		workload: Consumer, outage: 2 * time.Second,
+		Cases: []Case{
+			{Name: "fixed pause, dead letters", who: franz(Client{Workers: 1, Pauses: true, Aside: DeadLetters, Attempts: 2}), some: []history.Class{history.Order}, none: []history.Class{history.Loss}},
+			{Name: "fixed pause, in place", who: franz(Client{Workers: 1, Pauses: true}), none: unordered},
+			{Name: "orderly, asks first", who: Subject{Kind: Orderly, Parks: true, Client: Client{Attempts: 10}}, none: unordered},
 		},
 	},
 }

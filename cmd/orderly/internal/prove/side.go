@@ -167,8 +167,10 @@ func (s *side) run(ctx context.Context, stop <-chan struct{}) (err error) {
 	}
 	if s.cfg.Workload.consumes() {
 		s.app = newApp(s)
-		s.app.start(ctx)
 		defer func() { err = errors.Join(err, s.app.close()) }()
+		if err := s.app.start(ctx); err != nil {
+			return err
+		}
 	}
 	if s.cfg.Workload.writes() {
 		if err := s.write(ctx, stop); err != nil {

@@ -5,9 +5,11 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -86,6 +88,15 @@ func (w *world) create(ctx context.Context, role string, partitions int) (string
 	}
 	w.topics = append(w.topics, name)
 	return name, nil
+}
+
+// parking notes the topic that a consumer of the experiment's makes for itself.
+func (w *world) parking(prefix, group, topic string) error {
+	name, err := parking.TopicName(prefix, group, topic)
+	if err == nil && !slices.Contains(w.topics, name) {
+		w.topics = append(w.topics, name)
+	}
+	return err
 }
 
 // group gives the name of a group of the experiment.
