@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/signal"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -52,6 +54,9 @@ shows, shown, seed, brokers, seconds, cases (each with name, who, records, fault
 		}
 		if !f.Changed("seed") {
 			o.c.Seed = rand.Uint64N(1_000_000)
+		}
+		if o.c.Command, err = myself(); err != nil {
+			return err
 		}
 		end, err := o.connect(cmd.Context(), s.Err)
 		if err != nil {
@@ -104,4 +109,27 @@ func listScenarios(s Streams, asJSON bool) error {
 		fmt.Fprintf(tw, "%s\t%s\n", sc.Name, sc.Title)
 	}
 	return tw.Flush()
+}
+
+// myself is the command that starts this program once more.
+func myself() ([]string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program, which scenarios start again: %w", err)
+	}
+	return []string{exe}, nil
+}
+
+// newProveMember is how scenarios start members that are processes. It is not for
+// people.
+func newProveMember(s Streams) *cobra.Command {
+	return &cobra.Command{
+		Use:                prove.MemberCommand,
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE: run(func(_ *cobra.Command, args []string) error {
+			signal.Ignore(os.Interrupt) // the scenario decides when this one stops
+			return proveWords(prove.RunMember(args, s.In, s.Out))
+		}),
+	}
 }

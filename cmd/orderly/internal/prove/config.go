@@ -80,6 +80,15 @@ type Config struct {
 	// outage is how long what the handlers need does not answer, from the half on. No
 	// record fails otherwise then.
 	outage time.Duration
+	// strike is what is done to a member, which then is a process, as all of them;
+	// effects are applied by a store of the experiment's, and session is that of the
+	// members.
+	strike  strike
+	effects bool
+	session time.Duration
+	// Command is the program, with its first arguments, that starts a member: this
+	// one. [MemberCommand] and an argument are added.
+	Command []string
 	// Progress is told how far it is, now and then; may be nil.
 	Progress func(Progress)
 }

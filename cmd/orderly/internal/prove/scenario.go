@@ -30,6 +30,9 @@ type Scenario struct {
 	slow     time.Duration // see Config
 	outage   time.Duration // see Config
 	from     int64         // see Config; 0 is the default
+	strike   strike        // see Config
+	effects  bool
+	records  int // of each key; 0: as many as are asked for
 	// together runs the cases in another way than one after the other.
 	together func(ctx context.Context, sc *Scenario, c *Config) ([]CaseResult, error)
 	struck   string // what strikes, when it is no fault of the proxy
@@ -90,6 +93,16 @@ func FindScenario(name string) *Scenario {
 // Run runs the cases, one after the other. Of c it takes the cluster, the seed and
 // the limits.
 func (sc *Scenario) Run(ctx context.Context, c Config) (*ScenarioResult, error) {
+	if sc.records > 0 {
+		c.Records = sc.records
+	}
+	c.strike, c.effects = sc.strike, sc.effects
+	if err := c.canStrike(); err != nil {
+		return nil, err
+	}
+	if c.strike != "" && len(c.Brokers) == 0 {
+		c.session = 1500 * time.Millisecond
+	}
 	c.Workload, c.slow, c.outage = sc.workload, sc.slow, sc.outage
 	orDefault(&c.From, sc.from)
 	c.Faults = []proxy.Fault{} // not the default ones
@@ -154,7 +167,12 @@ func (one *Case) run(ctx context.Context, c Config) (r CaseResult, err error) {
 	r = one.result(&c, run, s.doubts)
 	r.Late = s.late
 	if s.app != nil { // all members have ended
-		r.Facts = append(append(r.Facts, s.app.facts()...), fmt.Sprintf("partitions given up: %d", s.app.given))
+		r.Facts = append(r.Facts, s.app.facts()...)
+		if s.app.processes != nil {
+			r.Facts = append(r.Facts, s.app.processes.facts()...)
+			return r, nil
+		}
+		r.Facts = append(r.Facts, fmt.Sprintf("partitions given up: %d", s.app.given))
 	}
 	return r, nil
 }

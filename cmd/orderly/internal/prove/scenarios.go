@@ -125,6 +125,30 @@ var Scenarios = []Scenario{
 		},
 	},
 	{
+		Name: "auto-commit-kill", Title: "A consumer with auto-commit is killed",
+		Claim:    "enable.auto.commit=true loses nothing, as what was not processed is read again.",
+		Shows:    "what was committed before it was processed is lost with the process. What is committed after processing is read again.",
+		workload: Consumer, slow: 10 * time.Millisecond, strike: killed, records: 60, struck: string(killed),
+		Cases: []Case{
+			{Name: "auto-commit, 16 workers", who: franz(Client{Workers: 16, AutoCommit: true}), some: []history.Class{history.CommitPast, history.Loss}},
+			{Name: "auto-commit, one at a time", who: franz(Client{Workers: 1, AutoCommit: true}), none: []history.Class{history.CommitPast, history.Loss}},
+			{Name: "commit after processing", who: franz(Client{Workers: 1}), none: []history.Class{history.CommitPast, history.Loss}},
+			{Name: "orderly", who: Subject{Kind: Orderly}, none: []history.Class{history.CommitPast, history.Loss}},
+		},
+	},
+	{
+		Name: "zombie", Title: "An owner is frozen, replaced, and goes on",
+		Claim:    "A consumer that is no member of its group any more is no danger; static membership prevents zombies.",
+		Shows:    "it goes on with what it has, beside and behind the next owner, also as a static member. Only a token that is checked where effects are written keeps it out.",
+		workload: Consumer, strike: frozen, records: 100, effects: true, struck: string(frozen),
+		Cases: []Case{
+			{Name: "no token", who: franz(Client{Workers: 1}), some: []history.Class{history.DualOwner}},
+			{Name: "static membership", who: franz(Client{Workers: 1, Static: true}), some: []history.Class{history.DualOwner}},
+			{Name: "orderly, token not checked", who: Subject{Kind: Orderly}, some: []history.Class{history.DualOwner}},
+			{Name: "orderly, token checked", who: Subject{Kind: Orderly, Fences: true}, none: []history.Class{history.DualOwner, history.EffectReorder}},
+		},
+	},
+	{
 		Name: "dead-letter", Title: "Records that fail are set aside, and the next ones of their key go on",
 		Claim:    "Retry topics and dead-letter topics handle failures without blocking; nothing is lost.",
 		Shows:    "nothing is lost, and each record that is set aside is passed by those behind it. Retries in place, and a parked key, keep the order; parking blocks no other key.",

@@ -27,7 +27,9 @@ type Subject struct {
 	Client Client // of FranzGo
 	// Parks lets Orderly park the keys of records that fail, in place of blocking
 	// them; in the scenarios only.
-	Parks   bool
+	Parks bool
+	// Fences lets the store of the effects check the owner\'s token.
+	Fences  bool
 	Command []string // of Program
 }
 
@@ -50,6 +52,8 @@ type Client struct {
 	// Aside is what becomes of a record that has failed Attempts times.
 	Aside    Aside
 	Attempts int
+	// Static gives each member an instance id of its own.
+	Static bool
 	// Pauses waits a fixed time after some failures in a row, and goes on.
 	Pauses bool
 }
@@ -98,10 +102,14 @@ func (s *Subject) settle(w Workload) error {
 func (s *Subject) name(w Workload, version string) string {
 	switch s.Kind {
 	case Orderly:
+		name := "orderly " + version
 		if s.Parks {
-			return "orderly " + version + ", parks what fails"
+			name += ", parks what fails"
 		}
-		return "orderly " + version
+		if s.Fences {
+			name += ", its token is checked where effects are written"
+		}
+		return name
 	case Program:
 		return strings.Join(s.Command, " ")
 	}
@@ -132,6 +140,9 @@ func (c *Client) words(w Workload) string {
 		parts = append(parts, how, commit)
 		if c.Eager {
 			parts = append(parts, "eager rebalance")
+		}
+		if c.Static {
+			parts = append(parts, "static membership")
 		}
 		if c.Pauses {
 			parts = append(parts, fmt.Sprintf("a pause of %s after %d failures in a row", fixedPause, failuresInRow))

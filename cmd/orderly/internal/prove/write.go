@@ -175,7 +175,7 @@ func (s *side) sender() (sender, error) {
 	id := s.role + "-producer"
 	if s.who.Kind == Orderly {
 		cfg := orderly.ProducerConfig{
-			Brokers: []string{s.proxy.Addr()}, MaxBatchBytes: batchBytes, DeliveryTimeout: s.cfg.Limit,
+			Brokers: []string{s.addr()}, MaxBatchBytes: batchBytes, DeliveryTimeout: s.cfg.Limit,
 			Buffer:    orderly.ProducerBuffer{Records: 2000, Bytes: 1 << 20},
 			Logger:    slog.New(slog.DiscardHandler),
 			KafkaOpts: append(append([]kgo.Opt{kgo.ClientID(id), kgo.MetadataMinAge(20 * time.Millisecond)}, s.growthOpts()...), s.cfg.Opts...),
