@@ -19,6 +19,7 @@ import (
 func newProveScenario(version string, s Streams) *cobra.Command {
 	o := proveOptions{c: prove.Config{Version: version}}
 	var list bool
+	var kafkaHome string
 	cmd := &cobra.Command{
 		Use:   "scenario NAME",
 		Short: "Try what articles say about order",
@@ -39,6 +40,7 @@ shows, shown, seed, brokers, seconds, cases (each with name, who, records, fault
 	}
 	f := cmd.Flags()
 	o.conn = connect.AddFlags(f)
+	f.StringVar(&kafkaHome, "kafka-home", "", "directory of an unpacked download of Apache Kafka, for the scenarios that kill brokers: three are started from it")
 	f.BoolVar(&list, "list", false, "list the scenarios")
 	f.Uint64Var(&o.c.Seed, "seed", 0, "decides which records are struck (default: another one each time)")
 	f.DurationVar(&o.c.Limit, "limit", time.Minute, "how long a record may take")
@@ -63,6 +65,11 @@ shows, shown, seed, brokers, seconds, cases (each with name, who, records, fault
 			return err
 		}
 		defer func() { err = errors.Join(err, end()) }()
+		closeNodes, err := o.nodes(cmd.Context(), sc, kafkaHome)
+		if err != nil {
+			return proveWords(err)
+		}
+		defer func() { err = errors.Join(err, closeNodes()) }()
 		res, err := sc.Run(cmd.Context(), o.c)
 		switch {
 		case err != nil && context.Cause(cmd.Context()) != nil:
@@ -80,6 +87,23 @@ shows, shown, seed, brokers, seconds, cases (each with name, who, records, fault
 		return err
 	})
 	return cmd
+}
+
+// nodes starts the brokers of a scenario that kills some, and gives what closes them.
+func (o *proveOptions) nodes(ctx context.Context, sc *prove.Scenario, home string) (end func() error, err error) {
+	end = func() error { return nil }
+	switch {
+	case home == "" || len(o.c.Brokers) > 0: // the scenario itself says what it needs
+		return end, nil
+	case !sc.Kills():
+		return end, usagef("--kafka-home is for the scenarios that kill brokers, and %s is none of them", sc.Name)
+	}
+	nodes, err := prove.StartNodes(ctx, home)
+	if err != nil {
+		return end, err
+	}
+	o.c.Nodes = nodes
+	return nodes.Close, nil
 }
 
 func scenarioNames() (names []string) {

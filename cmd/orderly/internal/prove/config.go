@@ -89,6 +89,8 @@ type Config struct {
 	// Command is the program, with its first arguments, that starts a member: this
 	// one. [MemberCommand] and an argument are added.
 	Command []string
+	// Nodes are brokers that a scenario may kill; nil: none.
+	Nodes Nodes
 	// Progress is told how far it is, now and then; may be nil.
 	Progress func(Progress)
 }

@@ -36,13 +36,14 @@ type Scenario struct {
 	// together runs the cases in another way than one after the other.
 	together func(ctx context.Context, sc *Scenario, c *Config) ([]CaseResult, error)
 	struck   string // what strikes, when it is no fault of the proxy
-	needs    string // what it cannot do without; empty: nothing
+	kills    bool   // brokers
 }
 
 // A Case is one configuration.
 type Case struct {
 	Name string
 	who  Subject
+	on   placed          // its topic, in scenarios that kill brokers
 	some []history.Class // that it must show
 	none []history.Class // that it must not
 }
@@ -80,6 +81,9 @@ type ScenarioResult struct {
 	Cases   []CaseResult `json:"cases"`
 }
 
+// Kills says that it kills brokers: those of [Config].Nodes.
+func (sc *Scenario) Kills() bool { return sc.kills }
+
 // FindScenario is the scenario of a name, or nil.
 func FindScenario(name string) *Scenario {
 	for i := range Scenarios {
@@ -95,6 +99,11 @@ func FindScenario(name string) *Scenario {
 func (sc *Scenario) Run(ctx context.Context, c Config) (*ScenarioResult, error) {
 	if sc.records > 0 {
 		c.Records = sc.records
+	}
+	if sc.kills {
+		if err := c.needNodes(); err != nil {
+			return nil, err
+		}
 	}
 	c.strike, c.effects = sc.strike, sc.effects
 	if err := c.canStrike(); err != nil {
@@ -225,8 +234,11 @@ func (r *ScenarioResult) Write(w io.Writer) error {
 	fmt.Fprintf(&b, "%s\n\n", sc.Title)
 	fmt.Fprintf(&b, "  often said  %s\n", r.Claim)
 	where := "the embedded broker, in memory"
-	if len(r.Brokers) > 0 {
+	switch {
+	case len(r.Brokers) > 0:
 		where = strings.Join(r.Brokers, ", ")
+	case sc.kills:
+		where = "three brokers, started for it"
 	}
 	fmt.Fprintf(&b, "  where       %s; orderly %s; seed %d; %.1f s\n", where, r.Version, r.Seed, r.Seconds)
 	if len(sc.faults) > 0 {

@@ -149,6 +149,31 @@ var Scenarios = []Scenario{
 		},
 	},
 	{
+		Name: "leader-failover", Title: "A leader dies before its followers have its last records",
+		Claim:    "Three replicas and min.insync.replicas=2 keep what was acknowledged.",
+		Shows:    "not with acks=1: the leader acknowledges alone, whatever min.insync.replicas says, and what only it had is lost. With acks=all nothing is; it takes as long as the election.",
+		workload: Producer, records: 60, kills: true, together: onNodes(leaderFails),
+		struck: "SIGSTOP of both followers for a moment, kill -9 of the leader; in all cases at once",
+		Cases: []Case{
+			{Name: "acks=1", who: franz(Client{Acks: "1", InFlight: 1}), on: three("2"), some: []history.Class{history.LostWrite}},
+			{Name: "acks=all, idempotent", who: franz(Safe), on: three("2"), none: nothing},
+			{Name: "orderly", who: Subject{Kind: Orderly}, on: three("2"), none: nothing},
+		},
+	},
+	{
+		Name: "unclean-election", Title: "A replica that was out of sync becomes the leader",
+		Claim:    "acks=all loses nothing.",
+		Shows:    "with min.insync.replicas=1 all is one copy, and an unclean election throws it away. Without such elections the partition waits for its leader; with min.insync.replicas=2 nothing is acknowledged that one broker has alone.",
+		workload: Producer, records: 60, kills: true, together: onNodes(uncleanElection),
+		struck: "SIGSTOP of the follower until it is out of sync, kill -9 of the leader, SIGCONT; in all cases at once",
+		Cases: []Case{
+			{Name: "acks=all, unclean allowed", who: franz(Safe), on: two("1", "true"), some: []history.Class{history.LostWrite}},
+			{Name: "acks=all, not allowed", who: franz(Safe), on: two("1", "false"), none: nothing},
+			{Name: "2 in sync, unclean allowed", who: franz(Safe), on: two("2", "true"), none: nothing},
+			{Name: "orderly, 2 in sync", who: Subject{Kind: Orderly}, on: two("2", "false"), none: nothing},
+		},
+	},
+	{
 		Name: "dead-letter", Title: "Records that fail are set aside, and the next ones of their key go on",
 		Claim:    "Retry topics and dead-letter topics handle failures without blocking; nothing is lost.",
 		Shows:    "nothing is lost, and each record that is set aside is passed by those behind it. Retries in place, and a parked key, keep the order; parking blocks no other key.",
@@ -171,6 +196,14 @@ var Scenarios = []Scenario{
 			{Name: "orderly, asks first", who: Subject{Kind: Orderly, Parks: true, Client: Client{Attempts: 10}}, none: unordered},
 		},
 	},
+}
+
+func three(least string) placed {
+	return placed{[]int32{1, 2, 3}, map[string]string{minISR: least}}
+}
+
+func two(least, electsUnclean string) placed {
+	return placed{[]int32{1, 2}, map[string]string{minISR: least, unclean: electsUnclean}}
 }
 
 func sorted(m map[int16]int) []int16 { return slices.Sorted(maps.Keys(m)) }
