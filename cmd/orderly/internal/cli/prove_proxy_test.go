@@ -44,7 +44,7 @@ func TestProveProxyUsage(t *testing.T) {
 		{"--upstream a:1 --upstream-tls-ca " + dir + "/absent", exitUsage, "--upstream-tls-ca: open"},
 		{"--upstream a:1 --upstream-tls-ca " + empty, exitUsage, "has no certificate in it"},
 		{"--upstream a:1 --record " + dir + "/absent/file", exitFailed, "--record: open"},
-		{"--upstream 127.0.0.1:1", exitRefused, "no broker of 127.0.0.1:1"},
+		{"--upstream 127.0.0.1:1", exitRefused, "does it want TLS (--upstream-tls)"},
 	} {
 		code, out, errs := call(t.Context(), append([]string{"prove", "proxy"}, strings.Fields(c.args)...)...)
 		if code != c.code || out != "" || !strings.Contains(errs, c.want) {

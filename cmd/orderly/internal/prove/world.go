@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -64,9 +65,10 @@ func openWorld(ctx context.Context, c *Config) (*world, error) {
 	w.cl, w.adm = cl, kadm.NewClient(cl)
 	limit, cancel := context.WithTimeout(ctx, adminLimit)
 	defer cancel()
+	began := time.Now()
 	if err := cl.Ping(limit); err != nil {
 		w.close(ctx)
-		return nil, &ClusterError{fmt.Sprintf("no broker of %s answers", strings.Join(w.brokers, ", ")), err}
+		return nil, &connect.UnreachableError{Brokers: w.brokers, Waited: time.Since(began), Err: err}
 	}
 	return w, nil
 }
