@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/proxy"
+	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -148,5 +149,30 @@ func TestProveProxy(t *testing.T) {
 func TestProveProxyInconclusive(t *testing.T) {
 	if code := exitCode(&commandError{proxyWords(&proxy.Obstacle{What: "mutual TLS", Why: "no"})}); code != exitInconclusive {
 		t.Errorf("exit %d", code)
+	}
+}
+
+// The page of the proxy has each of its flags, kinds of faults and their settings.
+func TestProveProxyPage(t *testing.T) {
+	text, err := os.ReadFile("../../../../docs/proxy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"`share=`", "`times=`", "`skip=`", "`after=`", "`for=`", "`topic=`", "`client=`", "`group=`", "`api=`", "`error=`"}
+	for _, kind := range proxy.Kinds {
+		want = append(want, "| `"+string(kind)+"` |")
+	}
+	newProveProxy(Streams{}).Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Name != "help" {
+			want = append(want, "`--"+f.Name)
+		}
+	})
+	if len(want) < 30 {
+		t.Errorf("only %d words are asked for", len(want))
+	}
+	for _, w := range want {
+		if !strings.Contains(string(text), w) {
+			t.Errorf("docs/proxy.md does not have %s", w)
+		}
 	}
 }
