@@ -11,7 +11,6 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
-	"testing"
 	"time"
 )
 
@@ -21,6 +20,16 @@ const (
 	// OffEnv=1 is no real Kafka at all, not even a cluster of a test's own.
 	OffEnv = "ORDERLY_NO_KAFKA"
 )
+
+// TB is what is needed of a test. The nodes are also those of "orderly prove
+// scenario", which must not bring the testing package along.
+type TB interface {
+	Context() context.Context
+	Fatalf(format string, args ...any)
+	Helper()
+	Logf(format string, args ...any)
+	Name() string
+}
 
 // Shared returns the brokers that this run's tests share, or nil: tests of
 // behaviour then run on the embedded broker. testall runs them both ways.
@@ -35,7 +44,7 @@ func Shared() []string {
 // test has to return: testall's summary says aloud what was not covered, and
 // where everything is required, the test fails here (unless OffEnv is set: then
 // testall knows).
-func Require(t testing.TB, version string) bool {
+func Require(t TB, version string) bool {
 	t.Helper()
 	why := Missing(t.Context(), version)
 	switch {
@@ -54,7 +63,7 @@ func Missing(ctx context.Context, version string) string {
 	if os.Getenv(OffEnv) == "1" {
 		return OffEnv + "=1"
 	}
-	if err := checkJava(ctx); err != nil {
+	if err := CheckJava(ctx); err != nil {
 		return err.Error()
 	}
 	if _, err := Jars(ctx, version); err != nil {
@@ -68,7 +77,8 @@ const minJava = 17
 
 var javaVersion = regexp.MustCompile(`version "(\d+)`)
 
-func checkJava(ctx context.Context) error {
+// CheckJava says why no node can be started by the Java of this machine.
+func CheckJava(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, java(), "-version").CombinedOutput()
@@ -94,7 +104,7 @@ func java() string {
 
 // Name makes a name for a topic or group that no other test has, nor this one in
 // another run: the shared brokers keep all of them.
-func Name(t testing.TB, what string) string {
+func Name(t TB, what string) string {
 	legal := strings.Map(func(r rune) rune {
 		switch {
 		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9', r == '-':

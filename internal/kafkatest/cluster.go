@@ -17,6 +17,9 @@ import (
 // Options say what to start. The zero value is one node of the latest version.
 type Options struct {
 	Version string // default Latest
+	// Jars is the folder of Kafka's jars, as the libs of a download, instead of those of
+	// the Version.
+	Jars string
 	Nodes   int    // 1 or 3; default 1
 
 	// Dir takes data, configuration and logs. By default a temporary folder,
@@ -83,9 +86,11 @@ func Start(ctx context.Context, opts Options) (*Cluster, error) {
 	if opts.free == nil {
 		opts.free = freeAddrs
 	}
-	jars, err := Jars(ctx, opts.Version)
-	if err != nil {
-		return nil, fmt.Errorf("kafkatest: %w", err)
+	jars, err := opts.Jars, error(nil)
+	if jars == "" {
+		if jars, err = Jars(ctx, opts.Version); err != nil {
+			return nil, fmt.Errorf("kafkatest: %w", err)
+		}
 	}
 	c := &Cluster{opts: opts, jars: jars, dir: opts.Dir}
 	if c.dir == "" {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/demo"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/prove"
 )
 
 func TestUsageErrors(t *testing.T) {
@@ -42,6 +43,7 @@ func TestUsageErrors(t *testing.T) {
 		{[]string{"completion", "tcsh"}, `unknown command "tcsh" of "orderly completion"`},
 		{[]string{"completion", "bash", "extra"}, "extra"},
 		{[]string{demo.MemberCommand}, "run \"orderly demo\""},
+		{[]string{prove.MemberCommand, "{}"}, "run \"orderly prove scenario\""},
 	} {
 		code, out, errs := call(t.Context(), c.args...)
 		if code != exitUsage || out != "" || !strings.HasPrefix(errs, "orderly: ") || !strings.Contains(errs, c.want) {
@@ -61,7 +63,7 @@ func TestHelp(t *testing.T) {
 				t.Errorf("%q does not say %q:\n%s", args, want, out)
 			}
 		}
-		if strings.Contains(out, demo.MemberCommand) {
+		if strings.Contains(out, demo.MemberCommand) || strings.Contains(out, prove.MemberCommand) {
 			t.Errorf("%q shows the hidden command", args)
 		}
 	}

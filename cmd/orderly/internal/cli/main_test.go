@@ -8,13 +8,14 @@ import (
 	"testing"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/demo"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/prove"
 	"go.uber.org/goleak"
 )
 
 // TestMain lets the test program stand for the command: the demo starts it again
 // as its consumer processes.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == demo.MemberCommand {
+	if len(os.Args) > 1 && (os.Args[1] == demo.MemberCommand || os.Args[1] == prove.MemberCommand) {
 		os.Exit(Run(context.Background(), "test", os.Args[1:], Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 	}
 	if len(os.Args) > 1 && os.Args[1] == measuredCommand {

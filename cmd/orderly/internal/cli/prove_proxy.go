@@ -105,7 +105,7 @@ func proxyWords(err error) error {
 		return &codeError{exitUsage, err.Error()}
 	}
 	if is[*proxy.UpstreamError](err) {
-		return &codeError{exitRefused, err.Error()}
+		return &codeError{exitRefused, err.Error() + "; is it the right address (--upstream), and does it want TLS (--upstream-tls)?"}
 	}
 	return err
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/proxy"
+	"github.com/spf13/pflag"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -44,7 +45,7 @@ func TestProveProxyUsage(t *testing.T) {
 		{"--upstream a:1 --upstream-tls-ca " + dir + "/absent", exitUsage, "--upstream-tls-ca: open"},
 		{"--upstream a:1 --upstream-tls-ca " + empty, exitUsage, "has no certificate in it"},
 		{"--upstream a:1 --record " + dir + "/absent/file", exitFailed, "--record: open"},
-		{"--upstream 127.0.0.1:1", exitRefused, "no broker of 127.0.0.1:1"},
+		{"--upstream 127.0.0.1:1", exitRefused, "does it want TLS (--upstream-tls)"},
 	} {
 		code, out, errs := call(t.Context(), append([]string{"prove", "proxy"}, strings.Fields(c.args)...)...)
 		if code != c.code || out != "" || !strings.Contains(errs, c.want) {
@@ -148,5 +149,30 @@ func TestProveProxy(t *testing.T) {
 func TestProveProxyInconclusive(t *testing.T) {
 	if code := exitCode(&commandError{proxyWords(&proxy.Obstacle{What: "mutual TLS", Why: "no"})}); code != exitInconclusive {
 		t.Errorf("exit %d", code)
+	}
+}
+
+// The page of the proxy has each of its flags, kinds of faults and their settings.
+func TestProveProxyPage(t *testing.T) {
+	text, err := os.ReadFile("../../../../docs/proxy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"`share=`", "`times=`", "`skip=`", "`after=`", "`for=`", "`topic=`", "`client=`", "`group=`", "`api=`", "`error=`"}
+	for _, kind := range proxy.Kinds {
+		want = append(want, "| `"+string(kind)+"` |")
+	}
+	newProveProxy(Streams{}).Flags().VisitAll(func(f *pflag.Flag) {
+		if f.Name != "help" {
+			want = append(want, "`--"+f.Name)
+		}
+	})
+	if len(want) < 30 {
+		t.Errorf("only %d words are asked for", len(want))
+	}
+	for _, w := range want {
+		if !strings.Contains(string(text), w) {
+			t.Errorf("docs/proxy.md does not have %s", w)
+		}
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"os/signal"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -17,6 +19,7 @@ import (
 func newProveScenario(version string, s Streams) *cobra.Command {
 	o := proveOptions{c: prove.Config{Version: version}}
 	var list bool
+	var kafkaHome string
 	cmd := &cobra.Command{
 		Use:   "scenario NAME",
 		Short: "Try what articles say about order",
@@ -37,6 +40,7 @@ shows, shown, seed, brokers, seconds, cases (each with name, who, records, fault
 	}
 	f := cmd.Flags()
 	o.conn = connect.AddFlags(f)
+	f.StringVar(&kafkaHome, "kafka-home", "", "directory of an unpacked download of Apache Kafka, for the scenarios that kill brokers: three are started from it")
 	f.BoolVar(&list, "list", false, "list the scenarios")
 	f.Uint64Var(&o.c.Seed, "seed", 0, "decides which records are struck (default: another one each time)")
 	f.DurationVar(&o.c.Limit, "limit", time.Minute, "how long a record may take")
@@ -53,11 +57,19 @@ shows, shown, seed, brokers, seconds, cases (each with name, who, records, fault
 		if !f.Changed("seed") {
 			o.c.Seed = rand.Uint64N(1_000_000)
 		}
+		if o.c.Command, err = myself(); err != nil {
+			return err
+		}
 		end, err := o.connect(cmd.Context(), s.Err)
 		if err != nil {
 			return err
 		}
 		defer func() { err = errors.Join(err, end()) }()
+		closeNodes, err := o.nodes(cmd.Context(), sc, kafkaHome)
+		if err != nil {
+			return proveWords(err)
+		}
+		defer func() { err = errors.Join(err, closeNodes()) }()
 		res, err := sc.Run(cmd.Context(), o.c)
 		switch {
 		case err != nil && context.Cause(cmd.Context()) != nil:
@@ -75,6 +87,23 @@ shows, shown, seed, brokers, seconds, cases (each with name, who, records, fault
 		return err
 	})
 	return cmd
+}
+
+// nodes starts the brokers of a scenario that kills some, and gives what closes them.
+func (o *proveOptions) nodes(ctx context.Context, sc *prove.Scenario, home string) (end func() error, err error) {
+	end = func() error { return nil }
+	switch {
+	case home == "" || len(o.c.Brokers) > 0: // the scenario itself says what it needs
+		return end, nil
+	case !sc.Kills():
+		return end, usagef("--kafka-home is for the scenarios that kill brokers, and %s is none of them", sc.Name)
+	}
+	nodes, err := prove.StartNodes(ctx, home)
+	if err != nil {
+		return end, err
+	}
+	o.c.Nodes = nodes
+	return nodes.Close, nil
 }
 
 func scenarioNames() (names []string) {
@@ -104,4 +133,27 @@ func listScenarios(s Streams, asJSON bool) error {
 		fmt.Fprintf(tw, "%s\t%s\n", sc.Name, sc.Title)
 	}
 	return tw.Flush()
+}
+
+// myself is the command that starts this program once more.
+func myself() ([]string, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("finding this program, which scenarios start again: %w", err)
+	}
+	return []string{exe}, nil
+}
+
+// newProveMember is how scenarios start members that are processes. It is not for
+// people.
+func newProveMember(s Streams) *cobra.Command {
+	return &cobra.Command{
+		Use:                prove.MemberCommand,
+		Hidden:             true,
+		DisableFlagParsing: true,
+		RunE: run(func(_ *cobra.Command, args []string) error {
+			signal.Ignore(os.Interrupt) // the scenario decides when this one stops
+			return proveWords(prove.RunMember(args, s.In, s.Out))
+		}),
+	}
 }

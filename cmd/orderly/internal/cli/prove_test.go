@@ -37,7 +37,7 @@ func TestProveUsage(t *testing.T) {
 		}
 	}
 	code, _, errs := call(t.Context(), "prove", "producer", "--brokers", "127.0.0.1:1")
-	if code != exitRefused || !strings.Contains(errs, "127.0.0.1:1") {
+	if code != exitRefused || !strings.Contains(errs, "no broker of 127.0.0.1:1 answers") || !strings.Contains(errs, `"orderly config" shows them`) {
 		t.Errorf("exit %d, %s", code, errs)
 	}
 }

@@ -63,7 +63,7 @@ side by side, through retries, crashes and rebalances. This command shows it.
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
 	root.AddCommand(newDemo(version, s), newProduce(s), newConsume(s), newProve(version, s), newDoctor(s), newExplain(s), newAudit(s))
-	root.AddCommand(newStatus(s), newKeys(s), newPause(s, "pause"), newPause(s, "resume"), newDLT(s), newSetup(s), newOffsets(s), newStore(s), newBroker(), newConfig(s), newVersion(version, s), newMember(s))
+	root.AddCommand(newStatus(s), newKeys(s), newPause(s, "pause"), newPause(s, "resume"), newDLT(s), newSetup(s), newOffsets(s), newStore(s), newBroker(), newConfig(s), newVersion(version, s), newMember(s), newProveMember(s))
 	root.InitDefaultCompletionCmd()
 	if c, _, err := root.Find([]string{"completion"}); err == nil {
 		c.RunE = run(func(cmd *cobra.Command, _ []string) error { return cmd.Help() })

@@ -18,6 +18,7 @@ func TestUnreachableBroker(t *testing.T) {
 	for _, args := range []string{
 		"setup -t orders -g billing --dead-letter", "setup -t orders -g billing --parking", "setup -t orders -g billing --parking --dry-run",
 		"status -g billing", "keys list -t orders -g billing --state parked", "dlt redrive -t orders --dry-run",
+		"prove", "prove producer", "prove consumer", "prove scenario null-keys",
 	} {
 		code, _, text := call(t.Context(), append(strings.Fields(args), "--brokers", nobody)...)
 		if code != exitRefused || !strings.Contains(text, nobody) || !strings.Contains(text, `"orderly config" shows them`) {

@@ -218,6 +218,10 @@ func doubts(in Input) []string {
 	if n := r.Unseen; n > 0 && r.Reads > 0 {
 		add("%s not seen: the log, or the application, was not followed to its end; %s", count(n, "record was", "records were"), first(r, history.Unseen))
 	}
+	if of := observed(r); 2*r.Uncompared > int64(of) {
+		add("%s of %s were beyond the memory of the checker, and not compared: more than half; "+
+			"judge fewer records at a time, over more partitions, or repeat with --duration in place of more records", thousands(r.Uncompared), count(of, "observation", "observations"))
+	}
 	hit := total(r.Faults)
 	switch {
 	case in.Control != nil && hit < max(in.MinFaults, 1), hit < in.MinFaults:
@@ -233,6 +237,13 @@ func doubts(in Input) []string {
 		add("the control did not break: where nothing breaks, holding shows nothing")
 	}
 	return out
+}
+
+// observed is how many observations of records there are at the least: in the
+// largest of the passes over them. When more than half were not compared, that
+// nothing was found shows nothing.
+func observed(r history.Report) int {
+	return max(r.Acked, r.Reads, r.Polls, r.Dids, r.Handled)
 }
 
 func first(r history.Report, c history.Class) string {

@@ -66,6 +66,7 @@ func TestVerdicts(t *testing.T) {
 	numberless := []history.Event{{Kind: history.LogRead, Topic: topic, Key: history.StringKey("a")}, {Kind: history.LogRead, Topic: topic, Offset: 1, Key: history.StringKey("a")}}
 	run := func(events []history.Event) Run { return checked(t, "run", slices.Clone(events)...) }
 	control := func(events []history.Event) *Run { r := run(events); return &r }
+	beyond := func(n int64) Run { r := run(good); r.Report.Uncompared = n; return r }
 	for _, c := range []struct {
 		name string
 		in   Input
@@ -89,6 +90,8 @@ func TestVerdicts(t *testing.T) {
 		{"nothing", Input{Subject: run(nil)}, Inconclusive, []string{"empty"}},
 		{"one record of each key", Input{Subject: run(sent("a", 1))}, Inconclusive, []string{"no key has two"}},
 		{"no numbers", Input{Subject: run(numberless)}, Inconclusive, []string{"carries a number"}},
+		{"half was compared", Input{Subject: beyond(1), Control: control(bad)}, Held, nil},
+		{"less than half was compared", Input{Subject: beyond(2), Control: control(bad)}, Inconclusive, []string{"2 of 3 observations", "more than half", "--duration"}},
 		{"contradicts itself", Input{Subject: run(malformed)}, Inconclusive, []string{"contradicts itself in 1 place"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -16,6 +16,8 @@ import (
 // some come and go.
 type app struct {
 	s *side
+	trouble
+	processes *processes // nil: the members are in this process
 
 	mu     sync.Mutex
 	done   map[place]bool
@@ -45,8 +47,18 @@ func newApp(s *side) *app {
 // start begins with two members. A third joins when a third of the records is
 // processed; at two thirds one leaves, and another takes its place, as a restart
 // does.
-func (a *app) start(ctx context.Context) {
+func (a *app) start(ctx context.Context) error {
 	a.ctx, a.end = context.WithCancel(ctx)
+	if err := a.openLetters(ctx); err != nil {
+		return err
+	}
+	if a.s.cfg.strike != "" {
+		a.processes = newProcesses()
+		a.join("a")
+		a.join("b")
+		return nil // nobody comes and goes beside the strike
+	}
+	a.running.Go(a.outage)
 	a.join("a")
 	a.join("b")
 	total := int64(a.s.cfg.Keys * a.s.cfg.Records)
@@ -66,6 +78,7 @@ func (a *app) start(ctx context.Context) {
 		leave()
 		a.join("d")
 	})
+	return nil
 }
 
 func (a *app) note(why string) {
@@ -81,6 +94,9 @@ func (a *app) join(name string) {
 	run := a.runOurs
 	if a.s.who.Kind != Orderly {
 		run = a.runFranz
+	}
+	if a.processes != nil {
+		run = a.runProcess
 	}
 	a.running.Go(func() {
 		defer leave()
@@ -124,7 +140,10 @@ func (a *app) await(ctx context.Context, stop <-chan struct{}, want int64) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for a.count() < want {
-		if idle := a.s.book.idle(); idle > stall && (a.s.who.Kind != Orderly || idle > a.s.cfg.Limit) {
+		if a.processes.through(a.s.ends) {
+			return // what was lost with the member nobody processes
+		}
+		if idle := a.s.book.idle(); idle > stall && (a.s.who.Kind != Orderly && a.processes == nil || idle > a.s.cfg.Limit) {
 			a.s.doubt("the %s processed %d of %d records, and then nothing for %s", a.s.role, a.count(), want, idle.Round(time.Second))
 			return
 		}
@@ -142,6 +161,9 @@ func (a *app) await(ctx context.Context, stop <-chan struct{}, want int64) {
 func (a *app) close() error {
 	a.end()
 	a.running.Wait()
+	if a.letters != nil {
+		a.letters.Close()
+	}
 	return a.err
 }
 
@@ -156,7 +178,9 @@ func (a *app) event(kind history.Kind, member string, r *kgo.Record) history.Eve
 
 // strict says that the history is of the stricter kind, in which the log is known
 // before anyone is handed a record of it.
-func (a *app) strict() bool { return a.s.cfg.Workload == Consumer }
+func (a *app) strict() bool {
+	return a.s.cfg.Workload == Consumer && (!a.s.cfg.effects || a.s.book.remote != nil)
+}
 
 // owns says that a member has a partition, under a token.
 func (a *app) owns(member string, partition int32, token int64) {
@@ -224,6 +248,9 @@ func (a *app) handles(ctx context.Context, member string, r *kgo.Record, token i
 		a.s.book.add(e)
 	}
 	err := a.work(ctx, r)
+	if err == nil && a.s.cfg.effects {
+		err = a.apply(member, r, token)
+	}
 	if err == nil {
 		defer a.finished(place{r.Partition, r.Offset})
 	}
@@ -237,6 +264,16 @@ func (a *app) handles(ctx context.Context, member string, r *kgo.Record, token i
 		a.s.book.add(a.event(history.Did, member, r))
 	}
 	return err
+}
+
+// apply has the store of the experiment apply the effect of a record.
+func (a *app) apply(member string, r *kgo.Record, token int64) error {
+	e := a.event(history.Effect, member, r)
+	e.Number, e.Token = 0, token
+	if !a.s.book.remote(e) {
+		return errRefused
+	}
+	return nil
 }
 
 func (a *app) finished(at place) {
@@ -271,7 +308,11 @@ func (a *app) work(ctx context.Context, r *kgo.Record) error {
 			return context.Cause(ctx)
 		}
 	}
-	if x/16%40 != 0 {
+	if a.down.Load() {
+		a.refused()
+		return errDown
+	}
+	if x/16%40 != 0 || a.s.cfg.outage > 0 {
 		return nil
 	}
 	at := place{r.Partition, r.Offset}

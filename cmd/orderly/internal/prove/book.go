@@ -26,6 +26,8 @@ type book struct {
 	w       *bufio.Writer
 	err     error
 
+	remote func(history.Event) bool // the book is another process's
+
 	written, processed, struck atomic.Int64 // for progress
 	moved                      atomic.Int64 // when something happened last
 }
@@ -46,6 +48,10 @@ func (b *book) idle() time.Duration { return time.Since(time.Unix(0, b.moved.Loa
 
 // add writes an event down. The order of the calls is the order of the history.
 func (b *book) add(e history.Event) {
+	if b.remote != nil {
+		b.remote(e)
+		return
+	}
 	b.move()
 	b.mu.Lock()
 	defer b.mu.Unlock()

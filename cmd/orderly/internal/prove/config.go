@@ -77,6 +77,20 @@ type Config struct {
 	// slow is how long every second record takes to be processed, instead of one of
 	// 16; 0 is the usual.
 	slow time.Duration
+	// outage is how long what the handlers need does not answer, from the half on. No
+	// record fails otherwise then.
+	outage time.Duration
+	// strike is what is done to a member, which then is a process, as all of them;
+	// effects are applied by a store of the experiment's, and session is that of the
+	// members.
+	strike  strike
+	effects bool
+	session time.Duration
+	// Command is the program, with its first arguments, that starts a member: this
+	// one. [MemberCommand] and an argument are added.
+	Command []string
+	// Nodes are brokers that a scenario may kill; nil: none.
+	Nodes Nodes
 	// Progress is told how far it is, now and then; may be nil.
 	Progress func(Progress)
 }

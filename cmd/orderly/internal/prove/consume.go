@@ -2,13 +2,12 @@ package prove
 
 import (
 	"context"
-	"errors"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/internal/history"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -20,16 +19,15 @@ const (
 	firstPause   = 10 * time.Millisecond
 	longestPause = 40 * time.Millisecond
 	heartbeat    = 200 * time.Millisecond
-	// Real brokers allow no session below 6 s by default.
-	session = 6 * time.Second
+	rebalance    = 6 * time.Second
 )
 
 // runOurs is what a user of the library writes, with what is written down around
 // it.
 func (a *app) runOurs(ctx context.Context, name string) error {
 	s := a.s
-	c, err := orderly.NewConsumer(orderly.ConsumerConfig{
-		Brokers: []string{s.proxy.Addr()}, Group: s.group, Topics: []string{s.topic},
+	cfg := orderly.ConsumerConfig{
+		Brokers: []string{s.addr()}, Group: s.group, Topics: []string{s.topic},
 		Handler: func(ctx context.Context, m *orderly.Message) error {
 			a.owns(name, m.Partition, m.FencingToken)
 			return a.handles(ctx, name, m.Record, m.FencingToken, m.Attempt)
@@ -41,7 +39,7 @@ func (a *app) runOurs(ctx context.Context, name string) error {
 		Breaker:        orderly.Breaker{Disabled: true},
 		Retry:          orderly.Retry{Backoff: firstPause, MaxBackoff: longestPause},
 		CommitInterval: commitEvery,
-		SessionTimeout: session, RebalanceTimeout: session, HeartbeatInterval: heartbeat,
+		SessionTimeout: s.session(), RebalanceTimeout: rebalance, HeartbeatInterval: heartbeat,
 		StartTimeout: s.cfg.Limit,
 		Events: orderly.Events{
 			Assigned: func(e orderly.AssignedEvent) { a.owns(name, e.Partition, e.FencingToken) },
@@ -55,7 +53,11 @@ func (a *app) runOurs(ctx context.Context, name string) error {
 		},
 		Logger:    slog.New(slog.DiscardHandler),
 		KafkaOpts: append([]kgo.Opt{kgo.ClientID(s.role + "-" + name), kgo.MetadataMinAge(20 * time.Millisecond), kgo.WithHooks(&polls{a, name})}, s.cfg.Opts...),
-	})
+	}
+	if err := a.parks(&cfg, name); err != nil {
+		return err
+	}
+	c, err := orderly.NewConsumer(cfg)
 	if err != nil {
 		return err
 	}
@@ -85,7 +87,7 @@ func (a *app) runFranz(ctx context.Context, name string) error {
 	}
 	opts := append(hasty(),
 		kgo.ConsumerGroup(s.group), kgo.ConsumeTopics(s.topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.SessionTimeout(session), kgo.RebalanceTimeout(session), kgo.HeartbeatInterval(heartbeat),
+		kgo.SessionTimeout(s.session()), kgo.RebalanceTimeout(rebalance), kgo.HeartbeatInterval(heartbeat),
 		kgo.WithHooks(&polls{a, name}),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
 			each(parts, func(p int32) { a.owns(name, p, 0) })
@@ -116,6 +118,9 @@ func (a *app) runFranz(ctx context.Context, name string) error {
 	if careful {
 		opts = append(opts, kgo.BlockRebalanceOnPoll())
 	}
+	if c.Static {
+		opts = append(opts, kgo.InstanceID(name))
+	}
 	if c.Eager {
 		opts = append(opts, kgo.Balancers(kgo.RangeBalancer()))
 	}
@@ -125,19 +130,20 @@ func (a *app) runFranz(ctx context.Context, name string) error {
 	}
 	defer cl.CloseAllowingRebalance()
 	slots := make(chan struct{}, c.Workers)
+	var inRow row
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for ctx.Err() == nil {
 		fs := cl.PollRecords(ctx, 200)
 		fs.EachRecord(func(r *kgo.Record) {
 			if careful {
-				a.handlePlainly(name, r, slots)
+				a.handlePlainly(name, r, slots, &inRow)
 				return
 			}
-			wg.Go(func() { a.handlePlainly(name, r, slots) })
+			wg.Go(func() { a.handlePlainly(name, r, slots, &inRow) })
 		})
 		if !c.AutoCommit && fs.NumRecords() > 0 {
-			limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), session)
+			limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.session())
 			cl.CommitOffsetsSync(limit, cl.UncommittedOffsets(), report)
 			cancel()
 		}
@@ -146,21 +152,6 @@ func (a *app) runFranz(ctx context.Context, name string) error {
 		}
 	}
 	return nil
-}
-
-// handlePlainly processes a record until it succeeds.
-func (a *app) handlePlainly(name string, r *kgo.Record, slots chan struct{}) {
-	pause := firstPause
-	for attempt := 1; ; attempt++ {
-		slots <- struct{}{}
-		err := a.handles(context.Background(), name, r, 0, attempt)
-		<-slots
-		if !errors.Is(err, errPlanned) {
-			return
-		}
-		time.Sleep(rand.N(pause)) // as a backoff does
-		pause = min(2*pause, longestPause)
-	}
 }
 
 // forgets lets a partition's next assignment be told again.
@@ -186,4 +177,33 @@ func (a *app) acknowledged(member string, req *kmsg.OffsetCommitRequest, resp *k
 			}
 		}
 	}
+}
+
+// parks sets the consumer up for records that fail until much later: it parks their
+// keys, and asks the dependency whether it is back.
+func (a *app) parks(cfg *orderly.ConsumerConfig, name string) error {
+	s := a.s
+	if !s.who.Parks {
+		return nil
+	}
+	cfg.OnExhausted, cfg.Retry.MaxAttempts = orderly.PolicyPark, max(s.who.Client.Attempts, 1)
+	cfg.Parking = orderly.Parking{Prefix: s.world.prefix + "parked", First: 50 * time.Millisecond}
+	if err := s.world.parking(cfg.Parking.Prefix, s.group, s.topic); err != nil {
+		return err
+	}
+	cfg.Events.Parked = func(e orderly.ParkedEvent) {
+		if !e.Before {
+			a.aside.Add(1)
+		}
+		s.book.add(history.Event{Kind: history.Park, Member: name, Topic: e.Topic, Partition: e.Partition, Offset: e.Offset, Token: e.FencingToken})
+	}
+	if s.cfg.outage > 0 {
+		cfg.Breaker = orderly.Breaker{ProbeInterval: fixedPause, Probe: func(context.Context) error {
+			if a.down.Load() {
+				return errDown
+			}
+			return nil
+		}}
+	}
+	return nil
 }

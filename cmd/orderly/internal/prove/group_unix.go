@@ -3,6 +3,7 @@
 package prove
 
 import (
+	"os"
 	"os/exec"
 	"syscall"
 )
@@ -13,3 +14,9 @@ func ownGroup(cmd *exec.Cmd) { cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: t
 
 func endGroup(cmd *exec.Cmd)  { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
 func killGroup(cmd *exec.Cmd) { _ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+
+// canFreeze says that a process can be stopped, and go on.
+const canFreeze = true
+
+func stopProcess(p *os.Process) error { return p.Signal(syscall.SIGSTOP) }
+func contProcess(p *os.Process) error { return p.Signal(syscall.SIGCONT) }

@@ -1,6 +1,7 @@
 package prove
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +15,7 @@ func TestRealKafka(t *testing.T) {
 	if !kafkatest.Require(t, kafkatest.Latest) {
 		return
 	}
-	cluster, err := kafkatest.Start(t.Context(), kafkatest.Options{Nodes: 3})
+	cluster, err := kafkatest.Start(t.Context(), kafkatest.Options{Nodes: 3, Properties: nodeProperties})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,6 +38,21 @@ func TestRealKafka(t *testing.T) {
 		}
 		if !res.Shown {
 			t.Errorf("%s: %+v", name, res.Cases)
+		}
+	}
+	// Those that kill brokers; the nodes are all there again after each.
+	for _, name := range []string{"leader-failover", "unclean-election"} {
+		res, err := FindScenario(name).Run(t.Context(), Config{Version: "test", Seed: 7, Nodes: cluster})
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		var text strings.Builder
+		if err := res.Write(&text); err != nil {
+			t.Fatal(err)
+		}
+		t.Log(text.String())
+		if !res.Shown {
+			t.Errorf("%s is not shown", name)
 		}
 	}
 	world, err := openWorld(t.Context(), &Config{Brokers: cluster.Addrs(), Keep: true})

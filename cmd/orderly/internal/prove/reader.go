@@ -22,6 +22,7 @@ func (s *side) readLog(ctx context.Context, kind history.Kind) error {
 	if err != nil {
 		return err
 	}
+	s.ends = ends
 	opts := append([]kgo.Opt{
 		kgo.SeedBrokers(s.world.brokers...), kgo.ClientID("orderly-prove-reader"), kgo.ConsumeTopics(s.topic),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),

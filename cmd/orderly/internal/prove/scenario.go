@@ -28,12 +28,22 @@ type Scenario struct {
 	workload Workload
 	faults   []string
 	slow     time.Duration // see Config
+	outage   time.Duration // see Config
+	from     int64         // see Config; 0 is the default
+	strike   strike        // see Config
+	effects  bool
+	records  int // of each key; 0: as many as are asked for
+	// together runs the cases in another way than one after the other.
+	together func(ctx context.Context, sc *Scenario, c *Config) ([]CaseResult, error)
+	struck   string // what strikes, when it is no fault of the proxy
+	kills    bool   // brokers
 }
 
 // A Case is one configuration.
 type Case struct {
 	Name string
 	who  Subject
+	on   placed          // its topic, in scenarios that kill brokers
 	some []history.Class // that it must show
 	none []history.Class // that it must not
 }
@@ -45,10 +55,14 @@ type CaseResult struct {
 	Reads  int                   `json:"records"`
 	Faults int                   `json:"faults"`
 	Counts map[history.Class]int `json:"counts"`
-	// GivenUp is how often a member gave up a partition.
-	GivenUp int `json:"partitions_given_up"`
 	// Late are the broker's answers to batches that came again or late, by code.
 	Late map[int16]int `json:"late_answers,omitempty"`
+	// Facts are what else was counted.
+	Facts []string `json:"facts,omitempty"`
+	// Verdict is of this case alone; the other cases are its control.
+	Verdict  judge.Word      `json:"verdict"`
+	Reason   string          `json:"reason"`
+	Findings []judge.Finding `json:"findings"`
 	// Unlike says what is not as the scenario says; empty: all is.
 	Unlike []string `json:"unlike"`
 }
@@ -67,6 +81,9 @@ type ScenarioResult struct {
 	Cases   []CaseResult `json:"cases"`
 }
 
+// Kills says that it kills brokers: those of [Config].Nodes.
+func (sc *Scenario) Kills() bool { return sc.kills }
+
 // FindScenario is the scenario of a name, or nil.
 func FindScenario(name string) *Scenario {
 	for i := range Scenarios {
@@ -80,7 +97,23 @@ func FindScenario(name string) *Scenario {
 // Run runs the cases, one after the other. Of c it takes the cluster, the seed and
 // the limits.
 func (sc *Scenario) Run(ctx context.Context, c Config) (*ScenarioResult, error) {
-	c.Workload, c.slow = sc.workload, sc.slow
+	if sc.records > 0 {
+		c.Records = sc.records
+	}
+	if sc.kills {
+		if err := c.needNodes(); err != nil {
+			return nil, err
+		}
+	}
+	c.strike, c.effects = sc.strike, sc.effects
+	if err := c.canStrike(); err != nil {
+		return nil, err
+	}
+	if c.strike != "" && len(c.Brokers) == 0 {
+		c.session = 1500 * time.Millisecond
+	}
+	c.Workload, c.slow, c.outage = sc.workload, sc.slow, sc.outage
+	orDefault(&c.From, sc.from)
 	c.Faults = []proxy.Fault{} // not the default ones
 	for _, text := range sc.faults {
 		f, err := proxy.ParseFault(text)
@@ -93,16 +126,30 @@ func (sc *Scenario) Run(ctx context.Context, c Config) (*ScenarioResult, error) 
 	res := &ScenarioResult{
 		Format: 1, Version: c.Version, Name: sc.Name, Claim: sc.Claim, Shows: sc.Shows, Shown: true, Seed: c.Seed, Brokers: append([]string{}, c.Brokers...),
 	}
-	for _, one := range sc.Cases {
-		r, err := one.run(ctx, c)
-		if err != nil {
-			return nil, fmt.Errorf("case %s: %w", one.Name, err)
-		}
-		res.Cases = append(res.Cases, r)
+	run := sc.together
+	if run == nil {
+		run = oneByOne
+	}
+	var err error
+	if res.Cases, err = run(ctx, sc, &c); err != nil {
+		return nil, err
+	}
+	for _, r := range res.Cases {
 		res.Shown = res.Shown && len(r.Unlike) == 0
 	}
 	res.Seconds = time.Since(began).Seconds()
 	return res, nil
+}
+
+func oneByOne(ctx context.Context, sc *Scenario, c *Config) (all []CaseResult, err error) {
+	for _, one := range sc.Cases {
+		r, err := one.run(ctx, *c)
+		if err != nil {
+			return nil, fmt.Errorf("case %s: %w", one.Name, err)
+		}
+		all = append(all, r)
+	}
+	return all, nil
 }
 
 func (one *Case) run(ctx context.Context, c Config) (r CaseResult, err error) {
@@ -126,19 +173,36 @@ func (one *Case) run(ctx context.Context, c Config) (r CaseResult, err error) {
 	if err != nil {
 		return r, err
 	}
-	rep := &run.Report
-	r = CaseResult{Name: one.Name, Who: run.Name, Reads: max(rep.Reads, rep.Records), Counts: rep.Counts, Late: s.late, Unlike: one.unlike(&c, run, s.doubts)}
-	for _, n := range rep.Faults {
-		r.Faults += n
-	}
-	if s.app != nil {
-		r.GivenUp = s.app.given // all members have ended
+	r = one.result(&c, run, s.doubts)
+	r.Late = s.late
+	if s.app != nil { // all members have ended
+		r.Facts = append(r.Facts, s.app.facts()...)
+		if s.app.processes != nil {
+			r.Facts = append(r.Facts, s.app.processes.facts()...)
+			return r, nil
+		}
+		r.Facts = append(r.Facts, fmt.Sprintf("partitions given up: %d", s.app.given))
 	}
 	return r, nil
 }
 
+// result is what a case came to.
+func (one *Case) result(c *Config, run judge.Run, doubts []string) CaseResult {
+	rep := &run.Report
+	r := CaseResult{Name: one.Name, Who: run.Name, Reads: max(rep.Reads, rep.Records), Counts: rep.Counts, Facts: told(rep), Unlike: one.unlike(run, doubts)}
+	for _, n := range rep.Faults {
+		r.Faults += n
+	}
+	v := judge.Judge(judge.Input{Version: c.Version, Subject: run, MinFaults: 1})
+	r.Verdict, r.Reason, r.Findings = v.Verdict, v.Reason, v.Findings
+	if r.Verdict == judge.Held && len(doubts) > 0 {
+		r.Verdict, r.Reason = judge.Inconclusive, doubts[0]
+	}
+	return r
+}
+
 // unlike compares what came out with what the scenario says.
-func (one *Case) unlike(c *Config, run judge.Run, doubts []string) []string {
+func (one *Case) unlike(run judge.Run, doubts []string) []string {
 	out := slices.Clone(doubts)
 	struck := 0
 	for _, n := range run.Report.Faults {
@@ -170,12 +234,18 @@ func (r *ScenarioResult) Write(w io.Writer) error {
 	fmt.Fprintf(&b, "%s\n\n", sc.Title)
 	fmt.Fprintf(&b, "  often said  %s\n", r.Claim)
 	where := "the embedded broker, in memory"
-	if len(r.Brokers) > 0 {
+	switch {
+	case len(r.Brokers) > 0:
 		where = strings.Join(r.Brokers, ", ")
+	case sc.kills:
+		where = "three brokers, started for it"
 	}
 	fmt.Fprintf(&b, "  where       %s; orderly %s; seed %d; %.1f s\n", where, r.Version, r.Seed, r.Seconds)
 	if len(sc.faults) > 0 {
 		fmt.Fprintf(&b, "  faults      %s, at the same records in each case\n", strings.Join(sc.faults, "  "))
+	}
+	if sc.struck != "" {
+		fmt.Fprintf(&b, "  struck by   %s\n", sc.struck)
 	}
 	b.WriteString("\n")
 	var classes []history.Class
@@ -201,11 +271,8 @@ func (r *ScenarioResult) Write(w io.Writer) error {
 	tw.Flush()
 	b.WriteString("\n")
 	for _, one := range r.Cases {
-		fmt.Fprintf(&b, "%s: %s", one.Name, one.Who)
-		if sc.workload.consumes() {
-			fmt.Fprintf(&b, "; partitions given up: %d", one.GivenUp)
-		}
-		b.WriteString("\n")
+		fmt.Fprintf(&b, "%s: %s\n", one.Name, strings.Join(append([]string{one.Who}, one.Facts...), "; "))
+		one.writeVerdict(&b)
 		for _, code := range sorted(one.Late) {
 			fmt.Fprintf(&b, "  the broker answered %d times to a batch that came again or late: %s\n", one.Late[code], codeWords(code))
 		}
@@ -220,4 +287,17 @@ func (r *ScenarioResult) Write(w io.Writer) error {
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// writeVerdict tells the verdict on a case, with the smallest example of each class
+// and the rule that is about it.
+func (r *CaseResult) writeVerdict(b *strings.Builder) {
+	fmt.Fprintf(b, "  %s: %s\n", strings.ToUpper(string(r.Verdict)), r.Reason)
+	for _, f := range r.Findings {
+		rule := f.Rule
+		if len(f.Also) > 0 {
+			rule += " (see also " + strings.Join(f.Also, ", ") + ")"
+		}
+		fmt.Fprintf(b, "    %s, rule %s: %s\n", f.Class, rule, f.First)
+	}
 }

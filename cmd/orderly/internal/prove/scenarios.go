@@ -18,6 +18,9 @@ var (
 	nothing    = []history.Class{history.NonmonotonicSend, history.DuplicateWrite, history.LostWrite, history.KeySplit}
 )
 
+// unordered are the classes of what is processed out of order.
+var unordered = []history.Class{history.Overlap, history.Order, history.Loss}
+
 func franz(c Client) Subject { return Subject{Kind: FranzGo, Client: c} }
 
 // Scenarios are the claims of articles that can be tried on one machine.
@@ -121,6 +124,86 @@ var Scenarios = []Scenario{
 			{Name: "orderly", who: Subject{Kind: Orderly}, none: []history.Class{history.Overlap, history.Order, history.Loss}},
 		},
 	},
+	{
+		Name: "auto-commit-kill", Title: "A consumer with auto-commit is killed",
+		Claim:    "enable.auto.commit=true loses nothing, as what was not processed is read again.",
+		Shows:    "what was committed before it was processed is lost with the process. What is committed after processing is read again.",
+		workload: Consumer, slow: 10 * time.Millisecond, strike: killed, records: 60, struck: string(killed),
+		Cases: []Case{
+			{Name: "auto-commit, 16 workers", who: franz(Client{Workers: 16, AutoCommit: true}), some: []history.Class{history.CommitPast, history.Loss}},
+			{Name: "auto-commit, one at a time", who: franz(Client{Workers: 1, AutoCommit: true}), none: []history.Class{history.CommitPast, history.Loss}},
+			{Name: "commit after processing", who: franz(Client{Workers: 1}), none: []history.Class{history.CommitPast, history.Loss}},
+			{Name: "orderly", who: Subject{Kind: Orderly}, none: []history.Class{history.CommitPast, history.Loss}},
+		},
+	},
+	{
+		Name: "zombie", Title: "An owner is frozen, replaced, and goes on",
+		Claim:    "A consumer that is no member of its group any more is no danger; static membership prevents zombies.",
+		Shows:    "it goes on with what it has, beside and behind the next owner, also as a static member. Only a token that is checked where effects are written keeps it out.",
+		workload: Consumer, strike: frozen, records: 100, effects: true, struck: string(frozen),
+		Cases: []Case{
+			{Name: "no token", who: franz(Client{Workers: 1}), some: []history.Class{history.DualOwner}},
+			{Name: "static membership", who: franz(Client{Workers: 1, Static: true}), some: []history.Class{history.DualOwner}},
+			{Name: "orderly, token not checked", who: Subject{Kind: Orderly}, some: []history.Class{history.DualOwner}},
+			{Name: "orderly, token checked", who: Subject{Kind: Orderly, Fences: true}, none: []history.Class{history.DualOwner, history.EffectReorder}},
+		},
+	},
+	{
+		Name: "leader-failover", Title: "A leader dies before its followers have its last records",
+		Claim:    "Three replicas and min.insync.replicas=2 keep what was acknowledged.",
+		Shows:    "not with acks=1: the leader acknowledges alone, whatever min.insync.replicas says, and what only it had is lost. With acks=all nothing is; it takes as long as the election.",
+		workload: Producer, records: 60, kills: true, together: onNodes(leaderFails),
+		struck: "SIGSTOP of both followers for a moment, kill -9 of the leader; in all cases at once",
+		Cases: []Case{
+			{Name: "acks=1", who: franz(Client{Acks: "1", InFlight: 1}), on: three("2"), some: []history.Class{history.LostWrite}},
+			{Name: "acks=all, idempotent", who: franz(Safe), on: three("2"), none: nothing},
+			{Name: "orderly", who: Subject{Kind: Orderly}, on: three("2"), none: nothing},
+		},
+	},
+	{
+		Name: "unclean-election", Title: "A replica that was out of sync becomes the leader",
+		Claim:    "acks=all loses nothing.",
+		Shows:    "with min.insync.replicas=1 all is one copy, and an unclean election throws it away. Without such elections the partition waits for its leader; with min.insync.replicas=2 nothing is acknowledged that one broker has alone.",
+		workload: Producer, records: 60, kills: true, together: onNodes(uncleanElection),
+		struck: "SIGSTOP of the follower until it is out of sync, kill -9 of the leader, SIGCONT; in all cases at once",
+		Cases: []Case{
+			{Name: "acks=all, unclean allowed", who: franz(Safe), on: two("1", "true"), some: []history.Class{history.LostWrite}},
+			{Name: "acks=all, not allowed", who: franz(Safe), on: two("1", "false"), none: nothing},
+			{Name: "2 in sync, unclean allowed", who: franz(Safe), on: two("2", "true"), none: nothing},
+			{Name: "orderly, 2 in sync", who: Subject{Kind: Orderly}, on: two("2", "false"), none: nothing},
+		},
+	},
+	{
+		Name: "dead-letter", Title: "Records that fail are set aside, and the next ones of their key go on",
+		Claim:    "Retry topics and dead-letter topics handle failures without blocking; nothing is lost.",
+		Shows:    "nothing is lost, and each record that is set aside is passed by those behind it. Retries in place, and a parked key, keep the order; parking blocks no other key.",
+		workload: Consumer,
+		Cases: []Case{
+			{Name: "retry topic", who: franz(Client{Workers: 1, Aside: RetryTopic}), some: []history.Class{history.Order}, none: []history.Class{history.Loss}},
+			{Name: "dead letters, handled later", who: franz(Client{Workers: 1, Aside: DeadLetters}), some: []history.Class{history.Order}, none: []history.Class{history.Loss}},
+			{Name: "retries in place", who: franz(Client{Workers: 1}), none: unordered},
+			{Name: "orderly, parks the key", who: Subject{Kind: Orderly, Parks: true}, none: unordered},
+		},
+	},
+	{
+		Name: "premature-resume", Title: "Consumption goes on before the dependency is back",
+		Claim:    "When a dependency is down, pause the consumer for a while, and then resume.",
+		Shows:    "each resume before the dependency is back sets more records aside, which those behind them pass. Without dead letters the order is kept; whoever asks the dependency first goes on when it is back.",
+		workload: Consumer, outage: 2 * time.Second,
+		Cases: []Case{
+			{Name: "fixed pause, dead letters", who: franz(Client{Workers: 1, Pauses: true, Aside: DeadLetters, Attempts: 2}), some: []history.Class{history.Order}, none: []history.Class{history.Loss}},
+			{Name: "fixed pause, in place", who: franz(Client{Workers: 1, Pauses: true}), none: unordered},
+			{Name: "orderly, asks first", who: Subject{Kind: Orderly, Parks: true, Client: Client{Attempts: 10}}, none: unordered},
+		},
+	},
+}
+
+func three(least string) placed {
+	return placed{[]int32{1, 2, 3}, map[string]string{minISR: least}}
+}
+
+func two(least, electsUnclean string) placed {
+	return placed{[]int32{1, 2}, map[string]string{minISR: least, unclean: electsUnclean}}
 }
 
 func sorted(m map[int16]int) []int16 { return slices.Sorted(maps.Keys(m)) }

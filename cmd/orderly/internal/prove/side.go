@@ -21,6 +21,7 @@ type side struct {
 	role   string // subject, control
 	topic  string
 	group  string
+	at     string // of the broker, when there is no proxy: see addr
 	book   *book
 	proxy  *proxy.Proxy
 	app    *app // nil: nothing is consumed
@@ -38,8 +39,9 @@ type side struct {
 	beside    []string      // what else is to be said
 	cut       bool          // ended early: what is not done is not lost
 	read      int64         // records of the log
-	unordinal int64         // records of the log whose number is 0 or less
-	mirrored  []record      // of a mirror: what to write
+	ends      map[int32]int64
+	unordinal int64    // records of the log whose number is 0 or less
+	mirrored  []record // of a mirror: what to write
 }
 
 // one is the name under which the records of both sides are chosen.
@@ -54,7 +56,7 @@ func openSide(ctx context.Context, c *Config, w *world, who *Subject, role strin
 		return nil, err
 	}
 	// The members of a control have no fencing tokens.
-	if s.book, err = newBook(history.Options{Complete: true, NoTokens: who.Kind != Orderly}); err != nil {
+	if s.book, err = newBook(history.Options{Complete: true, NoTokens: who.Kind != Orderly, BlameFrozen: c.effects}); err != nil {
 		return nil, err
 	}
 	if s.topic, err = w.create(ctx, role, c.Partitions); err != nil {
@@ -141,9 +143,25 @@ func (s *side) heal(ctx context.Context) error {
 // for a broker's answer.
 const healLimit = 15 * time.Second
 
+// addr is where clients of the side connect to.
+func (s *side) addr() string {
+	if s.at != "" {
+		return s.at
+	}
+	return s.proxy.Addr()
+}
+
+// session is that of the members. Real brokers allow none below 6 s by default.
+func (s *side) session() time.Duration {
+	if s.cfg.session > 0 {
+		return s.cfg.session
+	}
+	return 6 * time.Second
+}
+
 // client gives the options of a client that goes through the proxy.
 func (s *side) client(id string, more ...kgo.Opt) []kgo.Opt {
-	opts := append([]kgo.Opt{kgo.SeedBrokers(s.proxy.Addr()), kgo.ClientID(id)}, s.cfg.Opts...)
+	opts := append([]kgo.Opt{kgo.SeedBrokers(s.addr()), kgo.ClientID(id)}, s.cfg.Opts...)
 	return append(opts, more...)
 }
 
@@ -158,7 +176,11 @@ func (s *side) run(ctx context.Context, stop <-chan struct{}) (err error) {
 		if err := s.fill(ctx); err != nil {
 			return err
 		}
-		if err := s.readLog(ctx, history.Log); err != nil {
+		kind := history.Log
+		if s.cfg.effects {
+			kind = history.LogRead
+		}
+		if err := s.readLog(ctx, kind); err != nil {
 			return err
 		}
 	}
@@ -167,8 +189,10 @@ func (s *side) run(ctx context.Context, stop <-chan struct{}) (err error) {
 	}
 	if s.cfg.Workload.consumes() {
 		s.app = newApp(s)
-		s.app.start(ctx)
 		defer func() { err = errors.Join(err, s.app.close()) }()
+		if err := s.app.start(ctx); err != nil {
+			return err
+		}
 	}
 	if s.cfg.Workload.writes() {
 		if err := s.write(ctx, stop); err != nil {
@@ -179,6 +203,7 @@ func (s *side) run(ctx context.Context, stop <-chan struct{}) (err error) {
 	defer cancel()
 	if s.cfg.Workload == Consumer {
 		s.app.await(ctx, stop, int64(s.cfg.Keys*s.cfg.Records))
+		s.app.awaitStrike(ctx)
 		return s.heal(tail)
 	}
 	if err := s.heal(tail); err != nil {

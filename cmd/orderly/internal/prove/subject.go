@@ -23,8 +23,13 @@ const (
 
 // A Subject is what is tried, or its control.
 type Subject struct {
-	Kind    Kind
-	Client  Client   // of FranzGo
+	Kind   Kind
+	Client Client // of FranzGo
+	// Parks lets Orderly park the keys of records that fail, in place of blocking
+	// them; in the scenarios only.
+	Parks bool
+	// Fences lets the store of the effects check the owner\'s token.
+	Fences  bool
 	Command []string // of Program
 }
 
@@ -43,6 +48,14 @@ type Client struct {
 	// Eager gives up all partitions at each rebalance (the range assignor), and not
 	// those only that go to another member.
 	Eager bool
+
+	// Aside is what becomes of a record that has failed Attempts times.
+	Aside    Aside
+	Attempts int
+	// Static gives each member an instance id of its own.
+	Static bool
+	// Pauses waits a fixed time after some failures in a row, and goes on.
+	Pauses bool
 }
 
 // Weak are the settings of the control: what many clients have by default.
@@ -59,6 +72,7 @@ func (s *Subject) settle(w Workload) error {
 		orDefault(&c.Acks, "all")
 		orDefault(&c.InFlight, 5)
 		orDefault(&c.Workers, 1)
+		orDefault(&c.Attempts, 1)
 		if c.InFlight < 1 || c.InFlight > 1000 || c.Workers < 1 || c.Workers > 10_000 {
 			return refusef("%d in flight, %d workers: from 1 to 1000, and from 1 to 10,000", c.InFlight, c.Workers)
 		}
@@ -88,7 +102,14 @@ func (s *Subject) settle(w Workload) error {
 func (s *Subject) name(w Workload, version string) string {
 	switch s.Kind {
 	case Orderly:
-		return "orderly " + version
+		name := "orderly " + version
+		if s.Parks {
+			name += ", parks what fails"
+		}
+		if s.Fences {
+			name += ", its token is checked where effects are written"
+		}
+		return name
 	case Program:
 		return strings.Join(s.Command, " ")
 	}
@@ -119,6 +140,18 @@ func (c *Client) words(w Workload) string {
 		parts = append(parts, how, commit)
 		if c.Eager {
 			parts = append(parts, "eager rebalance")
+		}
+		if c.Static {
+			parts = append(parts, "static membership")
+		}
+		if c.Pauses {
+			parts = append(parts, fmt.Sprintf("a pause of %s after %d failures in a row", fixedPause, failuresInRow))
+		}
+		switch {
+		case c.Aside != "":
+			parts = append(parts, fmt.Sprintf("%s after %d attempts", c.Aside, c.Attempts))
+		case c.Pauses:
+			parts = append(parts, "retries in place")
 		}
 	}
 	return strings.Join(parts, ", ")

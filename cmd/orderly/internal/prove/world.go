@@ -5,9 +5,12 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
+	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
+	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -62,9 +65,10 @@ func openWorld(ctx context.Context, c *Config) (*world, error) {
 	w.cl, w.adm = cl, kadm.NewClient(cl)
 	limit, cancel := context.WithTimeout(ctx, adminLimit)
 	defer cancel()
+	began := time.Now()
 	if err := cl.Ping(limit); err != nil {
 		w.close(ctx)
-		return nil, &ClusterError{fmt.Sprintf("no broker of %s answers", strings.Join(w.brokers, ", ")), err}
+		return nil, &connect.UnreachableError{Brokers: w.brokers, Waited: time.Since(began), Err: err}
 	}
 	return w, nil
 }
@@ -86,6 +90,15 @@ func (w *world) create(ctx context.Context, role string, partitions int) (string
 	}
 	w.topics = append(w.topics, name)
 	return name, nil
+}
+
+// parking notes the topic that a consumer of the experiment's makes for itself.
+func (w *world) parking(prefix, group, topic string) error {
+	name, err := parking.TopicName(prefix, group, topic)
+	if err == nil && !slices.Contains(w.topics, name) {
+		w.topics = append(w.topics, name)
+	}
+	return err
 }
 
 // group gives the name of a group of the experiment.

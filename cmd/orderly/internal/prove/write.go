@@ -76,7 +76,7 @@ func (s *side) record(i int) (r *kgo.Record, key []byte, n int64) {
 		return numbered(s.topic, s.seq, m.key, m.number), m.key, m.number
 	}
 	n = int64(i/s.cfg.Keys + 1)
-	key = fmt.Appendf(nil, "key-%d", i%s.cfg.Keys)
+	key = keyName(i % s.cfg.Keys)
 	r = numbered(s.topic, s.seq, key, n)
 	if s.who.Client.NullKeys {
 		r.Key, r.Headers = nil, append(r.Headers, kgo.RecordHeader{Key: entity, Value: key})
@@ -101,6 +101,9 @@ func numbered(topic, seq string, key []byte, n int64) *kgo.Record {
 	}
 	return r
 }
+
+// keyName is the i-th key of an experiment.
+func keyName(i int) []byte { return fmt.Appendf(nil, "key-%d", i) }
 
 func (s *side) send(ctx context.Context, out sender, i int) {
 	r, key, n := s.record(i)
@@ -172,7 +175,7 @@ func (s *side) sender() (sender, error) {
 	id := s.role + "-producer"
 	if s.who.Kind == Orderly {
 		cfg := orderly.ProducerConfig{
-			Brokers: []string{s.proxy.Addr()}, MaxBatchBytes: batchBytes, DeliveryTimeout: s.cfg.Limit,
+			Brokers: []string{s.addr()}, MaxBatchBytes: batchBytes, DeliveryTimeout: s.cfg.Limit,
 			Buffer:    orderly.ProducerBuffer{Records: 2000, Bytes: 1 << 20},
 			Logger:    slog.New(slog.DiscardHandler),
 			KafkaOpts: append(append([]kgo.Opt{kgo.ClientID(id), kgo.MetadataMinAge(20 * time.Millisecond)}, s.growthOpts()...), s.cfg.Opts...),
@@ -262,7 +265,7 @@ func (s *side) fill(ctx context.Context) error {
 	var mu sync.Mutex
 	var failed error
 	for i := range s.cfg.Keys * s.cfg.Records {
-		r := numbered(s.topic, s.seq, fmt.Appendf(nil, "key-%d", i%s.cfg.Keys), int64(i/s.cfg.Keys+1))
+		r := numbered(s.topic, s.seq, keyName(i%s.cfg.Keys), int64(i/s.cfg.Keys+1))
 		cl.Produce(ctx, r, func(_ *kgo.Record, err error) {
 			mu.Lock()
 			defer mu.Unlock()
