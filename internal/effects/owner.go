@@ -341,7 +341,7 @@ func (o *Owner) Park(ctx context.Context, lane int, r Record) (parked bool, err 
 			return nil, nil, nil
 		}
 		e.Payload = r.Payload()
-		return &store.Step{Park: &store.Park{Exception: e}}, nil, func() {
+		return &store.Step{Park: &store.Park{Exceptions: []store.Exception{e}}}, nil, func() {
 			e.Payload = []byte{}
 			o.put(e)
 		}
