@@ -1,9 +1,11 @@
 package effects
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/orderly-go/orderly/store"
 )
@@ -67,7 +69,7 @@ func (o *Owner) learn(lane int, st *store.State, news uint64) (ok bool, err erro
 	}
 	o.news[lane]++
 	for offset, e := range o.exc {
-		if e.Lane == lane {
+		if _, there := slices.BinarySearchFunc(st.Exceptions, offset, func(e store.Exception, o int64) int { return cmp.Compare(e.Offset, o) }); int(e.lane) == lane && !there {
 			o.drop(offset)
 		}
 	}
