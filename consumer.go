@@ -67,7 +67,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		c.mu.Unlock()
 		return err
 	}
-	kept := newEffectsStore(&c.cfg, c.h.rep)
+	kept := newEffectsStore(c.h)
 	defer kept.end()
 	ready := func(ctx context.Context, partitions map[string]int) error {
 		return c.prepareParking(ctx, beside, partitions)

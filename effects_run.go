@@ -55,11 +55,8 @@ func (h handling) storeFailed(r *lane.Run, o *ownership, own *owned, err error) 
 // recordOf is what the store has to know of a record.
 func (h handling) recordOf(r *lane.Run, i int) effects.Record {
 	m := r.Items[i].Payload.(*Message)
-	rec := effects.Record{Offset: m.Offset, Behind: r.Behind(i)}
-	if h.cfg.Scope == ScopeKey {
-		rec.Key, _ = h.keyOf(m.Record) // one that has none is never handed over
-	}
-	return rec
+	return effects.Record{Offset: m.Offset, Key: h.storeKey(m), Behind: r.Behind(i), Payload: payloadOf(m), Size: int(size(m.Record)),
+		Stays: h.cfg.Scope == ScopePartition}
 }
 
 // joint are the items of a run that share a transaction: what has failed before, or
@@ -116,8 +113,11 @@ func (h handling) lane(r *lane.Run, own *owned) (done int, err error) {
 	}
 	for i, f := range fates {
 		switch f {
-		case effects.Detached, effects.Parked:
+		case effects.Detached:
 			r.Detach(i)
+			continue
+		case effects.Parked, effects.Kept:
+			h.followed(r, items[i], f == effects.Kept)
 			continue
 		case effects.Fresh:
 			if !seen.done(items[i]) {
@@ -127,6 +127,9 @@ func (h handling) lane(r *lane.Run, own *owned) (done int, err error) {
 		items[i].Slot.Done()
 	}
 	h.appliedNow(r, now)
+	if n := len(fates); n == 0 && own.Fate(r.Lane, recs[0]) == effects.Detached {
+		return 0, errWaits // with the partition's scope it stays where it is
+	}
 	if len(fates) < len(r.Items) {
 		err = lane.ErrHalted // what is left comes in a run of its own
 	}
@@ -195,7 +198,11 @@ func (h handling) effect(ctx context.Context, r *lane.Run, tx any, it *lane.Item
 // releasing runs records of a key that has left its lane: each in a transaction of its
 // own, in which its exception row goes.
 func (h handling) releasing(r *lane.Run, own *owned) (done int, err error) {
+	settled := 0
 	for i, it := range r.Items {
+		if i < settled {
+			continue
+		}
 		if i > 0 && (r.Halted() || r.Part.Token() != r.Token) {
 			return i, lane.ErrHalted
 		}
@@ -210,6 +217,12 @@ func (h handling) releasing(r *lane.Run, own *owned) (done int, err error) {
 		if err := m.unready(); err != nil {
 			return i, err
 		}
+		if n, err := h.behind(r, i, own); n > 0 || err != nil {
+			if settled = i + n; err != nil {
+				return i, err
+			}
+			continue
+		}
 		one := r.Items[i : i+1]
 		applied, err := h.release(r, one, own, h.recordOf(r, i))
 		if errors.Is(err, store.ErrEnded) {
@@ -219,6 +232,7 @@ func (h handling) releasing(r *lane.Run, own *owned) (done int, err error) {
 			return i, err
 		}
 		it.Slot.Done()
+		m.endRelease(applied)
 		if applied {
 			h.appliedNow(r, one)
 		}

@@ -36,6 +36,9 @@ func (o *Owner) detached(ctx context.Context, lane int, r Record) error {
 	return o.look(ctx, lane)
 }
 
+// Refresh reads a lane anew.
+func (o *Owner) Refresh(ctx context.Context, lane int) error { return o.look(ctx, lane) }
+
 // look reads a lane anew. What another step of the lane has brought meanwhile is not
 // exchanged for what was read before it: then it is read once more.
 func (o *Owner) look(ctx context.Context, lane int) error {

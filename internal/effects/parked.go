@@ -282,6 +282,14 @@ func (o *Owner) ends(k *keyState) {
 	}
 }
 
+// InHand says that a record was handed out by Take, and is not back.
+func (o *Owner) InHand(key []byte, offset int64) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	k := o.keys[keyOf(key)]
+	return k != nil && k.hand == offset
+}
+
 // Back takes back what Take has handed out, when its handler has returned. With a failure
 // the release is over; so it is when nothing of the key is parked any more.
 func (o *Owner) Back(key []byte, offset int64, f *store.Failure) {
