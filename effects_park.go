@@ -82,7 +82,7 @@ func (h handling) behind(r *lane.Run, i int, own *owned) (n int, err error) {
 		h.followed(r, it, true)
 		return 1, nil
 	case effects.Handle:
-		return 0, nil
+		return 0, h.held(parkedOf(r), m)
 	}
 	recs := []effects.Record{rec}
 	for j := i + 1; j < len(r.Items) && r.Items[j].Payload.(*Message).trouble == nil; j++ {
@@ -128,6 +128,11 @@ func (m *Message) endRelease(applied bool) {
 // through, or until there is room.
 func (h handling) waitsInStore(r *lane.Run, m *Message, keep *lane.Item, tr *trouble) lane.Verdict {
 	v := lane.Verdict{Keep: keep, Spare: true}
+	if p := parkedOf(r); p != nil {
+		if by := h.pausedBy(p, h.parkKey(m)); by != nil {
+			return h.waitsForResume(r, p, m, keep, tr, by)
+		}
+	}
 	own := r.Part.Beside().(*ownership).owner.Load()
 	rec := effects.Record{Offset: m.Offset, Key: h.storeKey(m), Payload: payloadOf(m), Size: int(size(m.Record)), Stays: !r.Side()}
 	waits := func() bool { return own.Turn(rec) == effects.Wait }
@@ -163,11 +168,12 @@ type owned struct {
 
 	mu    sync.Mutex
 	waits map[string][]*lane.Await // by key
+	ends  map[string]chan struct{} // by key: closed when a release of it has ended
 	over  bool
 }
 
 func newOwned(ctx context.Context, own *effects.Owner, token int64) *owned {
-	o := &owned{Owner: own, token: token, waits: make(map[string][]*lane.Await)}
+	o := &owned{Owner: own, token: token, waits: make(map[string][]*lane.Await), ends: make(map[string]chan struct{})}
 	o.ctx, o.cancel = context.WithCancel(ctx)
 	return o
 }
@@ -193,6 +199,41 @@ func (o *owned) wake(key []byte) {
 	o.mu.Unlock()
 	for _, a := range all {
 		a.Retry(0)
+	}
+}
+
+// ended is closed when the next release of a key has ended.
+func (o *owned) ended(key []byte) <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	ch := o.ends[string(key)]
+	if ch == nil {
+		ch = make(chan struct{})
+		o.ends[string(key)] = ch
+	}
+	return ch
+}
+
+// woken tells that a release of a key has ended.
+func (o *owned) woken(key []byte) {
+	o.mu.Lock()
+	if ch := o.ends[string(key)]; ch != nil {
+		delete(o.ends, string(key))
+		close(ch)
+	}
+	o.mu.Unlock()
+	o.wake(key)
+}
+
+// sleep waits, or reports false when the ownership ends first.
+func (o *owned) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-o.ctx.Done():
+		return false
 	}
 }
 
@@ -237,24 +278,28 @@ func (s *effectsStore) tend() {
 	}
 }
 
-// release hands the parked records of a key to the handler, until one fails. It returns
-// the failure; nil: nothing of the key is parked any more, or it is over.
-func (o *ownership) release(own *owned, part *lane.Partition, key []byte) *parking.Failure {
-	defer own.wake(key)
+// release hands the parked records of a key to the handler, until one fails: the failure is
+// returned. through: nothing of the key is parked any more.
+func (o *ownership) release(own *owned, part *lane.Partition, key []byte) (f *parking.Failure, through bool) {
+	defer own.woken(key)
 	for {
+		if o.pausedBy(key) != "" {
+			own.Stop(key, time.Now().Add(time.Second).UnixMilli())
+			return nil, false
+		}
 		e, ok := own.Take(key)
 		if !ok {
-			return nil
+			return nil, own.ctx.Err() == nil
 		}
 		f, err := o.releaseOne(own, part, e)
 		switch {
 		case own.ctx.Err() != nil:
-			return nil
+			return nil, false
 		case err != nil:
 			o.s.rep.log(slog.LevelWarn, "a parked record cannot be read from the store; its key is tried again later",
 				"topic", o.ask.Topic, "partition", o.ask.Partition, "offset", e.Offset, "error", err)
 			own.Stop(key, time.Now().Add(o.s.cfg.Retry.MaxBackoff).UnixMilli())
-			return &parking.Failure{Cause: brief(err)}
+			return &parking.Failure{Cause: brief(err)}, false
 		case f == nil:
 			if own.Back(key, e.Offset, nil); own.Freed(key) {
 				own.wake(key)
@@ -270,7 +315,7 @@ func (o *ownership) release(own *owned, part *lane.Partition, key []byte) *parki
 				"partition", o.ask.Partition, "offset", e.Offset, "error", err)
 			o.doubtful(own, err)
 		}
-		return f
+		return f, false
 	}
 }
 
@@ -311,11 +356,7 @@ func (o *ownership) releaseOne(own *owned, part *lane.Partition, e store.Excepti
 		}}
 	for wait := 10 * time.Millisecond; !o.s.start(part, rec); wait = min(2*wait, time.Second) {
 		// A handler of the key that has outlived an earlier ownership comes first.
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-own.ctx.Done():
-			t.Stop()
+		if !own.sleep(wait) {
 			return nil, nil
 		}
 	}

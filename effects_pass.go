@@ -63,9 +63,16 @@ func (h handling) pass(r *lane.Run, i int, own *owned) (done int, err error) {
 	if g.decision == decisionPark {
 		err = h.parkInStore(r, i, own)
 	} else {
-		err = own.Skip(r.Ctx, r.Lane, h.recordOf(r, i), store.Audit{Decision: g.decision, By: "policy", Why: brief(g.err)})
+		why := store.Audit{Decision: g.decision, By: "policy", Why: brief(g.err)}
+		if g.audit != nil {
+			why = *g.audit
+		}
+		err = own.Skip(r.Ctx, r.Lane, h.recordOf(r, i), why)
 	}
 	if full := (*effects.FullError)(nil); errors.As(err, &full) {
+		if p := parkedOf(r); p != nil {
+			p.Refuse(m.Offset, "it cannot be parked: "+full.Reason)
+		}
 		return i, errNoRoom{g, full}
 	}
 	var fenced *effects.FencedError
@@ -79,7 +86,9 @@ func (h handling) pass(r *lane.Run, i int, own *owned) (done int, err error) {
 		h.rep.record(slog.LevelWarn, "the store did not take that the record is passed, or parked; trying again", m, "error", err)
 		return i, errWriteAgain{g}
 	}
-	if g.decision == string(PolicySkip) {
+	if m.FencingToken = r.Token; g.word != nil {
+		h.obeyed(parkedOf(r), m, g)
+	} else if g.decision == string(PolicySkip) {
 		h.rep.skipped(m, g)
 	}
 	if learn := h.seq.passes(r, m); learn != nil && g.decision != decisionPark {

@@ -55,7 +55,11 @@ func (h handling) storeFailed(r *lane.Run, o *ownership, own *owned, err error) 
 // recordOf is what the store has to know of a record.
 func (h handling) recordOf(r *lane.Run, i int) effects.Record {
 	m := r.Items[i].Payload.(*Message)
-	return effects.Record{Offset: m.Offset, Key: h.storeKey(m), Behind: r.Behind(i), Payload: payloadOf(m), Size: int(size(m.Record)),
+	key := h.storeKey(m)
+	// A key that is paused leaves its lane, which goes on.
+	p := parkedOf(r)
+	paused := p != nil && !p.Calm() && h.cfg.Scope == ScopeKey && p.PausedBy(key) != ""
+	return effects.Record{Offset: m.Offset, Key: key, Behind: paused || r.Behind(i), Payload: payloadOf(m), Size: int(size(m.Record)),
 		Stays: h.cfg.Scope == ScopePartition}
 }
 
@@ -77,6 +81,10 @@ func (h handling) lane(r *lane.Run, own *owned) (done int, err error) {
 		return h.pass(r, 0, own)
 	} else if m.trouble != nil && m.trouble.keyless != nil {
 		return 0, m.trouble.keyless
+	} else if h.cfg.Scope == ScopePartition {
+		if err := h.held(parkedOf(r), m); err != nil {
+			return 0, err
+		}
 	}
 	recs := make([]effects.Record, len(items))
 	for i := range items {
@@ -125,6 +133,7 @@ func (h handling) lane(r *lane.Run, own *owned) (done int, err error) {
 			}
 		}
 		items[i].Slot.Done()
+		tried(parkedOf(r), items[i].Payload.(*Message), nil)
 	}
 	h.appliedNow(r, now)
 	if n := len(fates); n == 0 && own.Fate(r.Lane, recs[0]) == effects.Detached {
@@ -233,6 +242,7 @@ func (h handling) releasing(r *lane.Run, own *owned) (done int, err error) {
 		}
 		it.Slot.Done()
 		m.endRelease(applied)
+		tried(parkedOf(r), m, nil)
 		if applied {
 			h.appliedNow(r, one)
 		}

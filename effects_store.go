@@ -134,6 +134,7 @@ type ownership struct {
 	host  group.StoreHost
 	owner atomic.Pointer[owned]
 	part  atomic.Pointer[lane.Partition]
+	park  atomic.Pointer[parked.Partition] // nil: no commands
 
 	mu      sync.Mutex
 	pending int64 // the low-water row is to be moved there
@@ -202,7 +203,12 @@ func (o *ownership) move() {
 }
 
 // Started implements group.Stored.
-func (o *ownership) Started(part *lane.Partition) { o.part.Store(part) }
+func (o *ownership) Started(part *lane.Partition, beside group.Parked) {
+	if p, ok := beside.(*parked.Partition); ok {
+		o.park.Store(p)
+	}
+	o.part.Store(part)
+}
 
 // End implements group.Stored: a move that is under way ends by itself, and changes
 // nothing under another token.

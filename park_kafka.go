@@ -16,7 +16,7 @@ import (
 
 // openParking makes what parks records and releases them, under every policy: what
 // was parked under another one is still there.
-func (c *Consumer) openParking() (*parked.Manager, error) {
+func (c *Consumer) openParking(kept *effectsStore) (*parked.Manager, error) {
 	cfg := &c.cfg
 	scope := "key"
 	if cfg.Scope == ScopePartition {
@@ -30,6 +30,7 @@ func (c *Consumer) openParking() (*parked.Manager, error) {
 			First: cfg.Parking.First.Milliseconds(), Longest: cfg.Parking.Longest.Milliseconds()},
 		Create: !cfg.Parking.NoCreate, Needed: cfg.parks(), Refresh: parkingRefresh(cfg.KafkaOpts),
 		Logger: cfg.Logger, Start: c.h.start, Warning: c.h.rep.warn, Find: c.h.find, Skipped: c.h.rep.skippedByOperator,
+		Elsewhere: kept.elsewhere(),
 	})
 	if err != nil {
 		return nil, &ConfigError{Problems: []string{fmt.Sprintf("KafkaOpts: %v", err)}}

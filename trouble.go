@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly/internal/lane"
+	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/orderly-go/orderly/store"
 )
 
@@ -31,8 +32,9 @@ type givenUp struct {
 	writes   int          // that failed
 	decision string       // of a record that is to be passed, or parked, in the store
 	audit    *store.Audit // of that, by an operator's word
-	passes   int          // tries of that which failed
-	learn    func()       // tells the sequence guard that its key goes on; nil: nothing
+	word     *parking.CommandBody
+	passes   int    // tries of that which failed
+	learn    func() // tells the sequence guard that its key goes on; nil: nothing
 }
 
 // A condition is what a blocked key waits for.

@@ -1,7 +1,6 @@
 package effects
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"fmt"
@@ -106,6 +105,11 @@ func (o *Owner) Turn(r Record) Turn {
 // store knows it as applied or as parked.
 func (o *Owner) ParkHead(ctx context.Context, lane int, r Record, f store.Failure, why *store.Audit) error {
 	var full error
+	if why != nil {
+		w := *why
+		w.Offset, w.Key = r.Offset, r.Key
+		why = &w
+	}
 	err := o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
 		full = nil
 		e, has := o.exc[r.Offset]
@@ -313,15 +317,16 @@ func (o *Owner) Back(key []byte, offset int64, f *store.Failure) {
 	o.forget(k)
 }
 
-// Stop ends a release that could not be begun; the key is tried again at that time.
+// Stop ends a release that did not go on. At due it is begun again; 0: when its head says.
 func (o *Owner) Stop(key []byte, due int64) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if k := o.keys[keyOf(key)]; k != nil {
 		k.hand = none
 		o.ends(k)
-		k.due = due
-		o.soonest = min(o.soonest, due)
+		if o.schedule(k); due > 0 {
+			k.due = max(k.due, due)
+		}
 		o.forget(k)
 	}
 }
@@ -339,16 +344,16 @@ func (o *Owner) Freed(key []byte) bool {
 	return k.hand == none && (!k.releasing || head == nil || !head.parked)
 }
 
-// IsParked says that the lowest record of a key is parked, and that this one is.
-func (o *Owner) IsParked(key []byte, offset int64) (keyIs, this bool) {
+// IsParked says that the lowest record of a key is parked.
+func (o *Owner) IsParked(key []byte) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if k := o.keys[keyOf(key)]; k != nil {
-		head := o.head(k)
-		keyIs = head != nil && head.parked
+	k := o.keys[keyOf(key)]
+	if k == nil {
+		return false
 	}
-	e, ok := o.exc[offset]
-	return keyIs, ok && e.parked && bytes.Equal(e.k.key, key)
+	head := o.head(k)
+	return head != nil && head.parked
 }
 
 // Counts returns how much is parked.

@@ -453,7 +453,7 @@ func (s *Session) granted(it commitItem, member string) {
 		}
 		p.lane = s.cfg.Pool.Add(pc, it.token)
 		if p.stored != nil {
-			p.stored.Started(p.lane)
+			p.stored.Started(p.lane, p.park)
 		}
 		p.state = live
 	}
