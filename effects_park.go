@@ -287,7 +287,7 @@ func (o *ownership) release(own *owned, part *lane.Partition, key []byte) (f *pa
 			own.Stop(key, time.Now().Add(time.Second).UnixMilli())
 			return nil, false
 		}
-		e, ok := own.Take(key)
+		e, ok := own.Take(key, time.Now().UnixMilli())
 		if !ok {
 			return nil, own.ctx.Err() == nil
 		}

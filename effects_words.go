@@ -157,7 +157,7 @@ func (o *ownership) skip(own *owned, part *lane.Partition, key []byte, offset in
 		return
 	}
 	defer own.woken(key)
-	e, ok := own.Take(key)
+	e, ok := own.Take(key, 0)
 	switch {
 	case !ok:
 		answer("", "")

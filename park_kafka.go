@@ -27,7 +27,7 @@ func (c *Consumer) openParking(kept *effectsStore) (*parked.Manager, error) {
 		Group: cfg.Group, Prefix: cfg.Parking.Prefix, Rules: cfg.Parking.rules(),
 		Opts: slices.Concat([]kgo.Opt{kgo.ClientID("orderly")}, cfg.KafkaOpts, []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...)}),
 		Self: parking.MarkerBody{Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Scope: scope, OrderBy: cfg.OrderBy.Name, Policy: string(cfg.OnExhausted),
-			First: cfg.Parking.First.Milliseconds(), Longest: cfg.Parking.Longest.Milliseconds()},
+			First: cfg.Parking.First.Milliseconds(), Longest: cfg.Parking.Longest.Milliseconds(), Store: cfg.Effects.Name},
 		Create: !cfg.Parking.NoCreate, Needed: cfg.parks(), Refresh: parkingRefresh(cfg.KafkaOpts),
 		Logger: cfg.Logger, Start: c.h.start, Warning: c.h.rep.warn, Find: c.h.find, Skipped: c.h.rep.skippedByOperator,
 		Elsewhere: kept.elsewhere(),

@@ -280,7 +280,7 @@ func (p *proc) release(k string) {
 	if p.w.calm || rapid.IntRange(0, 2).Draw(p.w.t, "free") == 0 {
 		p.o.Free([]byte(k))
 	}
-	if e, ok := p.o.Take([]byte(k)); ok {
+	if e, ok := p.o.Take([]byte(k), 0); ok {
 		err := p.apply(Record{Offset: e.Offset, Key: e.Key})
 		if errors.Is(err, errHandler) {
 			f := store.Failure{Cause: "again", First: 1, Last: 2, Releases: e.Failure.Releases + 1}

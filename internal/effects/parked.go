@@ -256,12 +256,14 @@ func (o *Owner) Free(key []byte) (parked, began bool) {
 		return true, false
 	}
 	o.free(k)
+	k.word = true
 	return true, true
 }
 
 // Take hands out the lowest record of a key that is released. It reports false when none
-// is parked there any more, and the release is over.
-func (o *Owner) Take(key []byte) (e store.Exception, ok bool) {
+// is parked there any more, or that one's time has not come and nobody has asked for the
+// key, and the release is over.
+func (o *Owner) Take(key []byte, now int64) (e store.Exception, ok bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	k := o.keys[keyOf(key)]
@@ -269,7 +271,7 @@ func (o *Owner) Take(key []byte) (e store.Exception, ok bool) {
 		return e, false
 	}
 	head := o.head(k)
-	if head == nil || !head.parked || !o.passed(k, head) {
+	if head == nil || !head.parked || !o.passed(k, head) || !k.word && k.due > now {
 		o.ends(k)
 		o.soonest = min(o.soonest, k.due)
 		return e, false
@@ -281,7 +283,7 @@ func (o *Owner) Take(key []byte) (e store.Exception, ok bool) {
 // ends ends a release.
 func (o *Owner) ends(k *keyState) {
 	if k.releasing {
-		k.releasing = false
+		k.releasing, k.word = false, false
 		o.releases--
 	}
 }

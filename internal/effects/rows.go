@@ -32,6 +32,7 @@ type keyState struct {
 	parked    int     // of these, with their payload
 	due       int64   // when its head is released, in milliseconds; parking.Waits
 	releasing bool
+	word      bool  // at an operator's word, whenever it is due
 	hand      int64 // the parked record that is with its handler; none
 }
 

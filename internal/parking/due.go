@@ -8,3 +8,6 @@ func (r *Rules) Due(f Failure) int64 {
 	}
 	return r.due(&f)
 }
+
+// Owner returns what the last owner says of itself; nil: there was none.
+func (s *State) Owner() *MarkerBody { return s.last }
