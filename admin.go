@@ -11,6 +11,7 @@ import (
 	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/orderly-go/orderly/internal/parkinglog"
 	"github.com/orderly-go/orderly/internal/progress"
+	"github.com/orderly-go/orderly/store"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -26,6 +27,9 @@ type AdminConfig struct {
 	// Who is written down with each command. Required for commands: a person's name,
 	// say. It is not checked.
 	Who string
+	// Store is the database of consumers with Effects, a store.Rewinder: what they park is
+	// there. nil: there is none.
+	Store store.Backend
 	// KafkaOpts are further options of the franz-go client: TLS, SASL and the like.
 	KafkaOpts []kgo.Opt
 }
@@ -70,6 +74,7 @@ func (a *Admin) Close() { a.cl.Close() }
 type ParkedKey struct {
 	Topic       string
 	Partition   int32
+	Handler     string // of Effects, whose store keeps it; empty: it is parked on Kafka
 	Key         []byte // the ordering key; nil: none
 	FirstOffset int64  // of the oldest parked record
 	Records     int
@@ -78,10 +83,13 @@ type ParkedKey struct {
 	Attempts    int    // until it was parked
 	Releases    int    // that failed since
 	Since       time.Time
-	Next        time.Time // when it is tried again, by its last owner's schedule; zero: at a command only
+	// Next is when it is tried again, by its last owner's schedule, or by the default one
+	// for what a store keeps; zero: at a command only.
+	Next time.Time
 }
 
-var errNoParkingTopic = errors.New("it is not there: nothing was ever parked, or the group, the topic or the prefix is another one")
+var errNoParkingTopic = errors.New("it is not there: nothing was ever parked, or the group, the topic or the prefix is another one, " +
+	"or its consumers have Effects, and what they park is in their database (--store, AdminConfig.Store)")
 
 // find returns the parking topic of a topic.
 func (a *Admin) find(ctx context.Context, topic string) (*parkinglog.Log, string, int, error) {
@@ -101,15 +109,22 @@ func (a *Admin) find(ctx context.Context, topic string) (*parkinglog.Log, string
 
 // ParkedKeys returns the parked keys of a topic, the one that was parked first before
 // the others. It reads the parking topic from where the group's commits say that it
-// counts; what its owners have not written yet is not in it.
+// counts; what its owners have not written yet is not in it. With AdminConfig.Store it
+// also reads that.
 func (a *Admin) ParkedKeys(ctx context.Context, topic string) ([]ParkedKey, error) {
+	var keys []ParkedKey
 	l, name, bounds, err := a.places(ctx, topic, false)
+	if a.cfg.Store != nil && (err == nil || errors.Is(err, errNoParkingTopic)) {
+		keys, err = a.storedKeys(ctx, topic)
+	}
 	if err != nil {
 		return nil, err
 	}
-	var keys []ParkedKey
 	for partition, b := range bounds {
 		of, err := parkedKeys(ctx, l, partition, b)
+		if errors.Is(err, errStoreNeeded) && a.cfg.Store != nil {
+			err = nil
+		}
 		if err != nil {
 			return nil, &ParkingTopicError{Source: topic, Topic: name, Err: err}
 		}
@@ -198,6 +213,9 @@ func parkedKeys(ctx context.Context, l *parkinglog.Log, partition int32, b parki
 	}, b.End)
 	if err != nil {
 		return nil, err
+	}
+	if m := state.Owner(); m != nil && m.Store != "" {
+		return nil, errStoreNeeded
 	}
 	state.Parked(func(k parking.ParkedKey) bool {
 		h := heads[k.Pos]

@@ -55,7 +55,8 @@ type partitionNow struct {
 	guard   *parking.Guard
 	parked  parkedNow
 	rows    []store.Standing
-	begun   bool // a reset with a store was begun
+	stored  []int64 // offsets of records that the store keeps parked
+	begun   bool    // a reset with a store was begun
 }
 
 // parkedNow is what is parked of a partition.
@@ -241,6 +242,7 @@ func storeNow(ctx context.Context, group, topic string, in store.Backend, parts 
 				p.Watermark = o.Low
 			}
 			p.Store, p.rows = append(p.Store, o), append(p.rows, s)
+			p.countStored(s)
 		}
 	}
 	return nil

@@ -20,7 +20,8 @@ import (
 // What becomes of parked records when offsets are reset.
 const (
 	// ParkedKeep leaves them parked. Of their keys nothing is handled again below the
-	// last parked record.
+	// last parked record. What a store keeps stays there; records of its keys that come
+	// again join them, in the order of their offsets.
 	ParkedKeep = "keep"
 	// ParkedDrop forgets them: those at or above the target come again with the rest of
 	// the log, and those below it are never handled.
@@ -219,8 +220,11 @@ func newResetStep(p *partitionNow, to int64, r *OffsetReset) *resetStep {
 	s.token++
 	s.out = ResetPartition{Topic: p.Topic, Partition: p.Partition, From: p.Committed, To: to, Stored: p.Store, Parked: p.ParkedRecords}
 	if r.Parked == ParkedDrop {
-		n, _ := slices.BinarySearch(p.parked.offsets, to)
-		s.out.Lost = n
+		for _, o := range slices.Concat(p.parked.offsets, p.stored) {
+			if o < to {
+				s.out.Lost++
+			}
+		}
 	}
 	return s
 }
@@ -231,10 +235,10 @@ func (s *resetStep) problem(r *OffsetReset, group string) error {
 	where := fmt.Sprintf("orderly: topic %s partition %d: ", p.Topic, p.Partition)
 	switch {
 	case p.ParkedRecords > 0 && r.Parked == "":
-		return fmt.Errorf(where+"%d records of %d keys are parked, from offset %d on: say what becomes of them, \"keep\" or \"drop\" (--parked)", p.ParkedRecords, p.ParkedKeys, p.parked.offsets[0])
+		return fmt.Errorf(where+"%d records of %d keys are parked, from offset %d on: say what becomes of them, \"keep\" or \"drop\" (--parked)", p.ParkedRecords, p.ParkedKeys, slices.Min(slices.Concat(p.parked.offsets, p.stored)))
 	case p.parked.unknown && r.Parked == ParkedKeep:
 		return errors.New(where + "the parked records cannot be kept: the commit that said from where the parking topic counts was replaced by something other than orderly; only \"drop\" is possible, and the records can be read from the topic before")
-	case r.Parked == ParkedKeep && p.ParkedRecords > 0 && p.parked.released > s.out.To:
+	case r.Parked == ParkedKeep && len(p.parked.offsets) > 0 && p.parked.released > s.out.To:
 		return fmt.Errorf(where+"keys that were parked and released are known as done up to offset %d, and with \"keep\" they would not be handled again from %d on: "+
 			"retry or skip what is parked, or say \"drop\", or choose a later target", p.parked.released, s.out.To)
 	case p.begun && r.Store == nil:
@@ -271,7 +275,7 @@ func (s *resetStep) begun() (kadm.Offset, error) {
 // is kept, or leaves out nothing of what comes again. Otherwise the next owner takes it
 // into use anew, and nothing in it counts but commands.
 func (s *resetStep) keeps(r *OffsetReset) bool {
-	if s.now.ParkedRecords > 0 {
+	if len(s.now.parked.offsets) > 0 {
 		return r.Parked == ParkedKeep
 	}
 	return s.now.parked.released <= s.out.To
@@ -316,7 +320,7 @@ func (a *Admin) reset(ctx context.Context, r *OffsetReset, steps []*resetStep) e
 			if !s.moves {
 				continue
 			}
-			err := r.Store.(store.Rewinder).Rewind(ctx, store.Rewind{Part: row.Part, To: s.out.To, Token: s.token, By: a.cfg.Who, Why: r.Reason})
+			err := r.Store.(store.Rewinder).Rewind(ctx, store.Rewind{Part: row.Part, To: s.out.To, Token: s.token, By: a.cfg.Who, Why: r.Reason, Keep: r.Parked == ParkedKeep})
 			if err != nil {
 				return errors.Join(fmt.Errorf("orderly: the store, for topic %s partition %d: %w", s.out.Topic, s.out.Partition, err),
 					&ResetUnfinishedError{Group: a.cfg.Group, Topic: s.out.Topic, Partition: s.out.Partition, Offset: s.out.To})

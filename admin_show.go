@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -25,7 +26,15 @@ type ParkedRecord struct {
 // ParkedRecords returns the parked records of a key (the ordering key; nil: none), the
 // oldest first, limit at the most.
 func (a *Admin) ParkedRecords(ctx context.Context, topic string, partition int32, key []byte, limit int) ([]ParkedRecord, error) {
+	if a.cfg.Store != nil {
+		if recs, err := a.storedRecords(ctx, topic, partition, key, limit); err != nil || len(recs) > 0 {
+			return recs, err
+		}
+	}
 	l, name, bounds, err := a.places(ctx, topic, false)
+	if a.cfg.Store != nil && errors.Is(err, errNoParkingTopic) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -34,6 +43,9 @@ func (a *Admin) ParkedRecords(ctx context.Context, topic string, partition int32
 		return nil, nil
 	}
 	at, err := positions(ctx, l, partition, b, key, limit)
+	if errors.Is(err, errStoreNeeded) && a.cfg.Store != nil {
+		err = nil
+	}
 	if err != nil || len(at) == 0 {
 		return nil, wrapped(topic, name, err)
 	}
@@ -66,6 +78,9 @@ func positions(ctx context.Context, l *parkinglog.Log, partition int32, b parkin
 		state.Apply(r.Pos, r.Entry, r.Size, &rules)
 		return r.Pos+1 < b.End
 	}, b.End)
+	if m := state.Owner(); err == nil && m != nil && m.Store != "" {
+		err = errStoreNeeded
+	}
 	return state.Places(parking.ID(key), limit), err
 }
 
@@ -106,6 +121,9 @@ type CommandRecord struct {
 // first: those without a final answer, and others for a week at the least.
 func (a *Admin) Commands(ctx context.Context, topic string) ([]CommandRecord, error) {
 	l, name, bounds, err := a.places(ctx, topic, true)
+	if a.cfg.Store != nil && errors.Is(err, errNoParkingTopic) {
+		return nil, nil // nobody has given a command
+	}
 	if err != nil {
 		return nil, err
 	}

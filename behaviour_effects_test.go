@@ -605,9 +605,9 @@ func TestEffectsConfig(t *testing.T) {
 	t.Parallel()
 	book := newEffectBook()
 	_, err := orderly.NewConsumer(orderly.ConsumerConfig{Brokers: []string{"x:1"}, Group: "g", Topics: []string{"t"}, Handler: nothing,
-		OnExhausted: orderly.PolicyPark, Reset: orderly.ResetLatest,
+		Reset:   orderly.ResetLatest,
 		Effects: orderly.Effects{Store: book.Memory, Name: "A b", MaxRecords: -1, MaxAge: time.Hour}})
-	for _, want := range []string{"Handler and Effects are set", "Effects.Handler", "Effects.Name", "Effects.MaxRecords", "Effects.MaxAge", "PolicyPark", "Reset"} {
+	for _, want := range []string{"Handler and Effects are set", "Effects.Handler", "Effects.Name", "Effects.MaxRecords", "Effects.MaxAge", "Reset"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: it does not name %s", err, want)
 		}

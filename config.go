@@ -231,9 +231,9 @@ func orDefault[T comparable](v *T, def T) {
 }
 
 // defaultPolicy loses nothing and passes nothing. A whole partition is not set aside
-// unless that is asked for, and with Effects nothing is parked yet.
+// unless that is asked for.
 func (c *ConsumerConfig) defaultPolicy() Policy {
-	if c.Scope == ScopePartition || c.Effects.on() {
+	if c.Scope == ScopePartition {
 		return PolicyBlock
 	}
 	return PolicyPark

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly"
-	"github.com/orderly-go/orderly/store/storetest"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -93,10 +92,6 @@ func TestConfigProblemsAllAtOnce(t *testing.T) {
 		}},
 		{"sequence without a place", orderly.ConsumerConfig{
 			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Handler: nothing, Sequence: orderly.SequenceGuard{OnGap: orderly.GapPark},
-		}},
-		{"sequence with effects", orderly.ConsumerConfig{
-			Brokers: []string{"b:1"}, Group: "g", Topics: []string{"t"}, Sequence: orderly.SequenceGuard{Headers: true, OnGap: orderly.GapPark},
-			Effects: orderly.Effects{Store: storetest.NewMemory(), Handler: func(context.Context, any, *orderly.Message) error { return nil }},
 		}},
 	} {
 		_, err := orderly.NewConsumer(c.cfg)

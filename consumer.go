@@ -62,13 +62,13 @@ func (c *Consumer) Run(ctx context.Context) error {
 		return errors.New("orderly: Run was called before on this Consumer; make a new one with NewConsumer")
 	}
 	c.started = true
-	beside, err := c.openParking()
+	kept := newEffectsStore(c.h)
+	defer kept.end()
+	beside, err := c.openParking(kept)
 	if err != nil {
 		c.mu.Unlock()
 		return err
 	}
-	kept := newEffectsStore(&c.cfg, c.h.rep)
-	defer kept.end()
 	ready := func(ctx context.Context, partitions map[string]int) error {
 		return c.prepareParking(ctx, beside, partitions)
 	}
@@ -100,7 +100,7 @@ func (c *Consumer) Run(ctx context.Context) error {
 		cfg := c.groupConfig()
 		cfg.Ready, cfg.Parking = ready, beside
 		if kept != nil {
-			cfg.Parking, cfg.Store = nil, kept // what is parked there is found by its guard
+			cfg.Store = kept // the parking topic carries commands alone
 		}
 		s := group.New(cfg)
 		c.mu.Lock()

@@ -66,13 +66,6 @@ func (c *ConsumerConfig) effectsProblems(bad func(string, ...any)) {
 	}
 	within(bad, true, "Effects.MaxRecords", e.MaxRecords, 1, 10_000)
 	within(bad, true, "Effects.MaxAge", e.MaxAge, time.Millisecond, 10*time.Second)
-	if c.OnExhausted == PolicyPark {
-		bad("OnExhausted is PolicyPark with Effects: this release parks no records whose progress is in a store; " +
-			"set PolicyBlock, PolicyDeadLetter, PolicySkip or PolicyStop")
-	}
-	if c.Sequence.OnGap == GapPark {
-		bad("Sequence.OnGap is GapPark with Effects: this release parks no records whose progress is in a store; set GapDetect or GapStop")
-	}
 	if c.Reset != ResetStop {
 		bad("Reset is set with Effects: what the store says was applied would not fit the log any more; leave it out, " +
 			"and give Effects another Name to begin anew at the group's committed offset")

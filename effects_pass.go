@@ -33,6 +33,10 @@ func (h handling) passes(r *lane.Run, m *Message, tr *trouble, g *givenUp, v lan
 		v.Delay = h.jitter(m, g.attempts+g.passes, h.cfg.Retry.doubled(g.passes))
 		tr.is(stateUnavailable, g.err)
 		return v, true
+	case h.policyFor(m) == PolicyPark:
+		g.decision = decisionPark
+		tr.given = g
+		return v, true
 	case h.cfg.OnExhausted == PolicySkip:
 		g.decision = string(PolicySkip)
 		tr.given = g
@@ -56,7 +60,21 @@ func (h handling) pass(r *lane.Run, i int, own *owned) (done int, err error) {
 	it := r.Items[i]
 	m := it.Payload.(*Message)
 	g := m.trouble.given
-	err = own.Skip(r.Ctx, r.Lane, h.recordOf(r, i), store.Audit{Decision: g.decision, By: "policy", Why: brief(g.err)})
+	if g.decision == decisionPark {
+		err = h.parkInStore(r, i, own)
+	} else {
+		why := store.Audit{Decision: g.decision, By: "policy", Why: brief(g.err)}
+		if g.audit != nil {
+			why = *g.audit
+		}
+		err = own.Skip(r.Ctx, r.Lane, h.recordOf(r, i), why)
+	}
+	if full := (*effects.FullError)(nil); errors.As(err, &full) {
+		if p := parkedOf(r); p != nil {
+			p.Refuse(m.Offset, "it cannot be parked: "+full.Reason)
+		}
+		return i, errNoRoom{g, full}
+	}
 	var fenced *effects.FencedError
 	var lost *effects.LostError
 	switch {
@@ -65,13 +83,15 @@ func (h handling) pass(r *lane.Run, i int, own *owned) (done int, err error) {
 	case err != nil && cancelled(r.Ctx):
 		return i, lane.ErrHalted
 	case err != nil:
-		h.rep.record(slog.LevelWarn, "the store did not take that the record is passed; trying again", m, "error", err)
+		h.rep.record(slog.LevelWarn, "the store did not take that the record is passed, or parked; trying again", m, "error", err)
 		return i, errWriteAgain{g}
 	}
-	if g.decision == string(PolicySkip) {
+	if m.FencingToken = r.Token; g.word != nil {
+		h.obeyed(parkedOf(r), m, g)
+	} else if g.decision == string(PolicySkip) {
 		h.rep.skipped(m, g)
 	}
-	if learn := h.seq.passes(r, m); learn != nil {
+	if learn := h.seq.passes(r, m); learn != nil && g.decision != decisionPark {
 		learn()
 	}
 	it.Slot.Done()

@@ -55,11 +55,12 @@ func (h handling) storeFailed(r *lane.Run, o *ownership, own *owned, err error) 
 // recordOf is what the store has to know of a record.
 func (h handling) recordOf(r *lane.Run, i int) effects.Record {
 	m := r.Items[i].Payload.(*Message)
-	rec := effects.Record{Offset: m.Offset, Behind: r.Behind(i)}
-	if h.cfg.Scope == ScopeKey {
-		rec.Key, _ = h.keyOf(m.Record) // one that has none is never handed over
-	}
-	return rec
+	key := h.storeKey(m)
+	// A key that is paused leaves its lane, which goes on.
+	p := parkedOf(r)
+	paused := p != nil && !p.Calm() && h.cfg.Scope == ScopeKey && p.PausedBy(key) != ""
+	return effects.Record{Offset: m.Offset, Key: key, Behind: paused || r.Behind(i), Payload: payloadOf(m), Size: int(size(m.Record)),
+		Stays: h.cfg.Scope == ScopePartition}
 }
 
 // joint are the items of a run that share a transaction: what has failed before, or
@@ -80,6 +81,10 @@ func (h handling) lane(r *lane.Run, own *owned) (done int, err error) {
 		return h.pass(r, 0, own)
 	} else if m.trouble != nil && m.trouble.keyless != nil {
 		return 0, m.trouble.keyless
+	} else if h.cfg.Scope == ScopePartition {
+		if err := h.held(parkedOf(r), m); err != nil {
+			return 0, err
+		}
 	}
 	recs := make([]effects.Record, len(items))
 	for i := range items {
@@ -116,8 +121,11 @@ func (h handling) lane(r *lane.Run, own *owned) (done int, err error) {
 	}
 	for i, f := range fates {
 		switch f {
-		case effects.Detached, effects.Parked:
+		case effects.Detached:
 			r.Detach(i)
+			continue
+		case effects.Parked, effects.Kept:
+			h.followed(r, items[i], f == effects.Kept)
 			continue
 		case effects.Fresh:
 			if !seen.done(items[i]) {
@@ -125,8 +133,12 @@ func (h handling) lane(r *lane.Run, own *owned) (done int, err error) {
 			}
 		}
 		items[i].Slot.Done()
+		tried(parkedOf(r), items[i].Payload.(*Message), nil)
 	}
 	h.appliedNow(r, now)
+	if n := len(fates); n == 0 && own.Fate(r.Lane, recs[0]) == effects.Detached {
+		return 0, errWaits // with the partition's scope it stays where it is
+	}
 	if len(fates) < len(r.Items) {
 		err = lane.ErrHalted // what is left comes in a run of its own
 	}
@@ -195,7 +207,11 @@ func (h handling) effect(ctx context.Context, r *lane.Run, tx any, it *lane.Item
 // releasing runs records of a key that has left its lane: each in a transaction of its
 // own, in which its exception row goes.
 func (h handling) releasing(r *lane.Run, own *owned) (done int, err error) {
+	settled := 0
 	for i, it := range r.Items {
+		if i < settled {
+			continue
+		}
 		if i > 0 && (r.Halted() || r.Part.Token() != r.Token) {
 			return i, lane.ErrHalted
 		}
@@ -210,6 +226,12 @@ func (h handling) releasing(r *lane.Run, own *owned) (done int, err error) {
 		if err := m.unready(); err != nil {
 			return i, err
 		}
+		if n, err := h.behind(r, i, own); n > 0 || err != nil {
+			if settled = i + n; err != nil {
+				return i, err
+			}
+			continue
+		}
 		one := r.Items[i : i+1]
 		applied, err := h.release(r, one, own, h.recordOf(r, i))
 		if errors.Is(err, store.ErrEnded) {
@@ -219,6 +241,8 @@ func (h handling) releasing(r *lane.Run, own *owned) (done int, err error) {
 			return i, err
 		}
 		it.Slot.Done()
+		m.endRelease(applied)
+		tried(parkedOf(r), m, nil)
 		if applied {
 			h.appliedNow(r, one)
 		}

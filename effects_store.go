@@ -11,6 +11,8 @@ import (
 
 	"github.com/orderly-go/orderly/internal/effects"
 	"github.com/orderly-go/orderly/internal/group"
+	"github.com/orderly-go/orderly/internal/lane"
+	"github.com/orderly-go/orderly/internal/parked"
 	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/orderly-go/orderly/store"
 )
@@ -43,22 +45,32 @@ type effectsStore struct {
 	ctx  context.Context
 	stop context.CancelFunc
 	wg   sync.WaitGroup
+
+	start   func(part *lane.Partition, r parked.Record) bool // hands a parked record over
+	tending context.Context
+	relax   context.CancelFunc
+
+	mu    sync.Mutex
+	parts map[*ownership]struct{}
 }
 
-func newEffectsStore(cfg *ConsumerConfig, rep reporter) *effectsStore {
-	if !cfg.Effects.on() {
+func newEffectsStore(h handling) *effectsStore {
+	if !h.cfg.Effects.on() {
 		return nil
 	}
-	s := &effectsStore{cfg: cfg, rep: rep}
+	s := &effectsStore{cfg: h.cfg, rep: h.rep, start: h.start, parts: make(map[*ownership]struct{})}
 	s.ctx, s.stop = context.WithCancel(context.Background())
+	s.tending, s.relax = context.WithCancel(s.ctx)
+	s.wg.Go(s.tend)
 	return s
 }
 
-// end waits for the moves of low-water rows that are under way.
+// end waits for the moves of low-water rows that are under way, and ends releases.
 func (s *effectsStore) end() {
 	if s == nil {
 		return
 	}
+	s.relax()
 	s.wg.Wait()
 	s.stop()
 }
@@ -108,7 +120,11 @@ func (s *effectsStore) problem(ask group.StoreAsk, err error) error {
 
 // Open implements group.Store.
 func (s *effectsStore) Open(ask group.StoreAsk, host group.StoreHost) group.Stored {
-	return &ownership{s: s, ask: ask, host: host}
+	o := &ownership{s: s, ask: ask, host: host}
+	s.mu.Lock()
+	s.parts[o] = struct{}{}
+	s.mu.Unlock()
+	return o
 }
 
 // An ownership is the store's side of one ownership of a partition.
@@ -117,16 +133,14 @@ type ownership struct {
 	ask   group.StoreAsk
 	host  group.StoreHost
 	owner atomic.Pointer[owned]
+	part  atomic.Pointer[lane.Partition]
+	park  atomic.Pointer[parked.Partition] // nil: no commands
 
 	mu      sync.Mutex
 	pending int64 // the low-water row is to be moved there
 	moving  bool
-}
 
-// owned is an ownership under one token.
-type owned struct {
-	*effects.Owner
-	token int64
+	oldest, oldestAt time.Time // of what is parked, and when it was looked for
 }
 
 // Take implements group.Stored.
@@ -135,7 +149,7 @@ func (o *ownership) Take(ctx context.Context, token, low int64) (start, highest 
 	if was := o.owner.Load(); was != nil {
 		before = was.Owner
 	}
-	own, err := effects.Begin(ctx, o.s.cfg.Effects.Store, o.s.part(o.ask), o.s.cfg.layout(), token, low, before)
+	own, err := effects.Begin(ctx, o.s.cfg.Effects.Store, o.s.part(o.ask), o.s.cfg.layout(), token, low, o.s.cfg.parkingRules(), before)
 	var lost *effects.LostError
 	if errors.As(err, &lost) {
 		return 0, 0, &group.StoreLostError{Topic: o.ask.Topic, Partition: o.ask.Partition, Err: lost}
@@ -143,7 +157,8 @@ func (o *ownership) Take(ctx context.Context, token, low int64) (start, highest 
 	if err != nil {
 		return 0, 0, o.s.problem(o.ask, err)
 	}
-	o.owner.Store(&owned{own, token})
+	was := o.owner.Swap(newOwned(o.s.tending, own, token))
+	was.end()
 	return own.Start(), own.Positions(), nil
 }
 
@@ -187,6 +202,25 @@ func (o *ownership) move() {
 	}
 }
 
+// Started implements group.Stored.
+func (o *ownership) Started(part *lane.Partition, beside group.Parked) {
+	if p, ok := beside.(*parked.Partition); ok {
+		o.park.Store(p)
+	}
+	o.part.Store(part)
+}
+
 // End implements group.Stored: a move that is under way ends by itself, and changes
 // nothing under another token.
-func (o *ownership) End() {}
+func (o *ownership) End() {
+	o.s.mu.Lock()
+	delete(o.s.parts, o)
+	o.s.mu.Unlock()
+	o.owner.Load().end()
+}
+
+// parkingRules say when what is parked in the store is released, and its caps.
+func (c *ConsumerConfig) parkingRules() *parking.Rules {
+	r := c.Parking.rules()
+	return &r
+}

@@ -29,6 +29,15 @@ func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 	if said := (errWord{}); errors.As(err, &said) {
 		return h.obey(r, m, keep, tr, said.Word)
 	}
+	if full := (errNoRoom{}); errors.As(err, &full) {
+		return h.noRoom(m, keep, tr, full)
+	}
+	if errors.Is(err, errOver) {
+		return lane.Verdict{Settled: true, Gone: true}
+	}
+	if errors.Is(err, errWaits) && h.cfg.Effects.on() {
+		return h.waitsInStore(r, m, keep, tr)
+	}
 	if errors.Is(err, errWaits) {
 		return h.arrive(r, m, keep, tr, nil)
 	}
@@ -130,6 +139,10 @@ func (h handling) gapped(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, 
 		v = lane.Verdict{Keep: keep, Hold: true}
 	case h.cfg.Scope == ScopeKey && h.orderKey(m.Record) == nil: // all of them would follow
 		v = lane.Verdict{Keep: keep, Delay: h.blockFor(m, tr, statePermanent, g.err, g.attempts)}
+	case h.cfg.Effects.on():
+		g.decision = decisionPark
+		tr.given = g
+		v = lane.Verdict{Keep: keep}
 	default:
 		v = h.arrive(r, m, keep, tr, g)
 	}

@@ -17,6 +17,9 @@ var errWaits = errors.New("records of its key are parked")
 
 // parkedOf is the parking side of the run's partition; nil: it has none.
 func parkedOf(r *lane.Run) *parked.Partition {
+	if o, ok := r.Part.Beside().(*ownership); ok {
+		return o.park.Load()
+	}
 	p, _ := r.Part.Beside().(*parked.Partition)
 	return p
 }

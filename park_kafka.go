@@ -16,7 +16,7 @@ import (
 
 // openParking makes what parks records and releases them, under every policy: what
 // was parked under another one is still there.
-func (c *Consumer) openParking() (*parked.Manager, error) {
+func (c *Consumer) openParking(kept *effectsStore) (*parked.Manager, error) {
 	cfg := &c.cfg
 	scope := "key"
 	if cfg.Scope == ScopePartition {
@@ -27,9 +27,10 @@ func (c *Consumer) openParking() (*parked.Manager, error) {
 		Group: cfg.Group, Prefix: cfg.Parking.Prefix, Rules: cfg.Parking.rules(),
 		Opts: slices.Concat([]kgo.Opt{kgo.ClientID("orderly")}, cfg.KafkaOpts, []kgo.Opt{kgo.SeedBrokers(cfg.Brokers...)}),
 		Self: parking.MarkerBody{Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Scope: scope, OrderBy: cfg.OrderBy.Name, Policy: string(cfg.OnExhausted),
-			First: cfg.Parking.First.Milliseconds(), Longest: cfg.Parking.Longest.Milliseconds()},
+			First: cfg.Parking.First.Milliseconds(), Longest: cfg.Parking.Longest.Milliseconds(), Store: cfg.Effects.Name},
 		Create: !cfg.Parking.NoCreate, Needed: cfg.parks(), Refresh: parkingRefresh(cfg.KafkaOpts),
 		Logger: cfg.Logger, Start: c.h.start, Warning: c.h.rep.warn, Find: c.h.find, Skipped: c.h.rep.skippedByOperator,
+		Elsewhere: kept.elsewhere(),
 	})
 	if err != nil {
 		return nil, &ConfigError{Problems: []string{fmt.Sprintf("KafkaOpts: %v", err)}}

@@ -32,6 +32,13 @@ func bySomebody(c *parking.CommandBody) error {
 func (h handling) obey(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, w *parked.Word) lane.Verdict {
 	_, last := tr.shown()
 	tr.given = nil // no dead letter is written any more
+	if h.cfg.Effects.on() {
+		err := bySomebody(w.Command)
+		if last != "" {
+			err = fmt.Errorf("%w; its last failure: %s", err, last)
+		}
+		return h.obeyInStore(m, keep, tr, w.Command, err)
+	}
 	if w.Command.Verb == parking.Skip {
 		return h.arriveFor(r, m, keep, tr, nil, w.Command)
 	}

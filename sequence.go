@@ -130,7 +130,7 @@ func (s *SequenceGuard) problems(bad func(string, ...any)) {
 	within(bad, true, "Sequence.Keys", s.Keys, 1, 100_000_000)
 }
 
-// parks says that records may be parked.
+// parks says that records may be parked on Kafka.
 func (c *ConsumerConfig) parks() bool {
-	return c.OnExhausted == PolicyPark || c.Sequence.OnGap == GapPark
+	return !c.Effects.on() && (c.OnExhausted == PolicyPark || c.Sequence.OnGap == GapPark)
 }

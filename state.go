@@ -166,6 +166,9 @@ func (c *Consumer) state(oldest int) State {
 		if pk, ok := p.Beside.(*parked.Partition); ok {
 			ps.Parking = parkingState(pk.State())
 		}
+		if o, ok := p.Stored.(*ownership); ok {
+			o.addParked(&ps.Parking)
+		}
 		if s, ok := p.Notes.(*sequences); ok {
 			ps.Sequence = s.state()
 		}

@@ -5,6 +5,8 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly/internal/lane"
+	"github.com/orderly-go/orderly/internal/parking"
+	"github.com/orderly-go/orderly/store"
 )
 
 // trouble is what is kept of a record that failed; few records have one. Its plain
@@ -27,8 +29,10 @@ type givenUp struct {
 	err      error // of the last attempt
 	attempts int
 	reason   string
-	writes   int    // that failed
-	decision string // of a record that is to be passed in the store
+	writes   int          // that failed
+	decision string       // of a record that is to be passed, or parked, in the store
+	audit    *store.Audit // of that, by an operator's word
+	word     *parking.CommandBody
 	passes   int    // tries of that which failed
 	learn    func() // tells the sequence guard that its key goes on; nil: nothing
 }

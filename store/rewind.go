@@ -15,6 +15,8 @@ type Rewind struct {
 	To      int64
 	Token   int64  // above the database's
 	By, Why string // for the audit
+	// Keep takes over the exceptions that are parked; the others go.
+	Keep bool
 }
 
 // A Rewinder is a Backend whose partitions an operator can begin anew, while they have

@@ -59,6 +59,20 @@ type Exception struct {
 	Offset  int64
 	Key     []byte // ordering key; nil is the key of records without one
 	Payload []byte // nil: the record is still needed from Kafka
+	// Size is that of the payload, where a State says it without the payload.
+	Size int
+	// Failure is why it is parked; the zero Failure: it follows another record of its
+	// key.
+	Failure Failure
+}
+
+// A Failure is how a parked record has failed. Times are in milliseconds since 1970.
+type Failure struct {
+	Cause       string // of the last attempt, in short
+	Permanent   bool   // it waits for an operator
+	Attempts    int    // until it was parked
+	First, Last int64
+	Releases    int // that failed at it since
 }
 
 // Parked says that the record is kept here, and not needed from Kafka any more.
@@ -73,8 +87,8 @@ type State struct {
 	Exceptions []Exception // sorted by offset
 }
 
-// A Step is what one transaction changes. Exactly one of Advance, Release and Park
-// is set.
+// A Step is what one transaction changes. Exactly one of Advance, Release, Park and
+// Tried is set.
 type Step struct {
 	Part  Part
 	Token int64 // of the owner: noted for people and readers, fences nothing here
@@ -83,8 +97,10 @@ type Step struct {
 	Advance *Advance
 	// Release removes an exception, in the transaction of its effect.
 	Release *Release
-	// Park gives an exception its payload.
+	// Park gives exceptions their payloads.
 	Park *Park
+	// Tried notes that a parked record has failed again.
+	Tried *Tried
 	// Audit says who decided to go on without a record's effect, and why.
 	Audit *Audit
 }
@@ -100,9 +116,12 @@ type Advance struct {
 // A Release removes an exception; it must be its key's lowest.
 type Release struct{ Exception Exception }
 
-// A Park is an exception that stays, with its payload: never inserted, only
-// changed.
-type Park struct{ Exception Exception }
+// A Park are exceptions that stay, with their payloads and failures: never inserted,
+// only changed; all or none.
+type Park struct{ Exceptions []Exception }
+
+// A Tried is a parked exception that stays as it is, but for its Failure.
+type Tried struct{ Exception Exception }
 
 // An Audit is an operator's decision.
 type Audit struct {
@@ -210,7 +229,7 @@ func (e *TopicError) Error() string {
 }
 
 // SchemaVersion is the version of the tables that this release knows.
-const SchemaVersion = 1
+const SchemaVersion = 2
 
 // A SchemaError says that the database's tables are not those of this version.
 type SchemaError struct{ Have, Want int }

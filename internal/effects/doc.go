@@ -8,5 +8,5 @@
 // outcome is ever guessed.
 //
 // Steps of one lane come one after the other; those of different lanes, and
-// Release and Park of different keys, may come at the same time.
+// Release, ParkHead and ParkBehind of different keys, may come at the same time.
 package effects

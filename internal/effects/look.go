@@ -1,9 +1,11 @@
 package effects
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/orderly-go/orderly/store"
 )
@@ -33,6 +35,9 @@ func (o *Owner) detached(ctx context.Context, lane int, r Record) error {
 	}
 	return o.look(ctx, lane)
 }
+
+// Refresh reads a lane anew.
+func (o *Owner) Refresh(ctx context.Context, lane int) error { return o.look(ctx, lane) }
 
 // look reads a lane anew. What another step of the lane has brought meanwhile is not
 // exchanged for what was read before it: then it is read once more.
@@ -67,7 +72,7 @@ func (o *Owner) learn(lane int, st *store.State, news uint64) (ok bool, err erro
 	}
 	o.news[lane]++
 	for offset, e := range o.exc {
-		if e.Lane == lane {
+		if _, there := slices.BinarySearchFunc(st.Exceptions, offset, func(e store.Exception, o int64) int { return cmp.Compare(e.Offset, o) }); int(e.lane) == lane && !there {
 			o.drop(offset)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/orderly-go/orderly/store"
 	"github.com/orderly-go/orderly/store/storetest"
 	"pgregory.net/rapid"
@@ -35,6 +36,7 @@ type world struct {
 	token   int64
 	depth   int
 	calm    bool
+	rules   parking.Rules
 }
 
 // A proc is one process with its ownership.
@@ -56,11 +58,15 @@ func (w *world) lane(offset int64) int   { return int(offset*7%keys) % lanes }
 func newWorld(t *rapid.T) *world {
 	w := &world{t: t, mem: storetest.NewMemory(), effects: map[int64]int{}, last: map[string]int64{}}
 	n := rapid.Int64Range(2, 14).Draw(t, "records")
+	w.rules = parking.DefaultRules()
+	w.rules.Join = rapid.IntRange(0, 2).Draw(t, "join")
+	w.rules.MaxPerKey = rapid.IntRange(1, 4).Draw(t, "records per key")
+	w.rules.MaxKeys = rapid.IntRange(1, 3).Draw(t, "keys")
 	for o := range n {
 		if o%5 == 4 {
 			continue // a gap
 		}
-		w.log = append(w.log, Record{Offset: o, Key: []byte(w.key(o)), Payload: func() []byte { return []byte(fmt.Sprint(o)) }})
+		w.log = append(w.log, Record{Offset: o, Key: []byte(w.key(o)), Payload: func() []byte { return []byte(fmt.Sprint(o)) }, Size: 2})
 	}
 	w.mem.Fault = func(store.Step) (error, bool) {
 		if w.calm {
@@ -80,7 +86,7 @@ func newWorld(t *rapid.T) *world {
 // take starts a process that owns the partition.
 func (w *world) take() *proc {
 	w.token++
-	o, err := Begin(context.Background(), w.mem, part, layout, w.token, 0, nil)
+	o, err := Begin(context.Background(), w.mem, part, layout, w.token, 0, &w.rules, nil)
 	if err != nil {
 		w.t.Fatalf("begin: %v", err)
 	}
@@ -100,7 +106,6 @@ func (w *world) take() *proc {
 				w.t.Fatalf("payload of %d: %q, %v", e.Offset, payload, err)
 			}
 			p.done[e.Offset] = true
-			p.queue(Record{Offset: e.Offset, Key: e.Key, Payload: func() []byte { return payload }})
 		} else if e.Offset < o.Start() {
 			w.t.Fatalf("offset %d is needed from the log, and reading begins at %d", e.Offset, o.Start())
 		}
@@ -253,9 +258,6 @@ func (p *proc) run(lane, length int) {
 		switch f {
 		case Detached:
 			p.queue(recs[j])
-		case Parked:
-			p.queue(recs[j])
-			p.done[recs[j].Offset] = true
 		default:
 			p.done[recs[j].Offset] = true
 		}
@@ -266,27 +268,65 @@ func (p *proc) run(lane, length int) {
 	p.next[lane] = i
 }
 
-// release applies, or parks, the lowest detached record of a key.
+// release takes a step with a key that has left its lane: it applies the lowest parked
+// record, or does with the first of the queue whose turn it is.
 func (p *proc) release(k string) {
-	q := p.side[k]
-	if len(q) == 0 || p.keys[k] {
+	if p.keys[k] {
 		return
 	}
 	p.keys[k] = true
 	defer delete(p.keys, k)
+	ctx := context.Background()
+	if p.w.calm || rapid.IntRange(0, 2).Draw(p.w.t, "free") == 0 {
+		p.o.Free([]byte(k))
+	}
+	if e, ok := p.o.Take([]byte(k), 0); ok {
+		err := p.apply(Record{Offset: e.Offset, Key: e.Key})
+		if errors.Is(err, errHandler) {
+			f := store.Failure{Cause: "again", First: 1, Last: 2, Releases: e.Failure.Releases + 1}
+			err = p.o.Tried(ctx, e.Offset, f)
+			p.o.Back([]byte(k), e.Offset, &f)
+		} else if err == nil {
+			p.o.Back([]byte(k), e.Offset, nil)
+		}
+		p.over(err)
+		return
+	}
+	q := p.side[k]
+	if len(q) == 0 {
+		return
+	}
 	r, lane := q[0], p.w.lane(q[0].Offset)
-	if !p.w.calm && !p.done[r.Offset] && rapid.IntRange(0, 3).Draw(p.w.t, "park") == 0 {
-		parked, err := p.o.Park(context.Background(), lane, r)
+	switch p.o.Turn(r) {
+	case Wait, Full:
+		return
+	case Follow:
+		n, err := p.o.ParkBehind(ctx, lane, q[:rapid.IntRange(1, len(q)).Draw(p.w.t, "follow")])
 		if p.over(err) {
 			return
 		}
-		p.done[r.Offset] = true
-		if !parked {
-			p.side[k] = p.side[k][1:]
+		for _, r := range q[:n] {
+			p.done[r.Offset] = true
 		}
+		p.side[k] = q[n:]
 		return
+	case Settled:
+	case Handle:
+		err := p.apply(r)
+		if errors.Is(err, errHandler) && rapid.IntRange(0, 1).Draw(p.w.t, "park") == 0 {
+			err = p.o.ParkHead(ctx, lane, r, store.Failure{Cause: "no", First: 1, Last: 1}, nil)
+		}
+		if full := (*FullError)(nil); errors.As(err, &full) || p.over(err) {
+			return
+		}
 	}
-	_, err := p.o.Release(context.Background(), lane, r, func(_ context.Context, tx any) error {
+	p.done[r.Offset] = true
+	p.side[k] = p.side[k][1:]
+}
+
+// apply has the effect of a detached record.
+func (p *proc) apply(r Record) error {
+	_, err := p.o.Release(context.Background(), p.w.lane(r.Offset), r, func(_ context.Context, tx any) error {
 		if p.w.fails() {
 			return errHandler
 		}
@@ -294,11 +334,7 @@ func (p *proc) release(k string) {
 		p.w.meanwhile()
 		return nil
 	})
-	if p.over(err) {
-		return
-	}
-	p.done[r.Offset] = true
-	p.side[k] = p.side[k][1:]
+	return err
 }
 
 // low tells the store what is settled.

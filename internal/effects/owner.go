@@ -1,13 +1,13 @@
 package effects
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"sync"
 	"time"
 
+	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/orderly-go/orderly/store"
 )
 
@@ -17,8 +17,11 @@ type Record struct {
 	Key    []byte // ordering key; nil is a key too
 	// Behind: earlier records of its key are not through, whatever the store says.
 	Behind bool
-	// Payload is what is kept of it when its key is parked.
+	// Payload is what is kept of it when its key is parked; nil: it cannot be.
 	Payload func() []byte
+	Size    int // of it, about
+	// Stays: it does not leave its lane; where it would, the run ends before it.
+	Stays bool
 }
 
 // A Fate is what the store says of a record.
@@ -33,8 +36,11 @@ const (
 	// one in the step that takes the lane past it, and is applied with Release,
 	// after the lower ones of its key.
 	Detached
-	// Parked: as Detached, and the store keeps its payload: the record is settled.
+	// Parked: its key is parked, and so is it, in the step that takes the lane past it: it
+	// is settled.
 	Parked
+	// Kept: it was parked before.
+	Kept
 )
 
 // A FencedError says that the partition has another owner, as the store knows.
@@ -65,27 +71,20 @@ type Owner struct {
 
 	mu   sync.Mutex
 	pos  map[int]int64
-	exc  map[int64]store.Exception // by offset
+	exc  map[int64]row // by offset
 	keys map[key]*keyState
 	news map[int]uint64 // by lane: how often what is known of it has changed
-}
 
-// A key is an ordering key, which belongs to one lane.
-type key struct {
-	text  string
-	keyed bool
+	rules *parking.Rules
+	// Of what is parked: how much, keys that are released, and no key is due before.
+	records, parkedKeys, releases int
+	bytes, soonest                int64
 }
-
-type keyState struct {
-	rows   int // its exceptions
-	parked int // of these, with their payload
-}
-
-func keyOf(b []byte) key { return key{string(b), b != nil} }
 
 // Begin takes the partition over in the store. before is the same ownership under its
-// token before; nil: there was none.
-func Begin(ctx context.Context, b store.Backend, p store.Part, l store.Layout, token, low int64, before *Owner) (*Owner, error) {
+// token before; nil: there was none. rules say when what is parked is released, and its
+// caps.
+func Begin(ctx context.Context, b store.Backend, p store.Part, l store.Layout, token, low int64, rules *parking.Rules, before *Owner) (*Owner, error) {
 	known := before.positions()
 	st, err := b.Begin(ctx, p, l, token, low)
 	if err != nil {
@@ -96,8 +95,8 @@ func Begin(ctx context.Context, b store.Backend, p store.Part, l store.Layout, t
 			return nil, err
 		}
 	}
-	o := &Owner{b: b, part: p, token: token, low: st.Low, pos: make(map[int]int64), exc: make(map[int64]store.Exception), keys: make(map[key]*keyState),
-		news: make(map[int]uint64)}
+	o := &Owner{b: b, part: p, token: token, low: st.Low, pos: make(map[int]int64), exc: make(map[int64]row), keys: make(map[key]*keyState),
+		news: make(map[int]uint64), rules: rules, soonest: parking.Waits}
 	for _, l := range st.Lanes {
 		o.pos[l.Lane] = l.Position
 	}
@@ -110,60 +109,26 @@ func Begin(ctx context.Context, b store.Backend, p store.Part, l store.Layout, t
 // Start is the offset from which records are needed.
 func (o *Owner) Start() int64 { return o.low }
 
-// put and drop keep the exceptions and what is counted of them. Called with mu
-// held, but by Begin.
-func (o *Owner) put(e store.Exception) {
-	o.drop(e.Offset)
-	e.Key = bytes.Clone(e.Key) // a piece of a whole fetch
-	o.exc[e.Offset] = e
-	k := keyOf(e.Key)
-	s := o.keys[k]
-	if s == nil {
-		s = new(keyState)
-		o.keys[k] = s
-	}
-	s.rows++
-	if e.Parked() {
-		s.parked++
-	}
-}
-
-func (o *Owner) drop(offset int64) {
-	e, ok := o.exc[offset]
-	if !ok {
-		return
-	}
-	delete(o.exc, offset)
-	k := keyOf(e.Key)
-	s := o.keys[k]
-	s.rows--
-	if e.Parked() {
-		s.parked--
-	}
-	if s.rows == 0 {
-		delete(o.keys, k)
-	}
-}
-
 // Fate says what becomes of a record that comes to the head of its lane.
 func (o *Owner) Fate(lane int, r Record) Fate {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.fate(lane, r)
+	return o.fate(lane, &r, new(pending))
 }
 
-func (o *Owner) fate(lane int, r Record) Fate {
+func (o *Owner) fate(lane int, r *Record, p *pending) Fate {
 	if e, ok := o.exc[r.Offset]; ok {
-		if e.Parked() {
-			return Parked
+		if e.parked {
+			return Kept
 		}
 		return Detached
 	}
 	if pos, ok := o.pos[lane]; ok && r.Offset < pos {
 		return Applied
 	}
-	if s := o.keys[keyOf(r.Key)]; s != nil {
-		if s.parked > 0 && r.Payload != nil {
+	if k := o.keys[keyOf(r.Key)]; k != nil {
+		if o.follows(k, r, p) {
+			p.add(o, r)
 			return Parked
 		}
 		return Detached
@@ -180,8 +145,8 @@ func (o *Owner) Exceptions() []store.Exception {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	out := make([]store.Exception, 0, len(o.exc))
-	for _, e := range o.exc {
-		out = append(out, e)
+	for offset, e := range o.exc {
+		out = append(out, e.exception(offset))
 	}
 	return out
 }
@@ -201,9 +166,13 @@ func (o *Owner) Run(ctx context.Context, lane int, recs []Record, apply func(ctx
 		}
 		a := &store.Advance{Lane: lane, From: from}
 		var fresh []int
-		for i, r := range recs {
-			fates = append(fates, o.fate(lane, r))
-			if fates[i] == Fresh {
+		var p pending
+		for i := range recs {
+			f := o.fate(lane, &recs[i], &p)
+			if f == Detached && recs[i].Stays {
+				break
+			}
+			if fates = append(fates, f); f == Fresh {
 				fresh = append(fresh, i)
 			}
 		}
@@ -244,7 +213,7 @@ func over(a *store.Advance, recs []Record, fates []Fate) {
 			continue // below: applied, or an exception already
 		}
 		a.To = max(a.To, r.Offset+1)
-		if f == Fresh {
+		if f == Fresh || f == Kept { // Kept here: since before a rewind
 			continue
 		}
 		e := store.Exception{Lane: a.Lane, Offset: r.Offset, Key: r.Key}
@@ -260,7 +229,7 @@ func over(a *store.Advance, recs []Record, fates []Fate) {
 // record is applied.
 func (o *Owner) Detach(ctx context.Context, lane int, r Record) (detached bool, err error) {
 	err = o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
-		f := o.fate(lane, r)
+		f := o.fate(lane, &r, new(pending))
 		_, has := o.exc[r.Offset]
 		if detached = f != Applied; f == Applied || has {
 			return nil, nil, nil
@@ -278,9 +247,6 @@ func (o *Owner) Detach(ctx context.Context, lane int, r Record) (detached bool, 
 func (o *Owner) advanced(a *store.Advance) {
 	o.pos[a.Lane] = a.To
 	for _, e := range a.Detach {
-		if e.Parked() {
-			e.Payload = []byte{} // it is in the store
-		}
 		o.put(e)
 	}
 }
@@ -296,7 +262,7 @@ func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx 
 		if applied = ok; !ok {
 			return nil, nil, nil
 		}
-		return &store.Step{Release: &store.Release{Exception: e}}, apply, func() { o.drop(r.Offset) }
+		return &store.Step{Release: &store.Release{Exception: e.exception(r.Offset)}}, apply, func() { o.drop(r.Offset) }
 	})
 	return applied, err
 }
@@ -307,7 +273,7 @@ func (o *Owner) Skip(ctx context.Context, lane int, r Record, why store.Audit) e
 	why.Offset, why.Key = r.Offset, r.Key
 	return o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
 		if e, ok := o.exc[r.Offset]; ok {
-			return &store.Step{Release: &store.Release{Exception: e}, Audit: &why}, nil, func() { o.drop(r.Offset) }
+			return &store.Step{Release: &store.Release{Exception: e.exception(r.Offset)}, Audit: &why}, nil, func() { o.drop(r.Offset) }
 		}
 		from, ok := o.pos[lane]
 		if !ok {
@@ -330,23 +296,6 @@ func (o *Owner) Positions() (highest int64) {
 		highest = max(highest, p)
 	}
 	return highest
-}
-
-// Park gives a detached record its payload: it is settled. It reports false when
-// there is no such record any more.
-func (o *Owner) Park(ctx context.Context, lane int, r Record) (parked bool, err error) {
-	err = o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
-		e, ok := o.exc[r.Offset]
-		if parked = ok; !ok || e.Parked() {
-			return nil, nil, nil
-		}
-		e.Payload = r.Payload()
-		return &store.Step{Park: &store.Park{Exception: e}}, nil, func() {
-			e.Payload = []byte{}
-			o.put(e)
-		}
-	})
-	return parked, err
 }
 
 // Low tells the store that nothing below the offset is needed from Kafka any more.

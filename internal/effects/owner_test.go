@@ -8,13 +8,16 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/orderly-go/orderly/store"
 	"github.com/orderly-go/orderly/store/storetest"
 )
 
+var rules = parking.DefaultRules()
+
 func begin(t *testing.T, mem store.Backend, token int64) *Owner {
 	t.Helper()
-	o, err := Begin(t.Context(), mem, part, layout, token, 0, nil)
+	o, err := Begin(t.Context(), mem, part, layout, token, 0, &rules, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

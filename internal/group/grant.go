@@ -452,6 +452,9 @@ func (s *Session) granted(it commitItem, member string) {
 			pc.Beside = p.stored
 		}
 		p.lane = s.cfg.Pool.Add(pc, it.token)
+		if p.stored != nil {
+			p.stored.Started(p.lane, p.park)
+		}
 		p.state = live
 	}
 	s.grantBeside(p, &it)

@@ -23,6 +23,7 @@ type PartitionState struct {
 	Committed int64
 	Next      int64 // the next offset to be read
 	Beside    Parked
+	Stored    Stored
 	Notes     any // as the partition's lanes have them
 	Window    int
 	Reasons   []string
@@ -51,7 +52,7 @@ func (s *Session) State() State {
 	st.Silent = s.silent
 	for _, p := range s.allLocked() {
 		ps := PartitionState{Topic: p.topic, Partition: p.partition, Token: p.token, Committed: p.committed,
-			Reasons: p.reasonsOf(p.halted(), s.pauses(p)), Beside: p.park}
+			Reasons: p.reasonsOf(p.halted(), s.pauses(p)), Beside: p.park, Stored: p.stored}
 		if p.lane != nil {
 			ps.Next = p.ring.NextOffset()
 			ps.Stat = p.lane.Stat()

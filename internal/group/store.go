@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/orderly-go/orderly/internal/lane"
 	"github.com/orderly-go/orderly/internal/progress"
 )
 
@@ -35,6 +36,9 @@ type Stored interface {
 	// know begins at low. It returns from where records are needed, and the highest
 	// offset that the store knows of.
 	Take(ctx context.Context, token, low int64) (start, highest int64, err error)
+	// Started says where its records run, before any of them does, and what stands beside
+	// the partition; nil: nothing does. It waits for nothing.
+	Started(part *lane.Partition, beside Parked)
 	// Settled says that all below is settled. It waits for nothing.
 	Settled(watermark int64)
 	// End ends the ownership. It waits for nothing.

@@ -31,6 +31,8 @@ type Config struct {
 	Start func(part *lane.Partition, r Record) bool
 	// Find looks for a record that is not parked; with wake a blocked one is tried now.
 	Find func(part *lane.Partition, key []byte, offset int64, wake bool) lane.Found
+	// Elsewhere takes commands about what a store keeps; nil: there is none.
+	Elsewhere Elsewhere
 	// Skipped tells that a record is done by an operator's word.
 	Skipped func(s Skip)
 	// Warning says what an operator should know, with a fixed code.

@@ -19,6 +19,8 @@ type word struct {
 	since    time.Time // when it was not found last
 	accepted bool
 	trying   bool // its handler was called since
+
+	elsewhere bool // its record's key is parked in a store, which answers
 }
 
 // patience is how long a word waits for a record that is nowhere to be seen.
@@ -75,6 +77,10 @@ func (p *Partition) endWord(offset int64, s parking.AnswerState, result string) 
 func (p *Partition) hear(now time.Time) {
 	for offset, w := range p.words {
 		if !p.opened && p.reason != StatePaused {
+			w.since = now
+			continue
+		}
+		if p.elsewhere(offset, w) {
 			w.since = now
 			continue
 		}

@@ -53,6 +53,9 @@ type MarkerBody struct {
 	// The schedule of releases, in milliseconds: for who reads the topic from outside.
 	First   int64 `json:"first_ms,omitempty"`
 	Longest int64 `json:"longest_ms,omitempty"`
+	// Store names the handler whose store keeps what is parked; this topic then has commands
+	// alone.
+	Store string `json:"store,omitempty"`
 }
 
 // A TopicID is Kafka's id of a topic; in JSON it is hexadecimal.

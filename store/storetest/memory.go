@@ -165,8 +165,10 @@ func (m *Memory) Apply(ctx context.Context, s store.Step, effects func(ctx conte
 		ok = r.advance(s.Advance, nil)
 	case s.Release != nil:
 		ok = r.release(s.Release.Exception)
+	case s.Tried != nil:
+		ok = r.tried(s.Tried.Exception)
 	default:
-		ok = r.park(s.Park.Exception)
+		ok = r.park(s.Park.Exceptions)
 	}
 	if !ok {
 		return store.ErrStale
@@ -233,7 +235,7 @@ func (r *reference) state(lane func(int) bool) (st store.State) {
 	for _, e := range r.exc {
 		if lane(e.Lane) {
 			if e.Parked() {
-				e.Payload = []byte{}
+				e.Payload, e.Size = []byte{}, len(e.Payload)
 			}
 			st.Exceptions = append(st.Exceptions, e)
 		}

@@ -41,6 +41,11 @@ func (m *Memory) Rewind(_ context.Context, w store.Rewind) error {
 	}
 	anew := new(reference)
 	anew.begin(w.Token, w.To)
+	for o, e := range m.part(w.Part).exc {
+		if w.Keep && e.Parked() {
+			anew.exc[o] = e
+		}
+	}
 	m.parts[w.Part] = anew
 	m.audits = append(m.audits, store.Audit{Offset: w.To, Decision: "reset", By: w.By, Why: w.Why})
 	return nil

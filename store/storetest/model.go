@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -68,11 +69,27 @@ func (r *reference) release(e store.Exception) bool {
 	return true
 }
 
-func (r *reference) park(e store.Exception) bool {
-	if _, ok := r.exc[e.Offset]; !ok {
+func (r *reference) park(all []store.Exception) bool {
+	for _, e := range all {
+		if _, ok := r.exc[e.Offset]; !ok {
+			return false
+		}
+	}
+	for _, e := range all {
+		have := r.exc[e.Offset]
+		have.Payload, have.Failure = e.Payload, e.Failure
+		r.exc[e.Offset] = have
+	}
+	return true
+}
+
+func (r *reference) tried(e store.Exception) bool {
+	have, ok := r.exc[e.Offset]
+	if !ok || !have.Parked() {
 		return false
 	}
-	r.exc[e.Offset] = e
+	have.Failure = e.Failure
+	r.exc[e.Offset] = have
 	return true
 }
 
@@ -127,7 +144,7 @@ func (s *suite) random(r *rand.Rand) {
 		offset := r.Int64N(10)
 		e := store.Exception{Lane: lane, Offset: offset, Key: key(offset)}
 		step := store.Step{Part: part, Token: 1}
-		switch pick(r, []string{"advance", "advance", "advance", "release", "park", "begin", "low"}) {
+		switch pick(r, []string{"advance", "advance", "advance", "release", "park", "tried", "begin", "low"}) {
 		case "begin":
 			token := 1 + r.Int64N(4)
 			_, err := s.Backend.Begin(ctx, part, layout, token, 50)
@@ -138,9 +155,16 @@ func (s *suite) random(r *rand.Rand) {
 			a := &store.Advance{Lane: lane, From: from, To: to}
 			// Its records: the last is detached, or all are applied.
 			applied := []int64{to - 2, to - 1}
-			if r.IntN(2) == 0 {
+			switch r.IntN(4) {
+			case 0:
 				a.Detach = []store.Exception{{Lane: lane, Offset: to - 1, Key: key(to - 1)}}
 				applied = applied[:1]
+			case 1: // both are parked
+				for i, o := range []int64{to - 2, to - 1} {
+					a.Detach = append(a.Detach, store.Exception{Lane: lane, Offset: o, Key: key(o), Payload: make([]byte, i)})
+				}
+				a.Detach[0].Failure = failure(r)
+				applied = nil
 			}
 			step.Advance = a
 			err := s.Backend.Apply(ctx, step, s.effects(effects(applied...)...))
@@ -153,9 +177,18 @@ func (s *suite) random(r *rand.Rand) {
 			if known, ok := ref.exc[offset]; ok {
 				e = known
 			}
-			e.Payload = []byte{byte(offset)}
-			step.Park = &store.Park{Exception: e}
-			same(fmt.Sprintf("park %d", offset), s.Backend.Apply(ctx, step, nil), ref.park(e))
+			e.Payload, e.Failure = []byte{byte(offset)}, failure(r)
+			all := []store.Exception{e}
+			if other, ok := ref.exc[r.Int64N(10)]; ok && other.Offset != e.Offset { // all of them, or none
+				other.Payload, other.Failure = []byte{byte(other.Offset), 1}, failure(r)
+				all = append([]store.Exception{other}, all...)
+			}
+			step.Park = &store.Park{Exceptions: all}
+			same(fmt.Sprintf("park %d", offset), s.Backend.Apply(ctx, step, nil), ref.park(all))
+		case "tried":
+			e.Failure = failure(r)
+			step.Tried = &store.Tried{Exception: e}
+			same(fmt.Sprintf("tried %d", offset), s.Backend.Apply(ctx, step, nil), ref.tried(e))
 		case "low":
 			token, low := 1+r.Int64N(4), r.Int64N(10)
 			moved, err := s.Backend.Low(ctx, part, token, low)
@@ -196,8 +229,14 @@ func (s *suite) random(r *rand.Rand) {
 		var got []int64
 		for _, e := range st.Exceptions {
 			got = append(got, e.Offset)
-			if e.Parked() != ref.exc[e.Offset].Parked() {
-				t.Fatalf("exception %d is parked: %v", e.Offset, e.Parked())
+			want := ref.exc[e.Offset]
+			if e.Parked() != want.Parked() || e.Failure != want.Failure || e.Size != len(want.Payload) {
+				t.Fatalf("exception %d: %+v, want %+v", e.Offset, e, want)
+			}
+			if want.Parked() {
+				if b, err := s.Backend.Payload(ctx, part, e.Offset); err != nil || !bytes.Equal(b, want.Payload) {
+					t.Fatalf("payload of %d: %v, %v, want %v", e.Offset, b, err, want.Payload)
+				}
 			}
 		}
 		if !slices.Equal(got, want) {
@@ -207,3 +246,7 @@ func (s *suite) random(r *rand.Rand) {
 }
 
 func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
+
+func failure(r *rand.Rand) store.Failure {
+	return store.Failure{Cause: pick(r, []string{"", "no", "größer"}), Permanent: r.IntN(2) == 0, Attempts: r.IntN(20), First: r.Int64N(1 << 41), Last: r.Int64N(1 << 41), Releases: r.IntN(5)}
+}

@@ -81,6 +81,7 @@ func (s *suite) rewind() {
 	if err != nil || counts[4] != 2 || counts[5] != 0 || counts[8] != 0 {
 		s.Errorf("effects: %v, %v", counts, err)
 	}
+	s.keepsParked(b)
 	s.must(to(0, 20))
 	all, err = b.Standings(ctx, s.part.Group, s.part.Topic)
 	if err != nil || !slices.EqualFunc(all, []int64{0}, func(st store.Standing, low int64) bool {
@@ -88,4 +89,21 @@ func (s *suite) rewind() {
 	}) {
 		s.Errorf("after a second one: %+v, %v", all, err)
 	}
+}
+
+// keepsParked: what is parked is taken over, if that is wanted, and what is not goes.
+func (s *suite) keepsParked(b store.Rewinder) {
+	parked := exc(2, 3, "p")
+	parked.Payload, parked.Failure = []byte("whole"), store.Failure{Cause: "no", Permanent: true, Attempts: 2, First: 5, Last: 6, Releases: 1}
+	s.must(s.advance(2, store.Unknown, 9, nil, parked, exc(2, 8, "q")))
+	s.must(b.Rewind(s.Context(), store.Rewind{Part: s.part, To: 1, Token: 13, By: "me", Why: "to see", Keep: true}))
+	s.stale("the parked exception of before", s.release(parked))
+	st := s.begin(14, 99)
+	if len(st.Exceptions) != 1 || st.Exceptions[0].Offset != 3 || !st.Exceptions[0].Parked() || st.Exceptions[0].Failure != parked.Failure || len(st.Lanes) != 0 {
+		s.Errorf("kept: %+v", st)
+	}
+	if raw, err := s.Backend.Payload(s.Context(), s.part, 3); err != nil || string(raw) != "whole" {
+		s.Errorf("its payload: %q, %v", raw, err)
+	}
+	s.must(s.release(parked))
 }

@@ -429,7 +429,7 @@ func (s *suite) parkNeverInserts() {
 	e := exc(0, 10, "k")
 	e.Payload = []byte("{}")
 	park := func() error {
-		return s.Backend.Apply(s.Context(), store.Step{Part: s.part, Park: &store.Park{Exception: e}}, nil)
+		return s.Backend.Apply(s.Context(), store.Step{Part: s.part, Park: &store.Park{Exceptions: []store.Exception{e}}}, nil)
 	}
 	s.stale("parking what is not there", park())
 	s.must(s.advance(0, store.Unknown, 11, nil, exc(0, 10, "k")))

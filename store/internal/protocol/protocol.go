@@ -140,10 +140,10 @@ func (b *Backend) read(ctx context.Context, p store.Part, lane string) (st store
 	if err != nil {
 		return st, err
 	}
-	none := `CAST(NULL AS BOOLEAN), CAST(NULL AS ` + b.db.Types().Bytes + `), CAST(NULL AS BOOLEAN)`
+	none := `CAST(NULL AS BOOLEAN), CAST(NULL AS ` + b.db.Types().Bytes + `), CAST(NULL AS BOOLEAN), ` + noFailure
 	rows, err := b.db.Query(ctx, `SELECT 0, token, low, `+none+` FROM orderly_low WHERE part = ?1
 		UNION ALL SELECT 1, lane, pos, `+none+` FROM orderly_lane WHERE part = ?1`+lane+`
-		UNION ALL SELECT 2, lane, off, keyed, key, payload IS NOT NULL FROM orderly_exception WHERE part = ?1`+lane, id)
+		UNION ALL SELECT 2, lane, off, keyed, key, payload IS NOT NULL, `+failure+` FROM orderly_exception WHERE part = ?1`+lane, id)
 	if err != nil {
 		return st, err
 	}
@@ -153,7 +153,8 @@ func (b *Backend) read(ctx context.Context, p store.Part, lane string) (st store
 		var kind, a, n int64
 		var keyed, parked *bool
 		var key []byte
-		if err := rows.Scan(&kind, &a, &n, &keyed, &key, &parked); err != nil {
+		var e store.Exception
+		if err := rows.Scan(append([]any{&kind, &a, &n, &keyed, &key, &parked}, into(&e)...)...); err != nil {
 			return st, err
 		}
 		switch kind {
@@ -162,7 +163,7 @@ func (b *Backend) read(ctx context.Context, p store.Part, lane string) (st store
 		case 1:
 			st.Lanes = append(st.Lanes, store.Lane{Lane: int(a), Position: n})
 		default:
-			e := store.Exception{Lane: int(a), Offset: n}
+			e.Lane, e.Offset = int(a), n
 			if keyed != nil && *keyed {
 				e.Key = append([]byte{}, key...)
 			}
@@ -210,27 +211,14 @@ func (b *Backend) Apply(ctx context.Context, s store.Step, effects func(ctx cont
 			}
 		}
 		text, args := last(id, &s)
-		if s.Advance != nil {
-			if err := detach(ctx, tx, id, s.Advance.Detach); err != nil {
-				return err
-			}
+		if err := before(ctx, tx, id, &s); err != nil {
+			return err
 		}
 		if f, ok := tx.(Finisher); ok {
 			return finish(ctx, f, text, args)
 		}
 		return changed(tx.Exec(ctx, text, args...))
 	})
-}
-
-// detach makes exceptions. A row that is there is another owner's, who was faster.
-func detach(ctx context.Context, tx Tx, id int64, detached []store.Exception) error {
-	for _, e := range detached {
-		if err := changed(tx.Exec(ctx, `INSERT INTO orderly_exception (part, off, lane, keyed, key, payload)
-			VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING`, id, e.Offset, e.Lane, e.Key != nil, nonNil(e.Key), e.Payload)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // last is the statement on whose row a step depends.
@@ -243,10 +231,12 @@ func last(id int64, s *store.Step) (text string, args []any) {
 	case s.Release != nil: // if no lower one of its key is there
 		e := &s.Release.Exception
 		return `DELETE FROM orderly_exception WHERE part = ?1 AND off = ?2 AND NOT EXISTS (
-			SELECT 1 FROM orderly_exception lower WHERE lower.part = ?1 AND lower.off < ?2 AND lower.lane = ?3 AND lower.keyed = ?4 AND lower.key = ?5)`,
-			[]any{id, e.Offset, e.Lane, e.Key != nil, nonNil(e.Key)}
+			SELECT 1 FROM orderly_exception lower WHERE lower.part = ?1 AND lower.off < ?2 AND lower.lane = ?3 AND lower.keyed = ?4 AND lower.key = ?5 AND lower.hash IN (0, ?6))`,
+			[]any{id, e.Offset, e.Lane, e.Key != nil, nonNil(e.Key), hashOf(e.Key)}
+	case s.Tried != nil:
+		return tried(id, &s.Tried.Exception)
 	}
-	return `UPDATE orderly_exception SET payload = ?3 WHERE part = ?1 AND off = ?2`, []any{id, s.Park.Exception.Offset, s.Park.Exception.Payload}
+	return park(id, &s.Park.Exceptions[len(s.Park.Exceptions)-1])
 }
 
 // finish commits with the last statement.

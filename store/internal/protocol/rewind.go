@@ -91,8 +91,22 @@ func (b *Backend) Rewind(ctx context.Context, r store.Rewind) error {
 				return err
 			}
 		}
-		return nil
+		return parkedRows(ctx, tx, r, id)
 	})
+}
+
+// parkedRows gives parked exceptions to the rows that begin anew, if they are kept. Those
+// of before are gone then, for whoever still expects them.
+func parkedRows(ctx context.Context, tx Tx, r store.Rewind, id int64) error {
+	p := r.Part
+	if r.Keep {
+		if _, err := tx.Exec(ctx, `UPDATE orderly_exception SET part = (SELECT n.id FROM orderly_part n WHERE n.grp = ?2 AND n.handler = ?3 AND n.topic_id = ?4 AND n.part = ?5)
+			WHERE part = ?1 AND payload IS NOT NULL`, id, p.Group, p.Handler, p.TopicID[:], p.Partition); err != nil {
+			return err
+		}
+	}
+	_, err := tx.Exec(ctx, `DELETE FROM orderly_exception WHERE part = ?1`, id)
+	return err
 }
 
 // closeRows puts the partition's rows aside, so that no step of an owner of before
@@ -116,6 +130,5 @@ func closeRows(ctx context.Context, tx Tx, r store.Rewind, id int64, lanes int) 
 			return err
 		}
 	}
-	_, err = tx.Exec(ctx, `DELETE FROM orderly_exception WHERE part = ?1`, id)
-	return err
+	return nil
 }

@@ -58,6 +58,16 @@ var migrations = []string{
 		token    BIGINT NOT NULL,
 		at       TEXT NOT NULL
 	);`,
+	// Parked records. A key's hash stands for it in the index: databases bound what an
+	// index may hold. Rows of before have the hash 0.
+	`ALTER TABLE orderly_exception ADD COLUMN hash BIGINT NOT NULL DEFAULT 0;
+	ALTER TABLE orderly_exception ADD COLUMN cause TEXT NOT NULL DEFAULT '';
+	ALTER TABLE orderly_exception ADD COLUMN permanent BOOLEAN NOT NULL DEFAULT FALSE;
+	ALTER TABLE orderly_exception ADD COLUMN attempts INTEGER NOT NULL DEFAULT 0;
+	ALTER TABLE orderly_exception ADD COLUMN first_failed BIGINT NOT NULL DEFAULT 0;
+	ALTER TABLE orderly_exception ADD COLUMN last_failed BIGINT NOT NULL DEFAULT 0;
+	ALTER TABLE orderly_exception ADD COLUMN releases INTEGER NOT NULL DEFAULT 0;
+	CREATE INDEX orderly_exception_key ON orderly_exception (part, hash, off);`,
 }
 
 // beginning makes the table that says which version the others have.

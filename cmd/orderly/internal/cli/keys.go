@@ -13,6 +13,8 @@ import (
 
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/migrate"
+	"github.com/orderly-go/orderly/store"
 	"github.com/spf13/cobra"
 )
 
@@ -73,6 +75,11 @@ func withAdmin(cmd *cobra.Command, s Streams, set *connect.Settings, prefix, who
 
 // withGroupAdmin is withAdmin for what needs no topic.
 func withGroupAdmin(cmd *cobra.Command, s Streams, set *connect.Settings, prefix, who string, f func(a *orderly.Admin) error) (err error) {
+	return withStoreAdmin(cmd, s, set, prefix, who, nil, f)
+}
+
+// withStoreAdmin is withGroupAdmin for an Admin that sees a database; nil: none.
+func withStoreAdmin(cmd *cobra.Command, s Streams, set *connect.Settings, prefix, who string, db store.Backend, f func(a *orderly.Admin) error) (err error) {
 	if err := need(set, cmd, connect.Group); err != nil {
 		return err
 	}
@@ -81,12 +88,22 @@ func withGroupAdmin(cmd *cobra.Command, s Streams, set *connect.Settings, prefix
 		return err
 	}
 	defer func() { err = errors.Join(err, cluster.Close()) }()
-	a, err := orderly.NewAdmin(orderly.AdminConfig{Brokers: cluster.Brokers, KafkaOpts: cluster.Opts, Group: set.Get(connect.Group), Prefix: prefix, Who: who})
+	a, err := orderly.NewAdmin(orderly.AdminConfig{Brokers: cluster.Brokers, KafkaOpts: cluster.Opts, Group: set.Get(connect.Group), Prefix: prefix, Who: who, Store: db})
 	if err != nil {
 		return err
 	}
 	defer a.Close()
 	return f(a)
+}
+
+// withParked is withAdmin for what shows parked records, which may be in a database.
+func withParked(cmd *cobra.Command, s Streams, set *connect.Settings, prefix, dsn string, f func(a *orderly.Admin) error) error {
+	if err := need(set, cmd, connect.Topic); err != nil {
+		return err
+	}
+	return withStore(cmd.Context(), migrate.DSN(dsn), func(db store.Backend) error {
+		return withStoreAdmin(cmd, s, set, prefix, "", db, f)
+	})
 }
 
 // sortParked sorts parked keys as --sort says. They come by age.
@@ -103,8 +120,8 @@ func sortParked(keys []orderly.ParkedKey, order string) {
 	}
 }
 
-func listParked(cmd *cobra.Command, s Streams, set *connect.Settings, prefix, order string, limit int, asJSON bool) error {
-	return withAdmin(cmd, s, set, prefix, "", func(a *orderly.Admin) error {
+func listParked(cmd *cobra.Command, s Streams, set *connect.Settings, prefix, dsn, order string, limit int, asJSON bool) error {
+	return withParked(cmd, s, set, prefix, dsn, func(a *orderly.Admin) error {
 		keys, err := a.ParkedKeys(cmd.Context(), set.Get(connect.Topic))
 		if err != nil {
 			return err

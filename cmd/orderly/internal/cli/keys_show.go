@@ -58,13 +58,13 @@ func shown(r orderly.ParkedRecord, values bool) shownRecord {
 func newKeysShow(s Streams) *cobra.Command {
 	var (
 		partition      int32
-		prefix         string
+		prefix, dsn    string
 		limit          int
 		values, asJSON bool
 	)
 	cmd := &cobra.Command{
 		Use: "show -t TOPIC -g GROUP --partition N --key KEY [flags]", Short: "Show the parked records of a key, and the commands about it",
-		Long: `show reads the group's parking topic: the parked records of one key, the oldest first, with why and how often each failed,
+		Long: `show reads the group's parking topic, and the database of a consumer with effects (--store): the parked records of one key, the oldest first, with why and how often each failed,
 and the commands that operators gave about the key, with their answers. Values and headers are often personal data: they are
 shown with --show-values alone.
 
@@ -79,6 +79,7 @@ With --json it prints one object a line: {"record": {"offset", "timestamp", "byt
 	key := addKeyFlags(f)
 	f.Int32Var(&partition, "partition", -1, "of the topic")
 	f.StringVar(&prefix, "parking-prefix", parking.DefaultPrefix, "what the parking topic's name begins with")
+	f.StringVar(&dsn, "store", "", storeFlag)
 	f.IntVar(&limit, "limit", 20, "how many records at the most")
 	f.BoolVar(&values, "show-values", false, "show values and headers, too")
 	f.BoolVar(&asJSON, "json", false, "print one JSON object a line")
@@ -99,7 +100,7 @@ With --json it prints one object a line: {"record": {"offset", "timestamp", "byt
 		if err != nil {
 			return err
 		}
-		return withAdmin(cmd, s, set, prefix, "", func(a *orderly.Admin) error {
+		return withParked(cmd, s, set, prefix, dsn, func(a *orderly.Admin) error {
 			topic := set.Get(connect.Topic)
 			recs, err := a.ParkedRecords(cmd.Context(), topic, partition, k, limit)
 			if err != nil {

@@ -129,6 +129,7 @@ func newKeysList(s Streams) *cobra.Command {
 	var (
 		members             []string
 		state, order, topic string
+		dsn                 string
 		limit               int
 		asJSON              bool
 	)
@@ -138,7 +139,8 @@ func newKeysList(s Streams) *cobra.Command {
 		Long: `list asks the members that serve their state ("orderly consume --metrics", or health.Handler) for the keys whose oldest
 record failed and waits: for its next attempt, a dependency, its dead letter, or somebody (the state says which; they are
 explained in docs/operating.md). Only the members know them; --members names all of the group's. Parked keys
-stand in the group's parking topic: --state parked reads that, the key that was parked first before the others. With --json
+stand in the group's parking topic, or in the database of a consumer with effects (--store): --state parked reads that, the
+key that was parked first before the others. With --json
 it prints one object a line: {"topic", "partition", "key" or "key_hex", "state", "first_offset", "records", "cause",
 "attempts", "releases", "since", "next"}.
 
@@ -156,6 +158,7 @@ member was not reached: the list is not complete then.`,
 	f.StringSliceVar(&members, "members", nil, "`addresses` (HOST:PORT,...) of the group's members")
 	conn := connect.AddFlags(f, connect.Topic, connect.Group)
 	prefix := f.String("parking-prefix", parking.DefaultPrefix, "what the parking topic's name begins with")
+	f.StringVar(&dsn, "store", "", storeFlag)
 	f.StringVar(&state, "state", allBlocked, "which keys: parked, blocked (all that are), or those in one state: "+strings.Join(orderly.BlockedStates(), ", "))
 	f.StringVar(&order, "sort", "age", "first is the one with the most of: "+strings.Join(status.Orders[:3], ", ")+"; or by partition")
 	f.IntVar(&limit, "limit", health.DefaultKeys, fmt.Sprintf("how many at the most, to %d", health.KeysMost))
@@ -168,7 +171,7 @@ member was not reached: the list is not complete then.`,
 		topic = set.Get(connect.Topic)
 		switch {
 		case state == "parked" && slices.Contains(status.Orders, order) && limit > 0:
-			return listParked(cmd, s, set, *prefix, order, limit, asJSON)
+			return listParked(cmd, s, set, *prefix, dsn, order, limit, asJSON)
 		case state != "parked" && len(members) == 0:
 			return usagef("%q needs --members HOST:PORT,...: blocked keys are known to the members alone", cmd.CommandPath())
 		case state != "parked" && state != allBlocked && !slices.Contains(orderly.BlockedStates(), state):
