@@ -77,6 +77,9 @@ type Config struct {
 	// slow is how long every second record takes to be processed, instead of one of
 	// 16; 0 is the usual.
 	slow time.Duration
+	// portions is in how many the records are written while copies of a program
+	// process them; 0 is the usual: it takes some eight seconds.
+	portions int
 	// Progress is told how far it is, now and then; may be nil.
 	Progress func(Progress)
 }
@@ -113,6 +116,7 @@ func (c *Config) settle() error {
 	orDefault(&c.Seq, ".n")
 	orDefault(&c.Limit, time.Minute)
 	orDefault(&c.MinFaults, 5)
+	orDefault(&c.portions, 400)
 	switch {
 	case c.Keys < 1 || c.Keys > maxKeys:
 		return refusef("%d keys: from 1 to %d", c.Keys, maxKeys)

@@ -37,6 +37,7 @@ type side struct {
 	doubts    []string      // why the verdict is worth less
 	beside    []string      // what else is to be said
 	cut       bool          // ended early: what is not done is not lost
+	untold    bool          // what a program says it did cannot be taken: it shows nothing
 	read      int64         // records of the log
 	unordinal int64         // records of the log whose number is 0 or less
 	mirrored  []record      // of a mirror: what to write
@@ -154,6 +155,9 @@ const tailLimit = 2 * time.Minute
 // run does the side's work. It ends early, and in order, when stop is closed; what
 // then follows (the end of the faults, the reading of the log) is done all the same.
 func (s *side) run(ctx context.Context, stop <-chan struct{}) (err error) {
+	if s.who.Kind == Program && s.cfg.Workload == Consumer {
+		return s.runCrew(ctx, stop)
+	}
 	if s.cfg.Workload == Consumer {
 		if err := s.fill(ctx); err != nil {
 			return err
