@@ -77,11 +77,13 @@ type Config struct {
 	// slow is how long every second record takes to be processed, instead of one of
 	// 16; 0 is the usual.
 	slow time.Duration
+	// session is that of the members; 0 is the usual.
+	session time.Duration
+	// Progress is told how far it is, now and then; may be nil.
+	Progress func(Progress)
 	// portions is in how many the records are written while copies of a program
 	// process them; 0 is the usual: it takes some eight seconds.
 	portions int
-	// Progress is told how far it is, now and then; may be nil.
-	Progress func(Progress)
 }
 
 // Progress is how far an experiment is.

@@ -20,8 +20,7 @@ const (
 	firstPause   = 10 * time.Millisecond
 	longestPause = 40 * time.Millisecond
 	heartbeat    = 200 * time.Millisecond
-	// Real brokers allow no session below 6 s by default.
-	session = 6 * time.Second
+	rebalance    = 6 * time.Second
 )
 
 // runOurs is what a user of the library writes, with what is written down around
@@ -41,7 +40,7 @@ func (a *app) runOurs(ctx context.Context, name string) error {
 		Breaker:        orderly.Breaker{Disabled: true},
 		Retry:          orderly.Retry{Backoff: firstPause, MaxBackoff: longestPause},
 		CommitInterval: commitEvery,
-		SessionTimeout: session, RebalanceTimeout: session, HeartbeatInterval: heartbeat,
+		SessionTimeout: s.session(), RebalanceTimeout: rebalance, HeartbeatInterval: heartbeat,
 		StartTimeout: s.cfg.Limit,
 		Events: orderly.Events{
 			Assigned: func(e orderly.AssignedEvent) { a.owns(name, e.Partition, e.FencingToken) },
@@ -85,7 +84,7 @@ func (a *app) runFranz(ctx context.Context, name string) error {
 	}
 	opts := append(hasty(),
 		kgo.ConsumerGroup(s.group), kgo.ConsumeTopics(s.topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
-		kgo.SessionTimeout(session), kgo.RebalanceTimeout(session), kgo.HeartbeatInterval(heartbeat),
+		kgo.SessionTimeout(s.session()), kgo.RebalanceTimeout(rebalance), kgo.HeartbeatInterval(heartbeat),
 		kgo.WithHooks(&polls{a, name}),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
 			each(parts, func(p int32) { a.owns(name, p, 0) })
@@ -137,7 +136,7 @@ func (a *app) runFranz(ctx context.Context, name string) error {
 			wg.Go(func() { a.handlePlainly(name, r, slots) })
 		})
 		if !c.AutoCommit && fs.NumRecords() > 0 {
-			limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), session)
+			limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.session())
 			cl.CommitOffsetsSync(limit, cl.UncommittedOffsets(), report)
 			cancel()
 		}

@@ -35,8 +35,8 @@ type crew struct {
 	said    *os.File // the copies' side of the pipe
 
 	mu      sync.Mutex
-	copies  map[string]*member
-	order   []*member
+	copies  map[string]*crewCopy
+	order   []*crewCopy
 	output  *tail // of what is no report
 	reports int64
 	broken  int64
@@ -49,8 +49,8 @@ type crew struct {
 	processed atomic.Int64
 }
 
-// member is a copy that runs, or has run.
-type member struct {
+// crewCopy is one that runs, or has run.
+type crewCopy struct {
 	name string
 	*command
 	over chan error
@@ -78,7 +78,7 @@ func (s *side) runCrew(ctx context.Context, stop <-chan struct{}) (err error) {
 	}
 	c := &crew{
 		s: s, feed: f, journal: newJournal(s.topic, s.book.add), said: said,
-		copies: map[string]*member{}, output: &tail{notes: s.cfg.Notes}, done: map[place]bool{},
+		copies: map[string]*crewCopy{}, output: &tail{notes: s.cfg.Notes}, done: map[place]bool{},
 	}
 	read := make(chan struct{})
 	go func() { defer close(read); c.listen(heard) }()
@@ -176,7 +176,7 @@ func (c *crew) join(name string) error {
 	cmd.Stdout, cmd.Stderr = c.said, p.output
 	cmd.WaitDelay = grace
 	ownGroup(cmd)
-	m := &member{name: name, command: p, over: make(chan error, 1)}
+	m := &crewCopy{name: name, command: p, over: make(chan error, 1)}
 	c.mu.Lock()
 	c.copies[name] = m
 	c.order = append(c.order, m)
@@ -212,7 +212,7 @@ func (c *crew) leave(name string) {
 func (c *crew) kill(name string) { killGroup(c.ends(name).cmd) }
 
 // ends says that we are the ones who end a copy.
-func (c *crew) ends(name string) *member {
+func (c *crew) ends(name string) *crewCopy {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m := c.copies[name]
@@ -223,7 +223,7 @@ func (c *crew) ends(name string) *member {
 // dismiss ends all copies, and waits until they are gone.
 func (c *crew) dismiss(atOnce bool) {
 	c.mu.Lock()
-	var left []*member
+	var left []*crewCopy
 	for _, m := range c.order {
 		if !m.ended && m.cmd.Process != nil {
 			m.ended = true

@@ -82,7 +82,7 @@ func (c *crew) count(n *int64, example *string, line string) {
 }
 
 // lastWords are those of a copy, or of any.
-func (c *crew) lastWords(m *member) string {
+func (c *crew) lastWords(m *crewCopy) string {
 	if m != nil && len(m.output.last(1)) > 0 {
 		return m.lastWords()
 	}

@@ -14,7 +14,7 @@ func TestRealKafka(t *testing.T) {
 	if !kafkatest.Require(t, kafkatest.Latest) {
 		return
 	}
-	cluster, err := kafkatest.Start(t.Context(), kafkatest.Options{Nodes: 3})
+	cluster, err := kafkatest.Start(t.Context(), kafkatest.Options{Nodes: 3, Properties: map[string]string{"group.min.session.timeout.ms": "500"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,6 +30,7 @@ func TestRealKafka(t *testing.T) {
 		}
 		t.Log(w, res.Elapsed, res.Verdict.Reason, res.Control.Report.Counts)
 	}
+	requireSlow(t, prove(t, slow(cluster.Addrs()...)))
 	for _, name := range []string{"retry-reorder", "sequence-numbers"} {
 		res, err := FindScenario(name).Run(t.Context(), Config{Version: "test", Seed: 7, Records: 150, Brokers: cluster.Addrs()})
 		if err != nil {

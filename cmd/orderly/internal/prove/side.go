@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -87,6 +88,9 @@ func (s *side) through(ctx context.Context) error {
 // hit writes a fault down.
 func (s *side) hit(h *proxy.Hit) {
 	s.book.struck.Add(1)
+	if h.Fault.Kind == proxy.DropHeartbeat && s.app != nil {
+		s.app.cutOff(strings.TrimPrefix(h.Client, s.role+"-"))
+	}
 	if len(h.Batches) == 0 {
 		s.book.add(history.Event{Kind: history.Fault, Why: string(h.Fault.Kind) + " of " + h.API, Partition: -1, Offset: -1})
 	}
@@ -141,6 +145,14 @@ func (s *side) heal(ctx context.Context) error {
 // healLimit is how long the outcome of a fault may take: longer than the proxy waits
 // for a broker's answer.
 const healLimit = 15 * time.Second
+
+// session is that of the members. Real brokers allow none below 6 s by default.
+func (s *side) session() time.Duration {
+	if s.cfg.session > 0 {
+		return s.cfg.session
+	}
+	return 6 * time.Second
+}
 
 // client gives the options of a client that goes through the proxy.
 func (s *side) client(id string, more ...kgo.Opt) []kgo.Opt {

@@ -179,6 +179,7 @@ func (s *side) sender() (sender, error) {
 		if s.cfg.Workload == Growth {
 			cfg.Partitions = map[string]int{s.topic: s.cfg.Partitions}
 		}
+		cfg.KafkaOpts = append(cfg.KafkaOpts, s.cfg.patience()...)
 		p, err := orderly.NewProducer(cfg)
 		if err != nil {
 			return nil, err
@@ -189,7 +190,7 @@ func (s *side) sender() (sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts = append(opts, kgo.RecordDeliveryTimeout(s.cfg.Limit))
+	opts = append(append(opts, kgo.RecordDeliveryTimeout(s.cfg.Limit)), s.cfg.patience()...)
 	cl, err := kgo.NewClient(s.client(id, append(opts, s.growthOpts()...)...)...)
 	if err != nil {
 		return nil, err
