@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -135,7 +136,7 @@ func (r *Result) judge(c *Config) {
 	}
 	in.Limits = append(in.Limits, r.beside...)
 	r.Verdict = judge.Judge(in)
-	r.Verdict.Reasons = append(r.doubts, r.Verdict.Reasons...)
+	r.Verdict.Reasons = slices.Concat([]string{}, r.doubts, r.Verdict.Reasons) // never null
 	if r.untold {
 		r.Verdict.Verdict, r.Verdict.Findings = judge.Inconclusive, []judge.Finding{}
 	}
