@@ -25,6 +25,8 @@ violated so often; or INCONCLUSIVE, with the reason. It never says "proven".
                                      a franz-go producer without idempotence
   orderly prove producer --seq .n -- java -jar app.jar {brokers} {topic}
                                      your own producer, in any language
+  orderly prove consumer -- python3 reader.py {brokers} {topic} {group} {member}
+                                     your own consumer
   orderly prove consumer --brokers localhost:9092
                                      orderly's consumer, on a cluster of yours
   orderly prove --duration 1h --html report.html`,
@@ -45,11 +47,24 @@ several keys, in small batches, and end by itself or at --limit. The control the
   orderly prove producer --acks 1 --idempotent=false --in-flight 1
   orderly prove producer --seq .n --limit 30s -- python3 writer.py {brokers} {topic}
   orderly prove producer --brokers localhost:9092 --fault lost-ack:share=1% --record faults.jsonl`),
-		newProveWorkload(version, s, prove.Consumer, "Try a consumer: orderly's or franz-go's",
+		newProveWorkload(version, s, prove.Consumer, "Try a consumer: orderly's, franz-go's, or your own program",
 			`consumer has a group of members process records that stand in the log, while one joins, one leaves and is replaced, handlers
-fail twice at one of 40 records and are slow at one of 16, fetches fail, and answers to commits are lost.`,
+fail twice at one of 40 records and are slow at one of 16, fetches fail, and answers to commits are lost.
+
+A program behind -- is the subject: in any language. Copies of it are started, told to end (SIGTERM), and killed, while records
+are written. {brokers}, {topic}, {group} and {member} in its arguments are replaced, and `+prove.BrokersEnv+`,
+`+prove.TopicEnv+`, `+prove.GroupEnv+` and `+prove.MemberEnv+` are in its environment. Each copy writes a line
+to its standard output, at once (flushed), when it has processed a record, and before it commits:
+
+  MEMBER done KEY NUMBER       the record's number is in its value, {"n":17}, or where --seq says
+  MEMBER start KEY NUMBER      if it says this, too, processing side by side is seen
+  MEMBER failed | skipped KEY NUMBER        it will be tried again; it is given up on purpose
+
+or {"member":"...","did":"done","partition":0,"offset":17}, also with "key" and "number". Other lines are left alone. Give the
+program a short session timeout (6s): until that is over, the records of a killed copy wait.`,
 			`  orderly prove consumer
-  orderly prove consumer --workers 64`),
+  orderly prove consumer --workers 64
+  orderly prove consumer -- python3 reader.py {brokers} {topic} {group} {member}`),
 		newProveWorkload(version, s, prove.EndToEnd, "Try a producer and a consumer together",
 			`end-to-end writes and processes at the same time, with the faults of both. It is what "orderly prove" alone does.`,
 			`  orderly prove end-to-end --subject franz-go

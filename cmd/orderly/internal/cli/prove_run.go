@@ -68,7 +68,7 @@ func (o *proveOptions) add(f *pflag.FlagSet, w prove.Workload) {
 	f.Int64Var(&o.c.From, "from", prove.DefaultFrom, "number of its key from which on a record can be struck")
 	f.IntVar(&o.c.MinFaults, "min-faults", 5, "faults that must have struck each side")
 	f.StringSliceVar(&o.accept, "accept", nil, "`classes` that are no violation: counted and told only (for example duplicate-write)")
-	f.DurationVar(&o.c.Limit, "limit", time.Minute, "how long a program may run, and a record may take")
+	f.DurationVar(&o.c.Limit, "limit", time.Minute, "how long a program may run (a consumer: say nothing), and a record may take")
 	f.DurationVar(&o.duration, "duration", 0, "repeat the experiment for so long, with other seeds and new topics, in the memory of one")
 	f.BoolVar(&o.c.Keep, "keep", false, "leave the topics and groups")
 	f.BoolVar(&o.asJSON, "json", false, "print one JSON object instead of the text")
@@ -79,7 +79,7 @@ func newProveWorkload(version string, s Streams, w prove.Workload, short, long, 
 	o := proveOptions{c: prove.Config{Version: version, Workload: w}}
 	cmd := &cobra.Command{Use: string(w), Short: short, Long: long + "\n" + proveHelp, Example: example, Args: noArgs}
 	o.add(cmd.Flags(), w)
-	if w == prove.Producer {
+	if w == prove.Producer || w == prove.Consumer {
 		cmd.Use += " [-- CMD ARGS]"
 		cmd.Flags().StringVar(&o.c.Seq, "seq", ".n", "`where` the number is in records of a program: a field of the JSON value (.n), the value (.), or a header (header:n)")
 		cmd.Args = func(cmd *cobra.Command, args []string) error {

@@ -23,6 +23,7 @@ type app struct {
 	done   map[place]bool
 	failed map[place]int
 	tokens map[string]map[int32]int64 // of members, by partition
+	off    map[string]bool            // members that the coordinator does not hear of
 	given  int                        // partitions that members gave up
 	err    error
 
@@ -39,7 +40,7 @@ type place struct {
 
 func newApp(s *side) *app {
 	return &app{
-		s: s, done: map[place]bool{}, failed: map[place]int{}, tokens: map[string]map[int32]int64{},
+		s: s, done: map[place]bool{}, failed: map[place]int{}, tokens: map[string]map[int32]int64{}, off: map[string]bool{},
 		leave: map[string]context.CancelFunc{},
 	}
 }
@@ -224,6 +225,7 @@ func (a *app) gives(member string, partition int32, token int64, lost bool) {
 		e.Kind = history.Lost
 	}
 	a.s.book.add(e)
+	a.back(member)
 }
 
 func (a *app) commits(member string, partition int32, offset, token int64) {

@@ -93,6 +93,9 @@ type Config struct {
 	Nodes Nodes
 	// Progress is told how far it is, now and then; may be nil.
 	Progress func(Progress)
+	// portions is in how many the records are written while copies of a program
+	// process them; 0 is the usual: it takes some eight seconds.
+	portions int
 }
 
 // Progress is how far an experiment is.
@@ -127,6 +130,7 @@ func (c *Config) settle() error {
 	orDefault(&c.Seq, ".n")
 	orDefault(&c.Limit, time.Minute)
 	orDefault(&c.MinFaults, 5)
+	orDefault(&c.portions, 400)
 	switch {
 	case c.Keys < 1 || c.Keys > maxKeys:
 		return refusef("%d keys: from 1 to %d", c.Keys, maxKeys)

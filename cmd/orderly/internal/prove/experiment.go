@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ type Result struct {
 	Elapsed  time.Duration
 	doubts   []string
 	beside   []string
+	untold   bool
 }
 
 // Run does one experiment. When stop is closed it ends early, and judges what there
@@ -59,7 +61,7 @@ func Run(ctx context.Context, c Config, stop <-chan struct{}) (res *Result, err 
 		return nil, errors.Join(err, subject.discard(), control.discard())
 	}
 	res = &Result{Topics: w.topics, Rounds: 1, doubts: subject.doubts, beside: append(subject.beside, control.doubts...)}
-	res.Faults = subject.proxy.Facts()
+	res.Faults, res.untold = subject.proxy.Facts(), subject.untold
 	controlFacts := control.proxy.Facts()
 	var errs [2]error
 	res.Subject, errs[0] = subject.end()
@@ -77,7 +79,7 @@ func Run(ctx context.Context, c Config, stop <-chan struct{}) (res *Result, err 
 // both runs the sides side by side; a program alone, and then its mirror.
 func both(ctx context.Context, c *Config, subject, control *side, stop <-chan struct{}) error {
 	defer c.watch(ctx, subject)()
-	if c.Subject.Kind == Program {
+	if c.Subject.Kind == Program && c.Workload == Producer {
 		if err := subject.run(ctx, stop); err != nil {
 			return err
 		}
@@ -130,11 +132,14 @@ func (r *Result) judge(c *Config) {
 		in.Limits = append(in.Limits, judge.EmbeddedLimit)
 	}
 	if c.Subject.Kind == Program {
-		in.Limits = append(in.Limits, programLimit)
+		in.Limits = append(in.Limits, map[Workload]string{Producer: programLimit, Consumer: crewLimit}[c.Workload])
 	}
 	in.Limits = append(in.Limits, r.beside...)
 	r.Verdict = judge.Judge(in)
-	r.Verdict.Reasons = append(r.doubts, r.Verdict.Reasons...)
+	r.Verdict.Reasons = slices.Concat([]string{}, r.doubts, r.Verdict.Reasons) // never null
+	if r.untold {
+		r.Verdict.Verdict, r.Verdict.Findings = judge.Inconclusive, []judge.Finding{}
+	}
 	if r.Verdict.Verdict == judge.Held && len(r.doubts) > 0 || r.Verdict.Verdict == judge.Inconclusive {
 		r.Verdict.Verdict, r.Verdict.Reason = judge.Inconclusive, r.Verdict.Reasons[0]
 	}
@@ -142,6 +147,9 @@ func (r *Result) judge(c *Config) {
 
 // programLimit is what cannot be seen of a program.
 const programLimit = "What the program was told of its records is not known: one that is missing in the log may have been lost, or given up with an error."
+
+// crewLimit is what cannot be seen of a consumer.
+const crewLimit = "What the program processed is known from its own lines; that records were processed side by side is seen only if it reports their starts, too."
 
 // cameThrough gives doubts when more stands in the log than came through the proxy.
 // Records that stand there twice count once: the proxy itself may have sent them

@@ -1,12 +1,17 @@
 package prove
 
 import (
+	"crypto/tls"
+	"crypto/x509"
+	"maps"
+	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/judge"
 	"github.com/orderly-go/orderly/internal/kafkatest"
+	"github.com/twmb/franz-go/pkg/sasl/scram"
 )
 
 // The same on three nodes of real Kafka: what is written and processed holds, beside
@@ -15,7 +20,14 @@ func TestRealKafka(t *testing.T) {
 	if !kafkatest.Require(t, kafkatest.Latest) {
 		return
 	}
-	cluster, err := kafkatest.Start(t.Context(), kafkatest.Options{Nodes: 3, Properties: nodeProperties})
+	properties := maps.Clone(nodeProperties)
+	properties["group.min.session.timeout.ms"] = "500"
+	opts := kafkatest.Options{Nodes: 3, Properties: properties}
+	creds, err := opts.Secure(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cluster, err := kafkatest.Start(t.Context(), opts)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,6 +43,15 @@ func TestRealKafka(t *testing.T) {
 		}
 		t.Log(w, res.Elapsed, res.Verdict.Reason, res.Control.Report.Counts)
 	}
+	ca, err := os.ReadFile(creds.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	requireSecure(t, cluster.ListenerAddrs(kafkatest.SCRAM), &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
+		scram.Auth{User: creds.User, Pass: creds.Password}.AsSha256Mechanism())
+	requireSlow(t, prove(t, slow(cluster.Addrs()...)))
 	for _, name := range []string{"retry-reorder", "sequence-numbers"} {
 		res, err := FindScenario(name).Run(t.Context(), Config{Version: "test", Seed: 7, Records: 150, Brokers: cluster.Addrs()})
 		if err != nil {

@@ -20,5 +20,8 @@ func TestMain(m *testing.M) {
 	if how := os.Getenv(programEnv); how != "" {
 		os.Exit(userProgram(how))
 	}
+	if how := os.Getenv(consumerEnv); how != "" {
+		os.Exit(userConsumer(how))
+	}
 	goleak.VerifyTestMain(m)
 }

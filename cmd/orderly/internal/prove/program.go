@@ -56,8 +56,10 @@ func (s *side) runProgram(ctx context.Context, stop <-chan struct{}) error {
 	select {
 	case p.err = <-done:
 	case <-limit.C:
+		p.ended = true
 		p.told(done)
 	case <-stop:
+		p.ended = true
 		p.told(done)
 	case <-ctx.Done():
 		killGroup(cmd)
@@ -73,7 +75,6 @@ func (s *side) runProgram(ctx context.Context, stop <-chan struct{}) error {
 
 // told ends a program that does not end by itself, which is no fault of it.
 func (p *command) told(done <-chan error) {
-	p.ended = true
 	endGroup(p.cmd)
 	late := time.NewTimer(grace)
 	defer late.Stop()

@@ -146,7 +146,7 @@ func TestRefused(t *testing.T) {
 		"franz-go refuses":           {Workload: Producer, Subject: Subject{Kind: FranzGo, Client: Client{Idempotent: true, Acks: "1"}}},
 		`acks "2"`:                   {Workload: Producer, Subject: Subject{Kind: FranzGo, Client: Client{Acks: "2"}}},
 		"has to be named":            {Workload: Producer, Subject: Subject{Kind: Program}},
-		"the workload producer only": {Workload: Consumer, Subject: Subject{Kind: Program, Command: []string{"x"}}},
+		"producer and consumer only": {Workload: EndToEnd, Subject: Subject{Kind: Program, Command: []string{"x"}}},
 		`no subject "me"`:            {Workload: Producer, Subject: Subject{Kind: "me"}},
 		"cannot be started":          {Workload: Producer, Subject: Subject{Kind: Program, Command: []string{"/absent/program"}}},
 	} {

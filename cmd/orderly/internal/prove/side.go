@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -38,6 +39,7 @@ type side struct {
 	doubts    []string      // why the verdict is worth less
 	beside    []string      // what else is to be said
 	cut       bool          // ended early: what is not done is not lost
+	untold    bool          // what a program says it did cannot be taken: it shows nothing
 	read      int64         // records of the log
 	ends      map[int32]int64
 	unordinal int64    // records of the log whose number is 0 or less
@@ -88,6 +90,9 @@ func (s *side) through(ctx context.Context) error {
 // hit writes a fault down.
 func (s *side) hit(h *proxy.Hit) {
 	s.book.struck.Add(1)
+	if h.Fault.Kind == proxy.DropHeartbeat && s.app != nil {
+		s.app.cutOff(strings.TrimPrefix(h.Client, s.role+"-"))
+	}
 	if len(h.Batches) == 0 {
 		s.book.add(history.Event{Kind: history.Fault, Why: string(h.Fault.Kind) + " of " + h.API, Partition: -1, Offset: -1})
 	}
@@ -172,6 +177,9 @@ const tailLimit = 2 * time.Minute
 // run does the side's work. It ends early, and in order, when stop is closed; what
 // then follows (the end of the faults, the reading of the log) is done all the same.
 func (s *side) run(ctx context.Context, stop <-chan struct{}) (err error) {
+	if s.who.Kind == Program && s.cfg.Workload == Consumer {
+		return s.runCrew(ctx, stop)
+	}
 	if s.cfg.Workload == Consumer {
 		if err := s.fill(ctx); err != nil {
 			return err

@@ -48,6 +48,7 @@ func (r *Result) add(more *Result) {
 	r.Faults = more.Faults
 	r.Topics = more.Topics
 	r.Rounds++
+	r.untold = r.untold || more.untold
 	r.doubts = also(r.doubts, more.doubts)
 	r.beside = also(r.beside, more.beside)
 }

@@ -89,8 +89,8 @@ func (s *Subject) settle(w Workload) error {
 		if len(s.Command) == 0 || s.Command[0] == "" {
 			return refusef("a program has to be named: -- CMD ARGS")
 		}
-		if w != Producer {
-			return refusef("a program can be the subject of the workload producer only: nothing tells what it processed")
+		if w != Producer && w != Consumer {
+			return refusef("a program can be the subject of the workloads producer and consumer only: run it as one after the other")
 		}
 	default:
 		return refusef("there is no subject %q; there are %s, %s, and a program behind --", s.Kind, Orderly, FranzGo)

@@ -22,10 +22,18 @@ var about = map[Workload]string{
 		"in one partition, as they were sent, each once.",
 }
 
+// aboutCrew is the same for a program that consumes.
+const aboutCrew = "Records were written to Kafka and processed by copies of the program, while answers of brokers were lost, and copies joined, were\n" +
+	"told to end, and were killed. In order means: of each key one record at a time, each after the one before it is done."
+
 // Write tells the result to people.
 func (r *Result) Write(w io.Writer, c *Config, again string) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\nThe control went through the same, at the same records.\n\n", about[c.Workload])
+	what := about[c.Workload]
+	if c.Subject.Kind == Program && c.Workload == Consumer {
+		what = aboutCrew
+	}
+	fmt.Fprintf(&b, "%s\nThe control went through the same, at the same records.\n\n", what)
 	fmt.Fprintf(&b, "  subject  %s\n  control  %s\n", r.Subject.Name, r.Control.Name)
 	where := "the embedded broker, in memory"
 	if len(c.Brokers) > 0 {

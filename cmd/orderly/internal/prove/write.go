@@ -75,8 +75,7 @@ func (s *side) record(i int) (r *kgo.Record, key []byte, n int64) {
 		m := s.mirrored[i]
 		return numbered(s.topic, s.seq, m.key, m.number), m.key, m.number
 	}
-	n = int64(i/s.cfg.Keys + 1)
-	key = keyName(i % s.cfg.Keys)
+	key, n = s.plain(i)
 	r = numbered(s.topic, s.seq, key, n)
 	if s.who.Client.NullKeys {
 		r.Key, r.Headers = nil, append(r.Headers, kgo.RecordHeader{Key: entity, Value: key})
@@ -183,6 +182,7 @@ func (s *side) sender() (sender, error) {
 		if s.cfg.Workload == Growth {
 			cfg.Partitions = map[string]int{s.topic: s.cfg.Partitions}
 		}
+		cfg.KafkaOpts = append(cfg.KafkaOpts, s.cfg.patience()...)
 		p, err := orderly.NewProducer(cfg)
 		if err != nil {
 			return nil, err
@@ -193,7 +193,7 @@ func (s *side) sender() (sender, error) {
 	if err != nil {
 		return nil, err
 	}
-	opts = append(opts, kgo.RecordDeliveryTimeout(s.cfg.Limit))
+	opts = append(append(opts, kgo.RecordDeliveryTimeout(s.cfg.Limit)), s.cfg.patience()...)
 	cl, err := kgo.NewClient(s.client(id, append(opts, s.growthOpts()...)...)...)
 	if err != nil {
 		return nil, err
@@ -245,19 +245,24 @@ func (f *franzSender) outcome(err error) history.Outcome {
 	return history.OutcomeUnknown
 }
 
-// fill writes the records of the consumer's workload, surely in order, and not
-// through the proxy.
-func (s *side) fill(ctx context.Context) error {
+// filler is a client that writes the records of the consumer's workload, surely in
+// order, and not through the proxy.
+func (s *side) filler() (*kgo.Client, error) {
 	opts, err := Safe.producer()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	opts = append(opts, kgo.SeedBrokers(s.world.brokers...), kgo.ClientID("orderly-prove-filler"))
 	opts = append(opts, s.cfg.Opts...)
 	if s.cfg.TLS != nil {
 		opts = append(opts, kgo.DialTLSConfig(s.cfg.TLS))
 	}
-	cl, err := kgo.NewClient(opts...)
+	return kgo.NewClient(opts...)
+}
+
+// fill writes all of them.
+func (s *side) fill(ctx context.Context) error {
+	cl, err := s.filler()
 	if err != nil {
 		return err
 	}
@@ -265,8 +270,8 @@ func (s *side) fill(ctx context.Context) error {
 	var mu sync.Mutex
 	var failed error
 	for i := range s.cfg.Keys * s.cfg.Records {
-		r := numbered(s.topic, s.seq, keyName(i%s.cfg.Keys), int64(i/s.cfg.Keys+1))
-		cl.Produce(ctx, r, func(_ *kgo.Record, err error) {
+		key, n := s.plain(i)
+		cl.Produce(ctx, numbered(s.topic, s.seq, key, n), func(_ *kgo.Record, err error) {
 			mu.Lock()
 			defer mu.Unlock()
 			if err != nil && failed == nil {

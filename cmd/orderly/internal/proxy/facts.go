@@ -71,6 +71,20 @@ func (c *conn) meet(r *request) {
 	}
 }
 
+// Requests is how many requests of that name came, of all clients.
+func (p *Proxy) Requests(name string) (n int64) {
+	key := keyOf(name)
+	if key < 0 {
+		return 0
+	}
+	p.clients.mu.Lock()
+	defer p.clients.mu.Unlock()
+	for _, c := range p.clients.all {
+		n += c.requests[key].Load()
+	}
+	return n
+}
+
 func (cs *clients) named(id string) *clientFacts {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
