@@ -98,7 +98,7 @@ type waiter struct {
 	of string
 }
 
-func (w waiter) Settled()                     { w.b.news <- "settled " + w.of }
+func (w waiter) Settled(int)                  { w.b.news <- "settled " + w.of }
 func (w waiter) Live()                        { w.b.news <- "live " + w.of }
 func (w waiter) Blocked(string, bool)         { w.b.news <- "blocked " + w.of }
 func (w waiter) Failing(error, time.Duration) { w.b.news <- "failing " + w.of }
@@ -125,7 +125,7 @@ func (b *bench) own(token int64) *Partition {
 }
 
 func item(key string, offset int64) parking.Item {
-	return parking.Item{Key: []byte(key), Offset: offset, Failed: true, Size: 10, Body: &parking.ParkedBody{Record: parking.Record{Key: []byte(key), Value: fmt.Append(nil, offset)},
+	return parking.Item{Key: []byte(key), Offset: offset, Failed: true, Body: &parking.ParkedBody{Record: parking.Record{Key: []byte(key), Value: fmt.Append(nil, offset)},
 		Topic: source, Failure: parking.Failure{Cause: "no", Permanent: true, Attempts: 1}}}
 }
 
@@ -136,7 +136,7 @@ func TestOwnership(t *testing.T) {
 	if p.Concerns([]byte("a"), 1) || !p.Calm() {
 		t.Error("a record is to wait, and nothing is parked")
 	}
-	if !p.Arrive(item("a", 1), waiter{b, "a1"}) {
+	if !p.Arrive(waiter{b, "a1"}, item("a", 1)) {
 		t.Fatal("there is no topic")
 	}
 	b.want("settled a1")
@@ -162,7 +162,7 @@ func TestOwnership(t *testing.T) {
 	}
 	// A marker of a higher token: another owner is there.
 	other := parking.Entry{Kind: parking.KindMarker, Token: 9, Seq: 1, Marker: &parking.MarkerBody{Owner: "other"}}
-	q.log.Write(t.Context(), 0, &other, func(int64, int, parking.WriteError, error) {})
+	q.log.Write(t.Context(), 0, &other, func(int64, parking.WriteError, error) {})
 	b.want("shut")
 	b.want("doubt 6 above 9")
 	if r := q.Reason(); r != StateAwaiting {
@@ -178,7 +178,7 @@ func TestRefusedWrite(t *testing.T) {
 	b.prepare()
 	p := b.own(5)
 	f := b.c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: beside, Err: kerr.TopicAuthorizationFailed, Count: -1})
-	p.Arrive(item("a", 1), waiter{b, "a1"})
+	p.Arrive(waiter{b, "a1"}, item("a", 1))
 	b.want("failing a1")
 	if s := p.State(); s.Reason != "" || !strings.Contains(s.Cause, "TOPIC_AUTHORIZATION_FAILED") {
 		t.Errorf("%+v", s)
@@ -205,7 +205,7 @@ func TestReleaseReadsPages(t *testing.T) {
 	p := b.own(5)
 	const n = 100
 	for o := range int64(n) {
-		p.Arrive(item("a", o), waiter{b, "a"})
+		p.Arrive(waiter{b, "a"}, item("a", o))
 		b.want("settled a")
 	}
 	fetches := b.c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: beside, Count: -1, Observe: true})
@@ -271,7 +271,7 @@ func TestLookNamesWhatIsWrong(t *testing.T) {
 		b := newBench(t, nil)
 		b.prepare()
 		p := b.own(5)
-		p.Arrive(item("a", 1), waiter{b, "a1"})
+		p.Arrive(waiter{b, "a1"}, item("a", 1))
 		b.want("settled a1")
 		p.End()
 		if out := b.look(false, nil); out.Err == nil || !out.Fatal {
@@ -282,7 +282,7 @@ func TestLookNamesWhatIsWrong(t *testing.T) {
 		b := newBench(t, nil)
 		b.prepare()
 		p := b.own(5)
-		p.Arrive(item("a", 1), waiter{b, "a1"})
+		p.Arrive(waiter{b, "a1"}, item("a", 1))
 		b.want("settled a1")
 		extra := p.Extra(nil)
 		if err := p.log.Delete(t.Context(), 0, p.next); err != nil {

@@ -14,10 +14,12 @@ import (
 )
 
 // A Waiter is a record that waits at the head of its key for an answer: one of the first
-// three is called once, or none when the ownership ends before.
+// three is called once, or none when the ownership ends before. It may wait for many
+// records of a key that came together: then Settled is called as often as it takes,
+// unless Live is for the rest.
 type Waiter interface {
-	Settled() // it is parked, or was done before
-	Live()    // it goes to its handler
+	Settled(n int) // the next n are parked, or were done before
+	Live()         // it goes to its handler
 	// Blocked: it cannot be parked, for a cap or its size.
 	Blocked(reason string, tooLarge bool)
 	// Failing: it is not parked yet, for its write has failed, or failed again; the next
@@ -59,8 +61,8 @@ type Partition struct {
 
 	todo    []func() // in order; see do
 	doing   bool
-	waiters map[int64]Waiter
-	quiet   []chan struct{} // closed when nothing of a record is on its way
+	waiters map[int64]waiting // by the offset of the first record that it waits for
+	quiet   []chan struct{}   // closed when nothing of a record is on its way
 }
 
 // Granted is part of group.Parked.
@@ -108,7 +110,7 @@ func (p *Partition) drop(reason string, cause error) {
 	p.calm.Store(false)
 	for o, w := range p.waiters {
 		delete(p.waiters, o)
-		p.queue(w.Live)
+		p.queue(w.Waiter.Live)
 	}
 	p.rest()
 }
@@ -298,9 +300,25 @@ func (p *Partition) Knows(key []byte, offset int64) bool {
 	return before
 }
 
-// Arrive hands a record over that has come to the head of its key. It returns false
-// when there is no parking topic: then the Waiter is not called.
-func (p *Partition) Arrive(it parking.Item, w Waiter) bool {
+// Joins reports whether records that come to the head of their key are written to the
+// parking topic at once, and up to which offset they are settled already.
+func (p *Partition) Joins(key []byte) (upTo int64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended || p.owner == nil || len(p.words) > 0 {
+		return 0, false
+	}
+	return p.owner.Joins(key)
+}
+
+type waiting struct {
+	Waiter
+	offsets []int64 // that are not settled
+}
+
+// Arrive hands records over that have come to the head of their key together. It
+// returns false when there is no parking topic: then the Waiter is not called.
+func (p *Partition) Arrive(w Waiter, its ...parking.Item) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
@@ -309,8 +327,12 @@ func (p *Partition) Arrive(it parking.Item, w Waiter) bool {
 	if p.owner == nil {
 		return false
 	}
-	p.waiters[it.Offset] = w
-	p.did(p.owner.Arrive(it))
+	offsets := make([]int64, len(its))
+	for i := range its {
+		offsets[i] = its[i].Offset
+	}
+	p.waiters[offsets[0]] = waiting{w, offsets}
+	p.did(p.owner.Arrive(its...))
 	return true
 }
 

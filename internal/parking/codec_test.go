@@ -184,8 +184,8 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		s := NewState()
-		s.Apply(0, e, len(head), &rules)
-		s.Apply(1, e, len(head), &rules)
+		s.Apply(0, e, &rules)
+		s.Apply(1, e, &rules)
 		r, err := Encode(e)
 		if err != nil {
 			t.Fatalf("%s is read and not written: %v", head, err)

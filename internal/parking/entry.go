@@ -11,6 +11,7 @@ type Kind string
 const (
 	KindMarker   Kind = "marker"   // an owner begins: entries of lower tokens behind it are void
 	KindParked   Kind = "parked"   // a record of the source topic, whole
+	KindRun      Kind = "run"      // records that follow parked ones of their key, whole
 	KindResolved Kind = "resolved" // parked records of a key are done, or skipped
 	KindTried    Kind = "tried"    // a parked record failed again
 	KindSettled  Kind = "settled"  // all records of a key below an offset are parked or done
@@ -36,6 +37,7 @@ type Entry struct {
 
 	Marker   *MarkerBody
 	Parked   *ParkedBody
+	Run      *RunBody
 	Resolved *ResolvedBody
 	Tried    *TriedBody
 	Progress *ProgressBody

@@ -185,7 +185,7 @@ func (p *proc) attach(c *commit) {
 		p.owner.pending = map[int64]*Entry{}
 		p.owner.token = c.token
 		for p.read < int64(len(w.log)) {
-			p.owner.Read(p.read, w.log[p.read].entry, 1)
+			p.owner.Read(p.read, w.log[p.read].entry)
 			p.read++
 		}
 	}
@@ -267,9 +267,13 @@ func (p *proc) turn(l *laneOf) {
 	case p.owner == nil:
 		l.live = 1
 	case l.asked < len(l.queue) && l.asked < 3:
-		o := l.queue[l.asked]
-		l.asked++
-		p.arrive(o, false)
+		n := 1
+		if p.w.mood.together {
+			n += p.w.rng.IntN(min(3, len(l.queue)) - l.asked)
+		}
+		from := l.asked
+		l.asked += n
+		p.follow(l.queue[from:l.asked])
 	}
 }
 
@@ -281,7 +285,7 @@ func (p *proc) obey(l *laneOf, a Ask) {
 		p.arrive(a.Offset, true)
 		return
 	}
-	p.do(p.owner.Arrive(Item{Key: a.Key, Offset: a.Offset, Size: 1, Body: &ParkedBody{}, Skip: a.Command}))
+	p.do(p.owner.Arrive(Item{Key: a.Key, Offset: a.Offset, Body: &ParkedBody{}, Skip: a.Command}))
 }
 
 func (p *proc) arrive(o int64, failed bool) {
@@ -290,7 +294,16 @@ func (p *proc) arrive(o int64, failed bool) {
 	if failed {
 		body.Failure = Failure{Cause: "bad", Permanent: true, Attempts: 1}
 	}
-	p.do(p.owner.Arrive(Item{Key: key, Offset: o, Size: 1, Body: body, Failed: failed}))
+	p.do(p.owner.Arrive(Item{Key: key, Offset: o, Body: body, Failed: failed}))
+}
+
+// follow hands records that have not failed over together.
+func (p *proc) follow(offsets []int64) {
+	its := make([]Item, len(offsets))
+	for i, o := range offsets {
+		its[i] = Item{Key: []byte(p.w.keys[o]), Offset: o, Body: &ParkedBody{}}
+	}
+	p.do(p.owner.Arrive(its...))
 }
 
 func (p *proc) settle(o int64) {
@@ -351,10 +364,14 @@ func (p *proc) do(actions []Action) {
 			}
 			w.flight = append(w.flight, &flying{proc: p, write: &a, entry: &e})
 		case Settle:
-			w.say("p%d settles %d", p.n, a.Offset)
-			p.settle(a.Offset)
+			w.say("p%d settles %d of those from %d on", p.n, a.N, a.Offset)
+			for o, l := a.Offset, p.lane(a.Offset); a.N > 0; a.N-- {
+				if p.settle(o); len(l.queue) > 0 {
+					o = l.queue[0]
+				}
+			}
 		case Live:
-			p.lane(a.Offset).live++
+			p.lane(a.Offset).live += a.N
 			if p.owner.Paused(ID([]byte(w.keys[a.Offset]))) {
 				w.violate("%d goes to its handler while its key is paused", a.Offset)
 			}

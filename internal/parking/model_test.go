@@ -148,7 +148,7 @@ func (p *proc) readOn() {
 	if p.read < int64(len(w.log)) {
 		pos := p.read
 		p.read++
-		p.do(p.owner.Read(pos, w.log[pos].entry, 1))
+		p.do(p.owner.Read(pos, w.log[pos].entry))
 	}
 }
 
@@ -302,6 +302,7 @@ var without = []struct {
 	{"a retry is answered at its end", ruleAnswer, sysRight, 152, false},
 	{"a new topic: nothing counts before the own marker", ruleFresh, sysRight, 8113, false},
 	{"a new topic: committed before anything is parked", ruleFreshFirst, sysRight, 28, false},
+	{"the caps hold for what is on its way", ruleCaps, sysRight, 1, false},
 	{"a missing commit is not an empty one", ruleMissing, sysRight, 206, false},
 }
 

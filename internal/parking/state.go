@@ -28,7 +28,7 @@ type State struct {
 	records, parkedKeys int
 	bytes               int64
 	soonest             int64 // no key is due before
-	entries             int64 // read
+	entries             int64 // read; a run counts as one for each of its records
 	void                int64 // that did not count
 }
 
@@ -91,10 +91,10 @@ const (
 	Unchain         // what it rests on (After) does not stand before it
 )
 
-// Apply takes the entry at a position; size is what its record takes up. Entries
-// are applied in the order of their positions.
-func (s *State) Apply(pos int64, e *Entry, size int, r *Rules) Verdict {
-	s.entries++
+// Apply takes the entry at a position. Entries are applied in the order of their
+// positions.
+func (s *State) Apply(pos int64, e *Entry, r *Rules) Verdict {
+	s.entries += int64(max(e.Records(), 1))
 	v := s.verdict(e, r)
 	if v != Counts {
 		s.void++
@@ -117,7 +117,7 @@ func (s *State) Apply(pos int64, e *Entry, size int, r *Rules) Verdict {
 			k = &keyState{due: never}
 			s.keys[ID(e.Key)] = k
 		}
-		s.key(k, pos, e, size, r)
+		s.key(k, pos, e, r)
 	}
 	return Counts
 }
@@ -137,31 +137,20 @@ func (s *State) verdict(e *Entry, r *Rules) Verdict {
 }
 
 // key applies an entry about a key. Everything here may come twice.
-func (s *State) key(k *keyState, pos int64, e *Entry, size int, r *Rules) {
+func (s *State) key(k *keyState, pos int64, e *Entry, r *Rules) {
 	k.at = pos
-	i, found := k.find(e.Offset)
 	before := len(k.recs)
 	switch e.Kind {
 	case KindParked:
-		f := &e.Parked.Failure
-		switch {
-		case found:
-			k.recs[i].pos = pos
-		case e.Offset >= k.upTo:
-			k.recs = append(k.recs, rec{offset: e.Offset, pos: pos, size: uint32(min(int64(size), math.MaxUint32)),
-				last: f.Last, tries: uint16(min(f.Releases, math.MaxUint16)), permanent: f.Permanent})
-			k.upTo = e.Offset + 1
-			s.under = s.last
-			s.records++
-			s.bytes += int64(size)
-			if before == 0 {
-				k.due = r.due(f)
-				if k.from = f.First; k.from == 0 {
-					k.from = e.Parked.Timestamp // it followed others that are done by now
-				}
-			}
+		s.join(k, pos, e.Offset, &e.Parked.Record, e.Parked.Timestamp, &e.Parked.Failure, r)
+	case KindRun:
+		k.recs = slices.Grow(k.recs, len(e.Run.Records))
+		for i := range e.Run.Records {
+			f := &e.Run.Records[i]
+			s.join(k, pos, f.Offset, &f.Record, f.Timestamp, &Failure{}, r)
 		}
 	case KindResolved:
+		i, _ := k.find(e.Offset)
 		end := i
 		for end < len(k.recs) && k.recs[end].offset <= e.Resolved.Last {
 			s.records--
@@ -177,7 +166,7 @@ func (s *State) key(k *keyState, pos int64, e *Entry, size int, r *Rules) {
 		}
 		k.upTo = max(k.upTo, e.Resolved.Last+1)
 	case KindTried:
-		if found {
+		if i, found := k.find(e.Offset); found {
 			f := &e.Tried.Failure
 			t := &k.recs[i]
 			t.last, t.tries, t.permanent = f.Last, uint16(min(f.Releases, math.MaxUint16)), f.Permanent
@@ -194,6 +183,29 @@ func (s *State) key(k *keyState, pos int64, e *Entry, size int, r *Rules) {
 	}
 	if len(k.recs) > 0 {
 		s.soonest = min(s.soonest, k.due)
+	}
+}
+
+// join adds a parked record to those of its key.
+func (s *State) join(k *keyState, pos, offset int64, of *Record, timestamp int64, f *Failure, r *Rules) {
+	if offset < k.upTo {
+		if i, found := k.find(offset); found {
+			k.recs[i].pos = pos
+		}
+		return
+	}
+	size := of.Size()
+	k.recs = append(k.recs, rec{offset: offset, pos: pos, size: uint32(min(size, math.MaxUint32)),
+		last: f.Last, tries: uint16(min(f.Releases, math.MaxUint16)), permanent: f.Permanent})
+	k.upTo = offset + 1
+	s.under = s.last
+	s.records++
+	s.bytes += size
+	if len(k.recs) == 1 {
+		k.due = r.due(f)
+		if k.from = f.First; k.from == 0 {
+			k.from = timestamp // it followed others that are done by now
+		}
 	}
 }
 

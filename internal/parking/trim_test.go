@@ -29,7 +29,7 @@ func TestATrimKeepsTheState(t *testing.T) {
 
 	after := NewState()
 	for pos := g.Trim; pos < int64(len(b.log)); pos++ {
-		after.Apply(pos, b.log[pos], 100, &b.rules)
+		after.Apply(pos, b.log[pos], &b.rules)
 	}
 	if got := fmt.Sprint(describeState(after)); got != before {
 		t.Errorf("after  %s\nbefore %s", got, before)
@@ -88,7 +88,7 @@ func TestATrimKeepsWhatLaterEntriesRestOn(t *testing.T) {
 	b.arrive("a", 7, nil)
 	next := NewState()
 	for pos := g.Trim; pos < int64(len(b.log)); pos++ {
-		next.Apply(pos, b.log[pos], 1, &b.rules)
+		next.Apply(pos, b.log[pos], &b.rules)
 	}
 	if settled, _ := next.Settled(ID([]byte("a")), 7); !settled || next.records != 2 {
 		t.Errorf("settled %t, %d records", settled, next.records)
@@ -110,7 +110,7 @@ func TestSettledUpToSurvivesATrim(t *testing.T) {
 		b.do(b.o.Committed(0, g, true))
 		next := NewState()
 		for pos := g.Trim; pos < int64(len(b.log)); pos++ {
-			next.Apply(pos, b.log[pos], 1, &b.rules)
+			next.Apply(pos, b.log[pos], &b.rules)
 		}
 		if settled, _ := next.Settled(ID([]byte("a")), 1); settled != (x == ruleNone) {
 			t.Errorf("without rule %d: settled %t", x, settled)
@@ -130,7 +130,7 @@ func TestAWriteWithoutAnOutcomeNeedsANewToken(t *testing.T) {
 		b.do(b.o.Failed(late.ID, Unknown))
 		if x == ruleNone {
 			b.want("probe")
-			b.do(b.o.Acked(WriteID{late.ID.Token, probe}, 99, 1))
+			b.do(b.o.Acked(WriteID{late.ID.Token, probe}, 99))
 			b.want("token")
 			b.do(b.o.Granted(Grant{Token: 6}))
 		} else {
