@@ -95,10 +95,12 @@ func (h handling) arriveFor(r *lane.Run, m *Message, keep *lane.Item, tr *troubl
 		v.Hold = true
 		return v
 	}
-	w.await = lane.NewAwait(r, state)
+	if w.await = lane.NewAwait(r, state); g != nil { // written at once
+		w.await = lane.NewAwaitRun(r, state, 1)
+	}
 	v.Await = w.await
 	w.before.Store(p.Knows(it.Key, m.Offset))
-	switch ok := p.Arrive(w, it); {
+	switch ok := p.Arrive(it, w); {
 	case ok:
 	case g == nil:
 		v.Await, v.Delay = nil, 0 // there is no topic any more: it goes to its handler

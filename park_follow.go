@@ -27,25 +27,21 @@ func (h handling) follow(r *lane.Run, m *Message) (v lane.Verdict, ok bool) {
 		return v, false
 	}
 	items := r.Together(togetherMost)
-	w := &followers{h: h, p: p, token: r.Token}
+	w := &followers{h: h, p: p, token: r.Token, ms: make([]*Message, 0, len(items))}
+	run := parking.RunBody{Topic: m.Topic, Partition: m.Partition, Records: make([]parking.Follower, 0, len(items))}
 	for _, it := range items {
 		m := it.Payload.(*Message)
 		if !plainFollower(m) || !bytes.Equal(h.parkKey(m), key) { // keys that have one hash
 			break
 		}
 		w.ms = append(w.ms, m)
+		run.Records = append(run.Records, parking.Follower{Offset: m.Offset, Timestamp: m.Timestamp.UnixMilli(), Record: parkedRecord(m.Record)})
 		if m.Offset < upTo {
 			w.before++
 		}
 	}
-	its, bodies := make([]parking.Item, len(w.ms)), make([]parking.ParkedBody, len(w.ms))
-	key = clone(key)
-	for i, m := range w.ms {
-		bodies[i] = parking.ParkedBody{Topic: m.Topic, Partition: m.Partition, Timestamp: m.Timestamp.UnixMilli(), Record: parkedRecord(m.Record)}
-		its[i] = parking.Item{Key: key, Offset: m.Offset, Body: &bodies[i]}
-	}
 	w.await = lane.NewAwaitRun(r, stateBehind, len(w.ms))
-	if !p.Arrive(w, its...) {
+	if !p.Follow(clone(key), run, w) {
 		return v, false
 	}
 	return lane.Verdict{Await: w.await, Spare: true}, true

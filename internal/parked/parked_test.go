@@ -136,7 +136,7 @@ func TestOwnership(t *testing.T) {
 	if p.Concerns([]byte("a"), 1) || !p.Calm() {
 		t.Error("a record is to wait, and nothing is parked")
 	}
-	if !p.Arrive(waiter{b, "a1"}, item("a", 1)) {
+	if !p.Arrive(item("a", 1), waiter{b, "a1"}) {
 		t.Fatal("there is no topic")
 	}
 	b.want("settled a1")
@@ -178,7 +178,7 @@ func TestRefusedWrite(t *testing.T) {
 	b.prepare()
 	p := b.own(5)
 	f := b.c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: beside, Err: kerr.TopicAuthorizationFailed, Count: -1})
-	p.Arrive(waiter{b, "a1"}, item("a", 1))
+	p.Arrive(item("a", 1), waiter{b, "a1"})
 	b.want("failing a1")
 	if s := p.State(); s.Reason != "" || !strings.Contains(s.Cause, "TOPIC_AUTHORIZATION_FAILED") {
 		t.Errorf("%+v", s)
@@ -205,7 +205,7 @@ func TestReleaseReadsPages(t *testing.T) {
 	p := b.own(5)
 	const n = 100
 	for o := range int64(n) {
-		p.Arrive(waiter{b, "a"}, item("a", o))
+		p.Arrive(item("a", o), waiter{b, "a"})
 		b.want("settled a")
 	}
 	fetches := b.c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: beside, Count: -1, Observe: true})
@@ -271,7 +271,7 @@ func TestLookNamesWhatIsWrong(t *testing.T) {
 		b := newBench(t, nil)
 		b.prepare()
 		p := b.own(5)
-		p.Arrive(waiter{b, "a1"}, item("a", 1))
+		p.Arrive(item("a", 1), waiter{b, "a1"})
 		b.want("settled a1")
 		p.End()
 		if out := b.look(false, nil); out.Err == nil || !out.Fatal {
@@ -282,7 +282,7 @@ func TestLookNamesWhatIsWrong(t *testing.T) {
 		b := newBench(t, nil)
 		b.prepare()
 		p := b.own(5)
-		p.Arrive(waiter{b, "a1"}, item("a", 1))
+		p.Arrive(item("a", 1), waiter{b, "a1"})
 		b.want("settled a1")
 		extra := p.Extra(nil)
 		if err := p.log.Delete(t.Context(), 0, p.next); err != nil {

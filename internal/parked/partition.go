@@ -316,9 +316,22 @@ type waiting struct {
 	offsets []int64 // that are not settled
 }
 
-// Arrive hands records over that have come to the head of their key together. It
-// returns false when there is no parking topic: then the Waiter is not called.
-func (p *Partition) Arrive(w Waiter, its ...parking.Item) bool {
+// Arrive hands a record over that has come to the head of its key. It returns false
+// when there is no parking topic: then the Waiter is not called.
+func (p *Partition) Arrive(it parking.Item, w Waiter) bool {
+	return p.hand(w, []int64{it.Offset}, func() []parking.Action { return p.owner.Arrive(it) })
+}
+
+// Follow is Arrive for records that have not failed.
+func (p *Partition) Follow(key []byte, run parking.RunBody, w Waiter) bool {
+	offsets := make([]int64, len(run.Records))
+	for i := range offsets {
+		offsets[i] = run.Records[i].Offset
+	}
+	return p.hand(w, offsets, func() []parking.Action { return p.owner.Follow(key, run) })
+}
+
+func (p *Partition) hand(w Waiter, offsets []int64, arrive func() []parking.Action) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
@@ -327,12 +340,8 @@ func (p *Partition) Arrive(w Waiter, its ...parking.Item) bool {
 	if p.owner == nil {
 		return false
 	}
-	offsets := make([]int64, len(its))
-	for i := range its {
-		offsets[i] = its[i].Offset
-	}
 	p.waiters[offsets[0]] = waiting{w, offsets}
-	p.did(p.owner.Arrive(its...))
+	p.did(arrive())
 	return true
 }
 

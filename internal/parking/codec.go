@@ -81,7 +81,7 @@ func Encode(e *Entry) (Record, error) {
 		}
 	}
 	if e.Run != nil {
-		out.Value = appendRun(nil, e)
+		out.Value = runValue(e)
 	}
 	if e.Tried != nil {
 		body := *e.Tried

@@ -299,11 +299,15 @@ func (p *proc) arrive(o int64, failed bool) {
 
 // follow hands records that have not failed over together.
 func (p *proc) follow(offsets []int64) {
-	its := make([]Item, len(offsets))
-	for i, o := range offsets {
-		its[i] = Item{Key: []byte(p.w.keys[o]), Offset: o, Body: &ParkedBody{}}
+	if len(offsets) == 1 {
+		p.arrive(offsets[0], false)
+		return
 	}
-	p.do(p.owner.Arrive(its...))
+	var run RunBody
+	for _, o := range offsets {
+		run.Records = append(run.Records, Follower{Offset: o})
+	}
+	p.do(p.owner.Follow([]byte(p.w.keys[offsets[0]]), run))
 }
 
 func (p *proc) settle(o int64) {

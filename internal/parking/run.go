@@ -94,8 +94,13 @@ func checkRun(e *Entry) error {
 // and 2; the value: 0 is none, others its length and 1; how many headers, and each one's
 // name and value.
 
-// appendRun writes the records of a run.
-func appendRun(to []byte, e *Entry) []byte {
+// runValue is the records of a run.
+func runValue(e *Entry) []byte {
+	size := int64(0)
+	for i := range e.Run.Records {
+		size += e.Run.Records[i].Record.Size() // more than it takes
+	}
+	to := make([]byte, 0, size)
 	offset, stamp := e.Offset, int64(0)
 	for i := range e.Run.Records {
 		f := &e.Run.Records[i]

@@ -1,5 +1,7 @@
 package parking
 
+import "slices"
+
 // none is no offset.
 const none = -1
 
@@ -12,7 +14,27 @@ type Item struct {
 	Failed bool         // its attempts are used up, or it is Permanent
 	Skip   *CommandBody // an operator's: it counts as done
 
-	behind bool // it came together with the one before it
+	behind bool       // it came together with the one before it
+	run    *RunBody   // of those that came together
+	rest   []Follower // itself, and those behind it
+}
+
+// record is what would be parked.
+func (it *Item) record() *Record {
+	if it.run != nil {
+		return &it.rest[0].Record
+	}
+	return &it.Body.Record
+}
+
+// entry is that of the item, alone.
+func (it *Item) entry(key []byte, after int64) *Entry {
+	body := it.Body
+	if it.run != nil {
+		f := &it.rest[0]
+		body = &ParkedBody{Record: f.Record, Topic: it.run.Topic, Partition: it.run.Partition, Timestamp: f.Timestamp}
+	}
+	return &Entry{Kind: KindParked, Key: key, Offset: it.Offset, After: after, Parked: body}
 }
 
 // work is a key that something happens to: live records wait for a decision, or
@@ -52,16 +74,26 @@ func (o *Owner) working(id KeyID) *work {
 	return w
 }
 
-// Arrive takes records that have come to the head of their key together, in order: one,
-// failed or not yet handled, or many that have not failed. Settle, Live or Block follows
-// for each, now or later; those of a key in order.
-func (o *Owner) Arrive(its ...Item) []Action {
-	id := ID(its[0].Key)
+// Arrive takes a record that has come to the head of its key, failed or not yet
+// handled. Settle, Live or Block follows, now or later; those of a key in order.
+func (o *Owner) Arrive(it Item) []Action {
+	id := ID(it.Key)
 	w := o.working(id)
-	for i := range its {
-		its[i].behind = i > 0
+	w.key, w.queue = it.Key, append(w.queue, it)
+	o.pump(id, w)
+	o.look()
+	return o.take()
+}
+
+// Follow is Arrive for records of a key that have come to its head together, in order,
+// and have not failed.
+func (o *Owner) Follow(key []byte, run RunBody) []Action {
+	id := ID(key)
+	w := o.working(id)
+	w.key, w.queue = key, slices.Grow(w.queue, len(run.Records))
+	for i := range run.Records {
+		w.queue = append(w.queue, Item{Key: key, Offset: run.Records[i].Offset, behind: i > 0, run: &run, rest: run.Records[i:]})
 	}
-	w.key, w.queue = its[0].Key, append(w.queue, its...)
 	o.pump(id, w)
 	o.look()
 	return o.take()
@@ -158,7 +190,7 @@ func (o *Owner) decide(id KeyID, w *work, k *keyState) {
 	case first.Failed:
 		reason := "it is too large for the parking topic"
 		if first.Offset != w.tooLarge {
-			if reason = o.room(k, first.Body.Record.Size(), 0, true); reason == "" {
+			if reason = o.room(k, first.record().Size(), 0, true); reason == "" {
 				o.park(w, k)
 				return
 			}
@@ -212,16 +244,12 @@ func (o *Owner) park(w *work, k *keyState) {
 		if n == 0 {
 			return // it waits in memory until the key is released
 		}
-		it := w.queue[i]
-		e := &Entry{Kind: KindParked, Key: w.key, Offset: it.Offset, After: after, Parked: it.Body}
-		if n > 1 {
-			e.Kind, e.Parked, e.Run = KindRun, nil, &RunBody{Topic: it.Body.Topic, Partition: it.Body.Partition, N: n, Records: make([]Follower, n)}
-			for j := range e.Run.Records {
-				of := &w.queue[i+j]
-				e.Run.Records[j] = Follower{of.Offset, of.Body.Timestamp, of.Body.Record}
-			}
+		if it := &w.queue[i]; n == 1 {
+			o.write(it.entry(w.key, after), -1)
+		} else {
+			o.write(&Entry{Kind: KindRun, Key: w.key, Offset: it.Offset, After: after,
+				Run: &RunBody{Topic: it.run.Topic, Partition: it.run.Partition, N: n, Records: it.rest[:n:n]}}, -1)
 		}
-		o.write(e, -1)
 		w.written += n
 		w.inflight += n
 		o.newBytes += bytes
@@ -238,8 +266,8 @@ func (o *Owner) fits(w *work, k *keyState, from int) (n int, bytes int64, first 
 	first = len(k.recs) == 0 && !w.first
 	for i := from; i < len(w.queue); i++ {
 		it := &w.queue[i]
-		size := it.Body.Record.Size()
-		if n > 0 && (it.Failed || w.queue[from].Failed || w.singly || n >= o.rules.Run || bytes+size > runBytes) {
+		size := it.record().Size()
+		if n > 0 && (!it.behind || w.singly || n >= o.rules.Run || bytes+size > runBytes) {
 			break
 		}
 		if it.Offset == w.tooLarge || o.room(k, bytes+size, i, first) != "" {
