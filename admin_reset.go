@@ -285,6 +285,7 @@ func (s *resetStep) through(r *OffsetReset) (kadm.Offset, error) {
 			extra = append(extra, f)
 		}
 	}
+	extra = progress.WithNote(extra, nil, 0) // what it says is done comes again
 	if r.Store == nil {
 		extra = append(extra, rewind.Mark{Stage: rewind.KafkaOnly, Offset: s.out.To}.Field())
 	}

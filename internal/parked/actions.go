@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/orderly-go/orderly/internal/group"
 	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/orderly-go/orderly/internal/parkinglog"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -134,6 +135,9 @@ func (p *Partition) write(o *parking.Owner, l *topicLog, w parking.Write) {
 		p.tell(o, func() []parking.Action {
 			if err != nil {
 				p.failed(w.Entry, err)
+				if why == parking.TooLarge && w.Entry.Progress != nil {
+					p.lastNote, p.mostNote = group.Noted{}, (len(w.Entry.Progress.Ahead)+len(w.Entry.Progress.Attempts))/2
+				}
 				return o.Failed(w.ID, why)
 			}
 			p.works()

@@ -56,6 +56,9 @@ type Partition struct {
 
 	unwritten map[int64]struct{} // records whose entries the topic does not take
 
+	lastNote group.Noted // what was written last
+	mostNote int         // entries of it that the topic takes; zero: any
+
 	words map[int64]*word // by offset: about records that are not parked
 	floor int64           // the last commit's watermark
 
@@ -94,7 +97,7 @@ func (p *Partition) Granted(part *lane.Partition, token, watermark int64, extra 
 	}
 	g := parking.Grant{Token: token, Watermark: watermark, Fresh: guard == nil || guard.TopicID != p.log.id}
 	if g.Guard = (parking.Guard{TopicID: p.log.id}); !g.Fresh {
-		g.Guard = *guard
+		g.Guard, g.Note = *guard, s.note
 	}
 	p.did(p.owner.Granted(g))
 	p.did(p.owner.Tick(time.Now().UnixMilli()))

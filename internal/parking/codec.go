@@ -17,7 +17,8 @@ const (
 	// header is the first header of every record of a parking topic. Its value is
 	// the entry as JSON: what was parked can be read with any tool for Kafka. A
 	// parked record's own key, value and headers stay what they were: key, value
-	// and the headers behind the first. Those of a run stand in its value (run.go).
+	// and the headers behind the first. Those of a run stand in its value (run.go), and so
+	// does what a note says (note.go).
 	header = "orderly-parking"
 
 	// MaxEntry bounds what Decode looks at beside a parked record's own bytes.
@@ -83,6 +84,9 @@ func Encode(e *Entry) (Record, error) {
 	if e.Run != nil {
 		out.Value = runValue(e)
 	}
+	if e.Progress != nil {
+		out.Value = noteValue(e.Progress)
+	}
 	if e.Tried != nil {
 		body := *e.Tried
 		body.Failure.Cause = clip(body.Failure.Cause)
@@ -134,6 +138,11 @@ func Decode(r Record) (*Entry, error) {
 	}
 	if e.Run != nil {
 		if e.Run.Records, err = readRun(e, e.Run.N, r.Value); err != nil {
+			return nil, &DamagedError{err.Error()}
+		}
+	}
+	if e.Progress != nil {
+		if err := readNote(e.Progress, r.Value); err != nil {
 			return nil, &DamagedError{err.Error()}
 		}
 	}

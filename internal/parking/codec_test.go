@@ -73,6 +73,9 @@ func TestVersion1IsReadAndWrittenAsEver(t *testing.T) {
 					want.Parked.Record.Headers = append(want.Parked.Record.Headers, Header{h[0], []byte(h[1])})
 				}
 			}
+			if want.Progress != nil {
+				want.Progress.Attempts, want.Progress.Ahead = []Attempts{{40, 2}}, []Span{{41, 50}, {60, 61}}
+			}
 			if want.Run != nil {
 				want.Run.Records = goldenRun
 			}
@@ -217,8 +220,12 @@ func TestWhatIsNoEntryIsRefused(t *testing.T) {
 		"a command without id":  h(`{"v":1,"kind":"command","offset":0,"command":{"id":"","verb":"skip","who":"","when":0}}`),
 		"an unknown verb":       h(`{"v":1,"kind":"command","offset":0,"command":{"id":"1","verb":"x","who":"","when":0}}`),
 		"an unknown answer":     h(`{"v":1,"kind":"answer","offset":0,"answer":{"command":{"id":"1","verb":"skip","who":"","when":0},"state":"x","at":0,"n":1}}`),
-		"attempts out of order": h(`{"v":1,"kind":"progress","offset":0,"progress":{"attempts":[{"offset":2,"count":1},{"offset":2,"count":1}]}}`),
-		"runs that touch":       h(`{"v":1,"kind":"progress","offset":0,"progress":{"up_to":9,"ahead":[{"from":1,"to":2},{"from":2,"to":3}]}}`),
+		"attempts out of order": {Headers: []Header{{header, []byte(`{"v":1,"kind":"progress","offset":0,"progress":{}}`)}}, Value: []byte{2, 2, 1, 0, 1, 0}},
+		"runs that touch":       {Headers: []Header{{header, []byte(`{"v":1,"kind":"progress","offset":0,"progress":{"up_to":9}}`)}}, Value: []byte{0, 2, 1, 1, 0, 1}},
+		"runs beyond the end":   {Headers: []Header{{header, []byte(`{"v":1,"kind":"progress","offset":0,"progress":{"up_to":1}}`)}}, Value: []byte{0, 1, 1, 1}},
+		"a note cut short":      {Headers: []Header{{header, []byte(`{"v":1,"kind":"progress","offset":0,"progress":{}}`)}}, Value: []byte{9, 1, 1}},
+		"more behind a note":    {Headers: []Header{{header, []byte(`{"v":1,"kind":"progress","offset":0,"progress":{}}`)}}, Value: []byte{0, 0, 0}},
+		"a note without value":  h(`{"v":1,"kind":"progress","offset":0,"progress":{}}`),
 		"a run without records": h(`{"v":1,"kind":"run","offset":1,"after":1,"run":{"topic":"t","partition":0,"records":0}}`),
 		"a run cut short":       h(`{"v":1,"kind":"run","offset":1,"after":1,"run":{"topic":"t","partition":0,"records":1}}`),
 		"a run of too many":     h(`{"v":1,"kind":"run","offset":1,"after":1,"run":{"topic":"t","partition":0,"records":1000000000000}}`),

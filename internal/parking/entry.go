@@ -120,24 +120,22 @@ type TriedBody struct {
 	Failure Failure `json:"failure"`
 }
 
-// ProgressBody is what does not fit the metadata of a commit. The last one that
-// counts replaces those before it.
+// ProgressBody is what does not fit the metadata of a commit: a note (note.go).
 type ProgressBody struct {
-	Attempts []Attempts `json:"attempts,omitempty"`
+	Attempts []Attempts `json:"-"`
 	UpTo     int64      `json:"up_to,omitempty"` // nothing is said about offsets from here on
-	Ahead    []Span     `json:"ahead,omitempty"` // done: sorted, apart
+	Ahead    []Span     `json:"-"`               // done: sorted, apart
 }
 
 // Attempts is how often the record at Offset was tried.
 type Attempts struct {
-	Offset int64 `json:"offset"`
-	Count  int   `json:"count"`
+	Offset int64
+	Count  int
 }
 
 // A Span is the offsets from From to before To.
 type Span struct {
-	From int64 `json:"from"`
-	To   int64 `json:"to"`
+	From, To int64
 }
 
 // A Verb is what an operator asks for.

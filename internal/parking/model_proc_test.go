@@ -63,9 +63,9 @@ func (p *proc) grant() {
 	}
 	c := &commit{gen: p.gen, proc: p, grant: true, offset: w.first}
 	if w.store != nil {
-		c.offset, c.ahead, c.guard, c.token = w.store.offset, w.store.ahead, w.store.guard, w.store.token
+		c.offset, c.ahead, c.guard, c.note, c.token = w.store.offset, w.store.ahead, w.store.guard, w.store.note, w.store.token
 		if w.sys == sysForgetful {
-			c.ahead, c.guard = nil, nil
+			c.ahead, c.guard, c.note = nil, nil, nil
 		}
 	}
 	for _, l := range w.log[w.start:] {
@@ -144,8 +144,11 @@ func (p *proc) granted(c *commit) {
 	w.say("p%d has token %d", p.n, p.token)
 	if !p.started {
 		p.started, p.from = true, c.offset
-		for _, o := range c.ahead {
+		for _, o := range append(c.noted(), c.ahead...) {
 			p.settled[o] = true
+		}
+		if n := c.note; n != nil && (n.Pos < w.start || !Is(w.log[n.Pos].entry, n.Place())) {
+			w.violate("the note at %d is named and not there", n.Pos)
 		}
 		for o := c.offset; o < int64(len(w.keys)); o++ {
 			if !p.settled[o] {
@@ -163,7 +166,7 @@ func (p *proc) granted(c *commit) {
 }
 
 func (p *proc) grantOf(c *commit) Grant {
-	g := Grant{Token: p.token, Watermark: c.offset, Fresh: c.guard == nil}
+	g := Grant{Token: p.token, Watermark: c.offset, Fresh: c.guard == nil, Note: c.note}
 	if c.guard != nil {
 		g.Guard = *c.guard
 	}
@@ -233,9 +236,34 @@ func (p *proc) commit() {
 	if p.owner != nil {
 		if g, ok := p.owner.Guard(); ok {
 			c.guard = &g
+			if w.mood.noAhead && w.mood.notes {
+				c.note = p.owner.Noted()
+			}
 		}
+		p.takeNote(c.offset)
 	}
 	p.out = c
+}
+
+// takeNote writes what the commit has no room for.
+func (p *proc) takeNote(from int64) {
+	if !p.w.mood.noAhead || !p.w.mood.notes {
+		return
+	}
+	body := ProgressBody{UpTo: int64(len(p.w.keys))}
+	for o := from; o < body.UpTo; o++ {
+		if n := len(body.Ahead); p.settled[o] && n > 0 && body.Ahead[n-1].To == o {
+			body.Ahead[n-1].To++
+		} else if p.settled[o] {
+			body.Ahead = append(body.Ahead, Span{o, o + 1})
+		}
+	}
+	if len(body.Ahead) > 0 {
+		if actions, ok := p.owner.Note(body); ok {
+			p.w.notes++
+			p.do(actions)
+		}
+	}
 }
 
 // turn hands records of a key on.

@@ -247,7 +247,7 @@ func soak() bool { return os.Getenv("ORDERLY_SOAK") != "" }
 // record is lost, none is overtaken, none is handled again once it is durably
 // done, and in the end all are done.
 func TestModel(t *testing.T) {
-	n, moved, moves, trims, deletes, words := 3000, 0, 0, 0, 0, 0
+	n, moved, moves, trims, deletes, words, notes := 3000, 0, 0, 0, 0, 0, 0
 	if soak() {
 		n = 300_000
 	}
@@ -268,11 +268,11 @@ func TestModel(t *testing.T) {
 		if w.moves >= 4 {
 			moved++
 		}
-		moves, trims, deletes, words = moves+w.moves, trims+w.trims, deletes+w.deletes, words+w.words
+		moves, trims, deletes, words, notes = moves+w.moves, trims+w.trims, deletes+w.deletes, words+w.words, notes+w.notes
 	}
-	t.Logf("%d runs, %d with at least four handovers; %d handovers, %d trims begun, %d carried out, %d words about blocked records", n, moved, moves, trims, deletes, words)
-	if n > 1000 && (moved < n/4 || deletes < n/2 || words < n/40) {
-		t.Error("the runs are too tame: too few handovers, trims or words")
+	t.Logf("%d runs, %d with at least four handovers; %d handovers, %d trims begun, %d carried out, %d words about blocked records, %d notes", n, moved, moves, trims, deletes, words, notes)
+	if n > 1000 && (moved < n/4 || deletes < n/2 || words < n/40 || notes < n/20) {
+		t.Error("the runs are too tame: too few handovers, trims, words or notes")
 	}
 }
 
@@ -303,6 +303,7 @@ var without = []struct {
 	{"a new topic: nothing counts before the own marker", ruleFresh, sysRight, 10969, false},
 	{"a new topic: committed before anything is parked", ruleFreshFirst, sysRight, 28, false},
 	{"the caps hold for what is on its way", ruleCaps, sysRight, 106, false},
+	{"a note holds when a commit of the ownership names it", ruleNamed, sysRight, 138, false},
 	{"a missing commit is not an empty one", ruleMissing, sysRight, 1044, false},
 }
 

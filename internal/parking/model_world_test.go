@@ -48,6 +48,7 @@ type world struct {
 	moves   int  // handovers
 	trims   int
 	deletes int
+	notes   int // that were written
 	words   int // of operators about blocked records, that were obeyed
 }
 
@@ -68,9 +69,23 @@ type commit struct {
 	offset    int64
 	ahead     []int64
 	guard     *Guard
+	note      *Noted // nil: none
 	proc      *proc
 	grant     bool
 	abandoned bool // its sender heard nothing and has gone on
+}
+
+// noted is what its note says is done.
+func (c *commit) noted() (out []int64) {
+	if c == nil || c.note == nil {
+		return nil
+	}
+	for _, r := range c.note.Entry.Progress.Ahead {
+		for o := r.From; o < r.To; o++ {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 type logged struct {
@@ -107,7 +122,7 @@ func newWorld(seed uint64, without rule, sys system, verbose func(string, ...any
 		w.bad = append(w.bad, rng.IntN(3) == 0)
 	}
 	w.bad[0] = true
-	w.mood = mood{noAhead: rng.IntN(2) == 0, slow: rng.IntN(2) == 0, hold: rng.IntN(2) * rng.IntN(900), loseCommit: rng.IntN(16) == 0, block: seed%3 == 2, together: seed%5 == 1 || seed%5 == 3,
+	w.mood = mood{noAhead: rng.IntN(2) == 0, slow: rng.IntN(2) == 0, hold: rng.IntN(2) * rng.IntN(900), loseCommit: rng.IntN(16) == 0, block: seed%3 == 2, together: seed%5 == 1 || seed%5 == 3, notes: seed%4 == 2,
 		fail: rng.IntN(8), command: rng.IntN(6), move: rng.IntN(4), trim: rng.IntN(6), luck: 2 + rng.IntN(8), mend: rng.IntN(600)}
 	if w.mood.block {
 		w.mood.command += 6
@@ -132,6 +147,7 @@ func (w *world) violate(format string, args ...any) {
 // mood makes runs differ: each has its own mixture of what may happen.
 type mood struct {
 	noAhead    bool // the commit has no room for what is done ahead
+	notes      bool // which then goes into a note
 	slow       bool // writes of unknown outcome land late
 	hold       int  // until this step the first record waits: the watermark stays
 	block      bool // records that fail are tried in place, until an operator says what becomes of them
@@ -188,10 +204,11 @@ func (w *world) believe() (b belief) {
 	if w.store != nil {
 		b.offset = w.store.offset
 	}
+	noted := w.store.noted()
 	for o := range int64(len(w.keys)) {
 		settled, _ := s.Settled(ID([]byte(w.keys[o])), o)
 		b.keys, _, b.bytes, _ = s.Counts()
-		b.settled[o] = settled || o < b.offset || w.store != nil && slices.Contains(w.store.ahead, o)
+		b.settled[o] = settled || o < b.offset || w.store != nil && slices.Contains(w.store.ahead, o) || slices.Contains(noted, o)
 		if k := s.keys[ID([]byte(w.keys[o]))]; k != nil {
 			_, b.parked[o] = k.find(o)
 		}

@@ -30,6 +30,8 @@ type Owner struct {
 	delete int64     // what stands before is to be deleted; none
 	work   map[KeyID]*work
 	busy   int // keys that are released
+	note   *Noted
+	noting int64 // number of the note that is on its way; zero: none is
 
 	// Of writes that are not read back, so that the caps hold for those too.
 	newKeys  int
@@ -50,6 +52,7 @@ type Grant struct {
 	Watermark int64
 	Fresh     bool // it names no parking topic
 	Guard     Guard
+	Note      *Noted // that it names; it counts for the first grant of an owner
 }
 
 // NewOwner returns an owner without a token; Granted follows. A parking topic
@@ -68,7 +71,10 @@ func (o *Owner) Granted(g Grant) []Action {
 	o.marked, o.stale, o.trim = false, false, nil
 	o.pending, o.handled = make(map[int64]*Entry), make(map[string]bool)
 	o.doubtful, o.pausing = nil, nil
-	o.newKeys, o.newBytes = 0, 0
+	o.newKeys, o.newBytes, o.noting = 0, 0, 0
+	if o.note == nil {
+		o.note = g.Note
+	}
 	for _, w := range o.work {
 		w.written, w.inflight, w.resolving, w.first = 0, 0, none, false
 		w.retries, w.skips = nil, nil // taken up again: they are not answered
@@ -136,6 +142,8 @@ func (o *Owner) Read(pos int64, e *Entry) []Action {
 			o.emit(Policy{before.Policy})
 		}
 		o.mine(pos, e, v)
+	} else if e.Kind == KindProgress && v == Counts && o.rules.broken(ruleNamed) {
+		o.note = &Noted{pos, e}
 	} else if e.Kind == KindMarker && e.Token > o.token {
 		o.needToken("another owner's marker stands in the parking topic")
 	}
@@ -193,6 +201,9 @@ func (o *Owner) mine(pos int64, e *Entry, v Verdict) {
 	}
 	if r := e.Resolved; r != nil && r.Skipped && v == Counts {
 		o.tellSkipped(e)
+	}
+	if e.Kind == KindProgress {
+		o.noted(pos, e, v)
 	}
 	o.landed(e)
 	if resumed {
@@ -273,6 +284,8 @@ func (o *Owner) Failed(id WriteID, why WriteError) []Action {
 		if w := o.work[ID(e.Key)]; w != nil && why == TooLarge {
 			w.tooLarge = max(w.tooLarge, e.Offset)
 		}
+	case KindProgress:
+		o.noting = 0
 	case KindRun:
 		if w := o.work[ID(e.Key)]; w != nil && why == TooLarge {
 			w.singly = true
@@ -313,16 +326,6 @@ func (o *Owner) Committed(watermark int64, g Guard, ok bool) []Action {
 		o.trimmed(g)
 	}
 	return o.take()
-}
-
-// Note writes attempts and what is done ahead, where the metadata of a commit has
-// no room for them. It reports false while nothing can be written.
-func (o *Owner) Note(p ProgressBody) ([]Action, bool) {
-	if !o.open() {
-		return nil, false
-	}
-	o.write(&Entry{Kind: KindProgress, Progress: &p}, -1)
-	return o.take(), true
 }
 
 // State returns what was read so far. It is the owner's: only to be looked at,

@@ -37,6 +37,7 @@ const (
 	ruleFresh           // a new topic: nothing before the own marker counts
 	ruleFreshFirst      // a new topic: committed before anything is parked
 	ruleCaps            // the caps hold for what is on its way
+	ruleNamed           // a note holds when a commit of the ownership names it
 	ruleMissing         // a missing commit is not "names no topic"
 )
 

@@ -23,7 +23,6 @@ type State struct {
 	paused   []*Entry // those of them that are pauses in force: of keys, and of the partition
 	held     map[KeyID]*AnswerBody
 	whole    *AnswerBody
-	progress *Entry // the last
 
 	records, parkedKeys int
 	bytes               int64
@@ -107,10 +106,7 @@ func (s *State) Apply(pos int64, e *Entry, r *Rules) Verdict {
 		s.command(e)
 	case KindAnswer:
 		s.answer(e)
-	case KindProgress:
-		if p := s.progress; p == nil || cmp.Or(cmp.Compare(p.Token, e.Token), cmp.Compare(p.Seq, e.Seq)) < 0 {
-			s.progress = e
-		}
+	case KindProgress: // it holds when a commit names it
 	default:
 		k := s.keys[ID(e.Key)]
 		if k == nil {
@@ -328,14 +324,6 @@ func (s *State) dueBy(now int64) (out []KeyID) {
 	}
 	slices.SortFunc(out, func(a, b KeyID) int { return cmp.Compare(s.keys[a].recs[0].offset, s.keys[b].recs[0].offset) })
 	return out
-}
-
-// Progress returns the last note of attempts and done-ahead, or nil.
-func (s *State) Progress() *ProgressBody {
-	if s.progress == nil {
-		return nil
-	}
-	return s.progress.Progress
 }
 
 // A ParkedKey is a key with parked records.

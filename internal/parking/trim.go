@@ -142,8 +142,8 @@ func (o *Owner) missing(next *State) (out []Write) {
 			out = append(out, Write{Entry: &c, From: -1})
 		}
 	}
-	if p := o.state.progress; p != nil && next.progress == nil {
-		c := *p
+	if n := o.note; n != nil && o.trim != nil && n.Pos < o.trim.base {
+		c := *n.Entry
 		out = append(out, Write{Entry: &c, From: -1})
 	}
 	return out

@@ -119,7 +119,7 @@ func (o *Owner) Joins(key []byte) (upTo int64, ok bool) {
 	return k.upTo, w == nil || !w.releasing && len(w.queue) == 0 && len(w.skips) == 0
 }
 
-// Waiting reports whether something of a record was written that is not read back:
+// Waiting reports whether something of a record, or a note, was written that is not read back:
 // a handover that waits for it repeats less.
 func (o *Owner) Waiting() bool {
 	if !o.marked || o.stale {
@@ -130,7 +130,7 @@ func (o *Owner) Waiting() bool {
 			return true
 		}
 	}
-	return false
+	return o.noting != 0
 }
 
 // pump does for a key what can be done now.
