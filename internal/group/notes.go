@@ -35,7 +35,7 @@ func (s *Session) note(p *Partition, offset int64, text string, m progress.Meta,
 	}
 	if now := time.Now(); !p.ends.leaving && now.Sub(p.noted) >= s.cfg.CommitInterval {
 		p.noted = now
-		p.park.Note(Noted{Ahead: m.Ahead, CompleteUpTo: m.CompleteUpTo, Attempts: m.Attempts})
+		p.park.Note(Noted{Ahead: m.Ahead, CompleteUpTo: m.CompleteUpTo, Attempts: progress.Unsettled(offset, m.Attempts)})
 	}
 	place, _ := p.park.Noted()
 	if place == nil {
