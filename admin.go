@@ -206,8 +206,12 @@ func parkedKeys(ctx context.Context, l *parkinglog.Log, partition int32, b parki
 	state := parking.NewState()
 	heads := make(map[int64]head) // by position, of records that may be heads
 	err = eachEntry(ctx, l, partition, b.Start, func(r parkinglog.Read) bool {
-		if state.Apply(r.Pos, r.Entry, r.Size, &rules) == parking.Counts && r.Entry.Parked != nil {
-			heads[r.Pos] = head{slices.Clone(r.Entry.Key), r.Entry.Parked.Failure}
+		if state.Apply(r.Pos, r.Entry, &rules) == parking.Counts && r.Entry.Records() > 0 {
+			h := head{key: slices.Clone(r.Entry.Key)}
+			if r.Entry.Parked != nil {
+				h.failure = r.Entry.Parked.Failure
+			}
+			heads[r.Pos] = h
 		}
 		return r.Pos+1 < b.End
 	}, b.End)

@@ -242,7 +242,7 @@ func (a *Admin) send(ctx context.Context, l *parkinglog.Log, to place, name stri
 		err error
 	}
 	at := make(chan written, 1)
-	l.Write(ctx, to.partition, e, func(pos int64, _ int, _ parking.WriteError, err error) { at <- written{pos, err} })
+	l.Write(ctx, to.partition, e, func(pos int64, _ parking.WriteError, err error) { at <- written{pos, err} })
 	w := <-at
 	if w.err != nil {
 		return ans, &ParkingTopicError{Source: to.topic, Topic: name, Err: w.err}
@@ -254,7 +254,7 @@ func (a *Admin) send(ctx context.Context, l *parkinglog.Log, to place, name stri
 	}
 	state, rules := parking.NewState(), parking.DefaultRules()
 	err = eachEntry(ctx, l, to.partition, bounds[to.partition].Start, func(r parkinglog.Read) bool {
-		if state.Apply(r.Pos, r.Entry, r.Size, &rules) != parking.Counts {
+		if state.Apply(r.Pos, r.Entry, &rules) != parking.Counts {
 			return true // of an owner that was replaced
 		}
 		if b := r.Entry.Answer; b != nil && b.Command.ID == ans.ID {

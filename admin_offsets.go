@@ -209,7 +209,7 @@ func (a *Admin) parkedNow(ctx context.Context, topic string, parts []*partitionN
 func parkedIn(ctx context.Context, l *parkinglog.Log, partition int32, b parkinglog.Bound) (out parkedNow, err error) {
 	rules, state := parking.DefaultRules(), parking.NewState()
 	err = eachEntry(ctx, l, partition, b.Start, func(r parkinglog.Read) bool {
-		state.Apply(r.Pos, r.Entry, r.Size, &rules)
+		state.Apply(r.Pos, r.Entry, &rules)
 		return r.Pos+1 < b.End
 	}, b.End)
 	keys, _, _, _ := state.Counts()

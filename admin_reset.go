@@ -289,6 +289,7 @@ func (s *resetStep) through(r *OffsetReset) (kadm.Offset, error) {
 			extra = append(extra, f)
 		}
 	}
+	extra = progress.WithNote(extra, nil, 0) // what it says is done comes again
 	if r.Store == nil {
 		extra = append(extra, rewind.Mark{Stage: rewind.KafkaOnly, Offset: s.out.To}.Field())
 	}
@@ -377,7 +378,7 @@ func (a *Admin) audit(ctx context.Context, r *OffsetReset, steps []*resetStep) e
 		e := &parking.Entry{Kind: parking.KindCommand, Offset: s.out.To, Command: &parking.CommandBody{ID: rand.Text(), Verb: parking.ResetOffsets, Whole: true,
 			Who: a.cfg.Who, When: time.Now().UnixMilli(), Reason: r.Reason}}
 		failed := make(chan error, 1)
-		l.Write(ctx, s.out.Partition, e, func(_ int64, _ int, _ parking.WriteError, err error) { failed <- err })
+		l.Write(ctx, s.out.Partition, e, func(_ int64, _ parking.WriteError, err error) { failed <- err })
 		if err := <-failed; err != nil {
 			return &ParkingTopicError{Source: r.Topic, Topic: name, Err: err}
 		}

@@ -51,13 +51,15 @@ func (a *Admin) ParkedRecords(ctx context.Context, topic string, partition int32
 	}
 	var out []ParkedRecord
 	from, to := at[0].Pos, at[0].Pos
-	where := make(map[int64]parking.Place)
+	where := make(map[int64][]parking.Place) // a run holds many records
 	for _, p := range at {
-		from, to, where[p.Pos] = min(from, p.Pos), max(to, p.Pos), p
+		from, to, where[p.Pos] = min(from, p.Pos), max(to, p.Pos), append(where[p.Pos], p)
 	}
 	err = eachEntry(ctx, l, partition, from, func(r parkinglog.Read) bool {
-		if p, ok := where[r.Pos]; ok && r.Entry.Parked != nil {
-			out = append(out, parkedRecordOf(r.Entry, p))
+		for _, p := range where[r.Pos] {
+			if e := r.Entry.Record(p.Offset); e != nil {
+				out = append(out, parkedRecordOf(e, p))
+			}
 		}
 		return r.Pos < to
 	}, to+1)
@@ -75,7 +77,7 @@ func wrapped(topic, name string, err error) error {
 func positions(ctx context.Context, l *parkinglog.Log, partition int32, b parkinglog.Bound, key []byte, limit int) ([]parking.Place, error) {
 	state, rules := parking.NewState(), parking.DefaultRules()
 	err := eachEntry(ctx, l, partition, b.Start, func(r parkinglog.Read) bool {
-		state.Apply(r.Pos, r.Entry, r.Size, &rules)
+		state.Apply(r.Pos, r.Entry, &rules)
 		return r.Pos+1 < b.End
 	}, b.End)
 	if m := state.Owner(); err == nil && m != nil && m.Store != "" {
@@ -157,7 +159,7 @@ func commandsOf(ctx context.Context, l *parkinglog.Log, topic string, partition 
 	state, rules := parking.NewState(), parking.DefaultRules()
 	err := eachEntry(ctx, l, partition, b.Start, func(r parkinglog.Read) bool {
 		switch e := r.Entry; {
-		case state.Apply(r.Pos, e, r.Size, &rules) != parking.Counts:
+		case state.Apply(r.Pos, e, &rules) != parking.Counts:
 		case e.Command != nil:
 			note(e, e.Command)
 		case e.Answer != nil:

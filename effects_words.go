@@ -61,7 +61,7 @@ func (h handling) held(p *parked.Partition, m *Message) error {
 func (h handling) waitsForResume(r *lane.Run, p *parked.Partition, m *Message, keep *lane.Item, tr *trouble, by error) lane.Verdict {
 	tr.is(statePaused, by)
 	v := lane.Verdict{Keep: keep, Spare: true, Await: lane.NewAwait(r, statePaused)}
-	if !p.Arrive(parking.Item{Key: clone(h.parkKey(m)), Offset: m.Offset, Size: int(size(m.Record))}, resumeWait{v.Await}) {
+	if !p.Arrive(parking.Item{Key: clone(h.parkKey(m)), Offset: m.Offset}, resumeWait{v.Await}) {
 		v.Await = nil // there is no topic any more
 	}
 	return v
@@ -71,7 +71,7 @@ func (h handling) waitsForResume(r *lane.Run, p *parked.Partition, m *Message, k
 // matter: the store's rows do.
 type resumeWait struct{ await *lane.Await }
 
-func (w resumeWait) Settled()                     { w.await.Retry(0) }
+func (w resumeWait) Settled(int)                  { w.await.Retry(0) }
 func (w resumeWait) Live()                        { w.await.Retry(0) }
 func (w resumeWait) Blocked(string, bool)         { w.await.Retry(0) }
 func (w resumeWait) Failing(error, time.Duration) {}

@@ -19,6 +19,11 @@ const (
 func (h handling) failed(r *lane.Run, it *lane.Item, err error) lane.Verdict {
 	cfg := h.cfg
 	m := it.Payload.(*Message)
+	if err == errWaits { // nothing has wrapped it
+		if v, ok := h.follow(r, m); ok {
+			return v
+		}
+	}
 	keep, tr := retain(it)
 	if tr.first.IsZero() {
 		tr.first = time.Now()

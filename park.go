@@ -82,7 +82,7 @@ func (h handling) arriveFor(r *lane.Run, m *Message, keep *lane.Item, tr *troubl
 	p := parkedOf(r)
 	w := &parkWait{h: h, p: p, m: keep.Payload.(*Message), failed: m, g: g, skip: skip != nil}
 	v := lane.Verdict{Keep: keep, Spare: g == nil || g.reason == reasonOperator}
-	it := parking.Item{Key: clone(h.parkKey(m)), Offset: m.Offset, Size: int(size(m.Record)), Failed: g != nil, Skip: skip}
+	it := parking.Item{Key: clone(h.parkKey(m)), Offset: m.Offset, Failed: g != nil, Skip: skip}
 	it.Body = &parking.ParkedBody{Topic: m.Topic, Partition: m.Partition, Timestamp: m.Timestamp.UnixMilli(), Record: parkedRecord(w.m.Record)}
 	state, cause := stateBehind, errWaits
 	if g != nil {
@@ -98,7 +98,9 @@ func (h handling) arriveFor(r *lane.Run, m *Message, keep *lane.Item, tr *troubl
 		v.Hold = true
 		return v
 	}
-	w.await = lane.NewAwait(r, state)
+	if w.await = lane.NewAwait(r, state); g != nil { // written at once
+		w.await = lane.NewAwaitRun(r, state, 1)
+	}
 	v.Await = w.await
 	w.before.Store(p.Knows(it.Key, m.Offset))
 	switch ok := p.Arrive(it, w); {

@@ -25,7 +25,7 @@ type parkWait struct {
 }
 
 // Settled: it is parked, as read back from the topic, or was settled before.
-func (w *parkWait) Settled() {
+func (w *parkWait) Settled(int) {
 	if !w.skip && w.await.Open() { // told before a commit can pass it
 		w.h.rep.parked(w.failed, w.g, w.before.Load())
 	}

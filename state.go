@@ -195,7 +195,7 @@ func blockedStates(all []lane.BlockedUnit) map[string]int {
 	}
 	n := map[string]int{}
 	for _, b := range all {
-		state, _ := b.Head.Payload.(*Message).trouble.shown()
+		state, _ := shown(b)
 		n[state]++
 	}
 	return n
@@ -204,6 +204,14 @@ func blockedStates(all []lane.BlockedUnit) map[string]int {
 func blockedKey(b lane.BlockedUnit) BlockedKey {
 	m := b.Head.Payload.(*Message)
 	k := BlockedKey{Key: m.Key, Offset: m.Offset, Attempts: int(b.Attempts), Waiting: b.Waiting, Since: b.Since, Next: b.Next}
-	k.State, k.Cause = m.trouble.shown()
+	k.State, k.Cause = shown(b)
 	return k
+}
+
+// shown is the condition of a blocked unit.
+func shown(b lane.BlockedUnit) (state, reason string) {
+	if tr := b.Head.Payload.(*Message).trouble; tr != nil || b.Awaits == "" {
+		return tr.shown()
+	}
+	return b.Awaits, errWaits.Error() // it waits with others, and nothing is known of it alone
 }

@@ -53,7 +53,7 @@ func runParking(ctx context.Context, s spec, m *meter) error {
 	var r parkingResult
 	until := func(done func([]orderly.PartitionState) bool) (float64, error) {
 		from := time.Now()
-		t := time.NewTicker(5 * time.Millisecond)
+		t := time.NewTicker(20 * time.Millisecond) // looking at the state costs too
 		defer t.Stop()
 		for !done(c.State().Partitions) {
 			select {

@@ -171,7 +171,7 @@ func (s *Session) next(p *Partition, member string, gen int32) (commitItem, bool
 func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	limit := int(s.metaLimit.Load())
 	settled := p.lane.Stat().Done
-	p.ring.Snapshot(&p.snap, progress.MaxRuns(limit))
+	p.ring.Snapshot(&p.snap, s.mostRuns(p, limit))
 	m := progress.Meta{
 		Token: p.token, TopicID: p.topicID, Clean: clean, Extra: p.extra(), // what it says of parked records was true after the snapshot
 	}
@@ -197,6 +197,9 @@ func (s *Session) snapshot(p *Partition, clean bool) (commitItem, error) {
 	if err != nil {
 		return commitItem{}, err
 	}
+	if dropped.Ahead > 0 || dropped.Attempts > 0 || p.snap.Unlisted > 0 {
+		text, m, dropped = s.note(p, p.snap.Watermark, text, m, dropped, limit)
+	}
 	return commitItem{
 		p: p, offset: p.snap.Watermark, text: text, token: p.token, meta: m, limit: limit,
 		ahead: sum(m.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead + int64(p.snap.Unlisted), settled: settled, trying: trying,
@@ -213,12 +216,14 @@ func (s *Session) reseal(p *Partition) error {
 	if it.token == p.token && it.limit == limit {
 		return nil
 	}
+	it.meta.Extra = progress.WithNote(it.meta.Extra, progress.NoteOf(it.meta.Extra, it.meta.Token), p.token)
 	it.meta.Token = p.token
 	text, dropped, err := s.encode(it.offset, it.meta, limit)
 	if err != nil {
 		return err
 	}
 	it.text, it.token, it.limit = text, p.token, limit
+	dropped = p.beyondNote(it.offset, text, it.meta, dropped)
 	it.ahead = sum(it.meta.Ahead) - dropped.Ahead
 	it.notRecorded = dropped.Ahead + int64(p.snap.Unlisted)
 	return nil
@@ -229,6 +234,10 @@ func (s *Session) reseal(p *Partition) error {
 // highest records' are left out first, where there is little room.
 func (s *Session) encode(offset int64, m progress.Meta, limit int) (string, progress.Dropped, error) {
 	text, dropped, err := progress.Encode(offset, m, limit)
+	if err == nil && dropped.Extra > 0 && progress.NoteOf(m.Extra, m.Token) != nil {
+		m.Extra = progress.WithNote(m.Extra, nil, 0)
+		text, dropped, err = progress.Encode(offset, m, limit)
+	}
 	for ended := progress.Ended(m.Extra); err == nil && dropped.Extra > 0 && len(ended) > 0; {
 		ended = ended[:len(ended)/2]
 		m.Extra = progress.WithEnded(m.Extra, offset, ended)

@@ -193,6 +193,9 @@ func (s *Session) sights(ctx context.Context, parts []*Partition, read map[tp]st
 		asks[i] = ParkingAsk{Topic: p.topic, TopicID: topics[p.topic].id, Partition: p.partition,
 			Committed: st.offset >= 0 && err == nil && meta.Present, Extra: meta.Extra}
 		s.mu.Lock()
+		if asks[i].Committed && p.state != live && s.cfg.Store == nil {
+			asks[i].Note = progress.NoteOf(meta.Extra, meta.Token)
+		}
 		if p.state == live && !asks[i].Committed { // the commit is gone; what we know is not
 			asks[i].Committed, asks[i].Extra = true, p.extras
 		}
@@ -311,6 +314,12 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 				"it goes on at %d, as Reset says", s.cfg.Group, p.topic, p.partition, st.offset, b.start, b.end, offset))
 			meta = progress.Meta{Extra: meta.Extra}
 		}
+		if !kept {
+			applies := err == nil && meta.Present && offset == st.offset
+			meta = withNoted(meta, beside.Noted, applies)
+		}
+		note := progress.NoteOf(meta.Extra, meta.Token)
+		meta.Extra = progress.WithNote(meta.Extra, note, token)
 		clean := meta.Clean
 		if meta.Present && !meta.Clean && !kept {
 			meta.Unclean++
@@ -320,6 +329,9 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 		text, dropped, err := s.encode(offset, meta, limit)
 		if err != nil {
 			return nil, nil, fmt.Errorf("metadata of %s/%d: %w", p.topic, p.partition, err)
+		}
+		if note != nil {
+			dropped.Ahead = 0 // it says so
 		}
 		items = append(items, commitItem{
 			p: p, offset: offset, text: text, token: token, meta: meta, limit: limit, grant: true,

@@ -27,6 +27,7 @@ type ParkingAsk struct {
 	Partition int32
 	Committed bool // there is a commit with our metadata
 	Extra     []progress.Field
+	Note      *progress.Note // that the commit names, when what it says is to be known
 }
 
 // A ParkingSight is what Look has seen. With Err a partition must not be granted: its
@@ -35,6 +36,14 @@ type ParkingSight struct {
 	Err   error
 	Fatal bool
 	What  any // for Parked.Granted
+	Noted *Noted
+}
+
+// Noted is what a note says: what the metadata of a commit had no room for.
+type Noted struct {
+	Ahead        []progress.Run
+	CompleteUpTo int64
+	Attempts     []progress.Attempt
 }
 
 // Parked is one ownership's side. None of its methods but Drained waits for anything.
@@ -45,6 +54,11 @@ type Parked interface {
 	Granted(part *lane.Partition, token, watermark int64, extra []progress.Field, what any) bool
 	// Extra returns the fields of the next commit, whose watermark was taken before.
 	Extra(of []progress.Field) []progress.Field
+	// Note writes a note soon, unless one is on its way or says the same. It keeps
+	// nothing of its argument.
+	Note(n Noted)
+	// Noted returns the last note of the ownership that was read back; nil: none.
+	Noted() (*progress.Note, Noted)
 	// Committed says that a commit under the token was acknowledged.
 	Committed(token, watermark int64, extra []progress.Field)
 	// Drained returns when what was begun of records is known, or at the time.

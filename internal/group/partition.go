@@ -77,8 +77,9 @@ type Partition struct {
 	above  int64            // the next token is above it
 	why    string           // reason that was last reported for haltParking
 
-	stored Stored // nil: its positions are kept nowhere else
-	doubts uint64 // how often doubt was called
+	stored Stored    // nil: its positions are kept nowhere else
+	noted  time.Time // when a note was written last
+	doubts uint64    // how often doubt was called
 
 	snap progress.Snapshot // the committer's buffer, under Session.mu
 }

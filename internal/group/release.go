@@ -97,6 +97,7 @@ func (s *Session) drain(parts []*Partition, until time.Time) map[*Partition]bool
 			select {
 			case <-idle:
 				if p.park != nil {
+					s.noteNow(p)
 					p.park.Drained(until)
 				}
 				s.seal(p, true)

@@ -24,6 +24,7 @@ type stream struct {
 	holder *worker // has a bunch of it
 	on     bool    // handlers were fast at the last look
 	turn   bool    // it was served last, not the ready units
+	cut    int     // by how much the next inline bunch is shorter than it may be
 }
 
 const (
@@ -72,6 +73,9 @@ func (p *Partition) drainGated() {
 func (p *Partition) takeStream(w *worker, budget int) {
 	s := &p.stream
 	inline, ready := p.inline(), p.ready.n
+	if inline {
+		budget = max(budget-s.cut, 1)
+	}
 	for left := lockChunk; left > 0 && s.n > 0 && len(w.runs)+p.ready.n-ready < budget; left-- {
 		it := s.shift()
 		if !inline || p.units.n > 0 && p.units.get(it.Hash) != nil {
@@ -124,6 +128,17 @@ func (p *Partition) putBack(runs []Run) {
 	}
 }
 
+// shorten makes the next bunches shorter while bunches end before their last record,
+// since one was not done: all that they leave is put back, and taken again. Where every
+// record waits behind parked ones of its key, they would leave nearly all.
+func (s *stream) shorten(executed, back int) {
+	if back > 0 {
+		s.cut = maxRun - min(executed, maxRun)
+		return
+	}
+	s.cut = max(0, s.cut-executed)
+}
+
 // leave ends the worker's hold of the stream.
 func (p *Partition) leave(w *worker) {
 	if p.stream.holder != w {
@@ -133,4 +148,5 @@ func (p *Partition) leave(w *worker) {
 	back := w.runs[w.executed:]
 	p.ran(len(back))
 	p.putBack(back)
+	p.stream.shorten(w.executed, len(back))
 }

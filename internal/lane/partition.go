@@ -140,7 +140,7 @@ func (p *Partition) enqueue(it *Item) {
 			p.tidyLater()
 		}
 	}
-	if u.state == unitBlocked || u.state == unitHeld || u.state == unitAwaits || u.phantoms > 0 {
+	if u.state == unitBlocked || u.state == unitHeld || u.state == unitAwaits && u.stays(p.pool.now()) || u.phantoms > 0 {
 		it = p.keep(it)
 	}
 	u.push(it)

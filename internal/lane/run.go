@@ -192,6 +192,16 @@ func (p *Partition) result(u *unit, r *Run, refunds int) {
 		rest := r.Items[r.done:]
 		p.collect(rest[0])
 		p.wasTried(u, rest[0], false)
+		if a := r.verdict.Await; a != nil && a.settled > 0 {
+			rest = p.passEarly(u, a, rest)
+			if len(rest) == 0 {
+				break
+			}
+			if a.answered && a.early.Settled {
+				u.prepend(rest)
+				break
+			}
+		}
 		v := r.verdict.resolved()
 		if v.Settled {
 			p.pass(u, rest[0])

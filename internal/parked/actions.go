@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
+	"github.com/orderly-go/orderly/internal/group"
 	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/orderly-go/orderly/internal/parkinglog"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -25,7 +27,7 @@ func (p *Partition) plan(o *parking.Owner, action parking.Action) {
 			"what becomes of a record that fails depends on who owns its partition", p.m.cfg.Group, p.topic, a.Before, p.m.cfg.Self.Policy)
 	case parking.Settle:
 		delete(p.words, a.Offset) // the owner answers
-		p.answer(a.Offset, Waiter.Settled)
+		p.settled(a.Offset, a.N)
 	case parking.Live:
 		p.answer(a.Offset, Waiter.Live)
 	case parking.Block:
@@ -56,8 +58,36 @@ func (p *Partition) plan(o *parking.Owner, action parking.Action) {
 func (p *Partition) answer(offset int64, how func(Waiter)) {
 	if w, ok := p.waiters[offset]; ok {
 		delete(p.waiters, offset)
-		p.queue(func() { how(w) })
+		p.queue(func() { how(w.Waiter) })
 	}
+}
+
+// settled tells who waits for the records that came together from an offset on that n of
+// them are settled. Called with mu held.
+func (p *Partition) settled(offset int64, n int) {
+	w, ok := p.waiters[offset]
+	if !ok {
+		return
+	}
+	delete(p.waiters, offset)
+	n = min(n, len(w.offsets))
+	if w.offsets = w.offsets[n:]; len(w.offsets) > 0 {
+		p.waiters[w.offsets[0]] = w
+	}
+	p.queue(func() { w.Settled(n) })
+}
+
+// waiterOf is who waits for a record. Called with mu held.
+func (p *Partition) waiterOf(offset int64) (Waiter, bool) {
+	if w, ok := p.waiters[offset]; ok {
+		return w.Waiter, true
+	}
+	for _, w := range p.waiters { // of a run, and not its first: asked only for a failure
+		if _, ok := slices.BinarySearch(w.offsets, offset); ok {
+			return w.Waiter, true
+		}
+	}
+	return nil, false
 }
 
 // doubt takes the whole step again, in some time when that did not help before. Called
@@ -94,7 +124,7 @@ func (p *Partition) write(o *parking.Owner, l *topicLog, w parking.Write) {
 		}
 		e = parking.Complete(e, from)
 	}
-	l.Write(p.m.ctx, p.partition, e, func(pos int64, size int, why parking.WriteError, err error) {
+	l.Write(p.m.ctx, p.partition, e, func(pos int64, why parking.WriteError, err error) {
 		if p.m.ctx.Err() != nil {
 			return
 		}
@@ -105,12 +135,15 @@ func (p *Partition) write(o *parking.Owner, l *topicLog, w parking.Write) {
 		p.tell(o, func() []parking.Action {
 			if err != nil {
 				p.failed(w.Entry, err)
+				if why == parking.TooLarge && w.Entry.Progress != nil {
+					p.lastNote, p.mostNote = group.Noted{}, (len(w.Entry.Progress.Ahead)+len(w.Entry.Progress.Attempts))/2
+				}
 				return o.Failed(w.ID, why)
 			}
 			p.works()
 			p.target = max(p.target, pos+1)
 			p.read()
-			return o.Acked(w.ID, pos, size)
+			return o.Acked(w.ID, pos)
 		})
 	})
 }
@@ -120,8 +153,8 @@ func (p *Partition) failed(e *parking.Entry, err error) {
 	p.cause = err
 	next := probeWait(p.probes)
 	switch e.Kind {
-	case parking.KindParked:
-		if w, ok := p.waiters[e.Offset]; ok {
+	case parking.KindParked, parking.KindRun:
+		if w, ok := p.waiterOf(e.Offset); ok {
 			if p.unwritten == nil {
 				p.unwritten = make(map[int64]struct{})
 			}
@@ -130,7 +163,7 @@ func (p *Partition) failed(e *parking.Entry, err error) {
 		}
 	case parking.KindMarker:
 		for offset := range p.unwritten {
-			if w, ok := p.waiters[offset]; ok {
+			if w, ok := p.waiterOf(offset); ok {
 				p.queue(func() { w.Failing(err, next) })
 			}
 		}
@@ -220,6 +253,14 @@ func (p *Partition) release(o *parking.Owner, l *topicLog, run parking.Run) {
 		p.mu.Lock()
 		if !p.ended && p.owner == o {
 			p.doubt(0, err) // the whole step finds out what has become of it
+		}
+		p.mu.Unlock()
+		return
+	}
+	if e = e.Record(run.Offset); e == nil {
+		p.mu.Lock()
+		if !p.ended && p.owner == o {
+			p.doubt(0, fmt.Errorf("the entry at %d of the parking topic holds no record of offset %d", run.Pos, run.Offset))
 		}
 		p.mu.Unlock()
 		return

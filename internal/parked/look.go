@@ -19,6 +19,7 @@ type sight struct {
 	fresh bool
 	err   error  // the partition waits
 	state string // why: one of the names below
+	note  *parking.Noted
 	id    [16]byte
 }
 
@@ -128,7 +129,8 @@ func (m *Manager) judge(ctx context.Context, a group.ParkingAsk, t *topicSight) 
 	}
 	if s.err != nil {
 		s.log = nil
-		if !a.Committed && s.state != StateNarrow {
+		if (!a.Committed || a.Note != nil) && s.state != StateNarrow {
+			// What a note says has to be known before the first record.
 			// A commit of ours would make of a missing one that there was nothing.
 			out.Err = s.err
 		}
@@ -136,6 +138,11 @@ func (m *Manager) judge(ctx context.Context, a group.ParkingAsk, t *topicSight) 
 	}
 	if s.from, s.fresh, err = parking.Check(f, &m.cfg.Rules); err != nil {
 		return m.mismatch(a, t, s, err)
+	}
+	if a.Note != nil && s.log != nil && !s.fresh && b.Start <= a.Note.Pos && a.Note.Pos < b.End {
+		if s.note, out.Err = readNote(ctx, s.log, a.Partition, a.Note); s.note != nil {
+			out.Noted = notedOf(s.note)
+		}
 	}
 	return out
 }

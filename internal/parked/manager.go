@@ -167,7 +167,7 @@ func (m *Manager) MinLimit() int { return parking.GuardSize }
 
 // Begin is part of group.Parking.
 func (m *Manager) Begin(topic string, partition int32, host group.ParkingHost) group.Parked {
-	p := &Partition{m: m, topic: topic, partition: partition, host: host, waiters: make(map[int64]Waiter)}
+	p := &Partition{m: m, topic: topic, partition: partition, host: host, waiters: make(map[int64]waiting)}
 	p.reason = StateAwaiting
 	m.mu.Lock()
 	m.parts[p] = struct{}{}

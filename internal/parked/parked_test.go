@@ -98,7 +98,7 @@ type waiter struct {
 	of string
 }
 
-func (w waiter) Settled()                     { w.b.news <- "settled " + w.of }
+func (w waiter) Settled(int)                  { w.b.news <- "settled " + w.of }
 func (w waiter) Live()                        { w.b.news <- "live " + w.of }
 func (w waiter) Blocked(string, bool)         { w.b.news <- "blocked " + w.of }
 func (w waiter) Failing(error, time.Duration) { w.b.news <- "failing " + w.of }
@@ -125,7 +125,7 @@ func (b *bench) own(token int64) *Partition {
 }
 
 func item(key string, offset int64) parking.Item {
-	return parking.Item{Key: []byte(key), Offset: offset, Failed: true, Size: 10, Body: &parking.ParkedBody{Record: parking.Record{Key: []byte(key), Value: fmt.Append(nil, offset)},
+	return parking.Item{Key: []byte(key), Offset: offset, Failed: true, Body: &parking.ParkedBody{Record: parking.Record{Key: []byte(key), Value: fmt.Append(nil, offset)},
 		Topic: source, Failure: parking.Failure{Cause: "no", Permanent: true, Attempts: 1}}}
 }
 
@@ -162,7 +162,7 @@ func TestOwnership(t *testing.T) {
 	}
 	// A marker of a higher token: another owner is there.
 	other := parking.Entry{Kind: parking.KindMarker, Token: 9, Seq: 1, Marker: &parking.MarkerBody{Owner: "other"}}
-	q.log.Write(t.Context(), 0, &other, func(int64, int, parking.WriteError, error) {})
+	q.log.Write(t.Context(), 0, &other, func(int64, parking.WriteError, error) {})
 	b.want("shut")
 	b.want("doubt 6 above 9")
 	if r := q.Reason(); r != StateAwaiting {

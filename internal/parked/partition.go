@@ -14,10 +14,12 @@ import (
 )
 
 // A Waiter is a record that waits at the head of its key for an answer: one of the first
-// three is called once, or none when the ownership ends before.
+// three is called once, or none when the ownership ends before. It may wait for many
+// records of a key that came together: then Settled is called as often as it takes,
+// unless Live is for the rest.
 type Waiter interface {
-	Settled() // it is parked, or was done before
-	Live()    // it goes to its handler
+	Settled(n int) // the next n are parked, or were done before
+	Live()         // it goes to its handler
 	// Blocked: it cannot be parked, for a cap or its size.
 	Blocked(reason string, tooLarge bool)
 	// Failing: it is not parked yet, for its write has failed, or failed again; the next
@@ -54,13 +56,16 @@ type Partition struct {
 
 	unwritten map[int64]struct{} // records whose entries the topic does not take
 
+	lastNote group.Noted // what was written last
+	mostNote int         // entries of it that the topic takes; zero: any
+
 	words map[int64]*word // by offset: about records that are not parked
 	floor int64           // the last commit's watermark
 
 	todo    []func() // in order; see do
 	doing   bool
-	waiters map[int64]Waiter
-	quiet   []chan struct{} // closed when nothing of a record is on its way
+	waiters map[int64]waiting // by the offset of the first record that it waits for
+	quiet   []chan struct{}   // closed when nothing of a record is on its way
 }
 
 // Granted is part of group.Parked.
@@ -92,7 +97,7 @@ func (p *Partition) Granted(part *lane.Partition, token, watermark int64, extra 
 	}
 	g := parking.Grant{Token: token, Watermark: watermark, Fresh: guard == nil || guard.TopicID != p.log.id}
 	if g.Guard = (parking.Guard{TopicID: p.log.id}); !g.Fresh {
-		g.Guard = *guard
+		g.Guard, g.Note = *guard, s.note
 	}
 	p.did(p.owner.Granted(g))
 	p.did(p.owner.Tick(time.Now().UnixMilli()))
@@ -108,7 +113,7 @@ func (p *Partition) drop(reason string, cause error) {
 	p.calm.Store(false)
 	for o, w := range p.waiters {
 		delete(p.waiters, o)
-		p.queue(w.Live)
+		p.queue(w.Waiter.Live)
 	}
 	p.rest()
 }
@@ -298,9 +303,38 @@ func (p *Partition) Knows(key []byte, offset int64) bool {
 	return before
 }
 
+// Joins reports whether records that come to the head of their key are written to the
+// parking topic at once, and up to which offset they are settled already.
+func (p *Partition) Joins(key []byte) (upTo int64, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ended || p.owner == nil || len(p.words) > 0 {
+		return 0, false
+	}
+	return p.owner.Joins(key)
+}
+
+type waiting struct {
+	Waiter
+	offsets []int64 // that are not settled
+}
+
 // Arrive hands a record over that has come to the head of its key. It returns false
 // when there is no parking topic: then the Waiter is not called.
 func (p *Partition) Arrive(it parking.Item, w Waiter) bool {
+	return p.hand(w, []int64{it.Offset}, func() []parking.Action { return p.owner.Arrive(it) })
+}
+
+// Follow is Arrive for records that have not failed.
+func (p *Partition) Follow(key []byte, run parking.RunBody, w Waiter) bool {
+	offsets := make([]int64, len(run.Records))
+	for i := range offsets {
+		offsets[i] = run.Records[i].Offset
+	}
+	return p.hand(w, offsets, func() []parking.Action { return p.owner.Follow(key, run) })
+}
+
+func (p *Partition) hand(w Waiter, offsets []int64, arrive func() []parking.Action) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.ended {
@@ -309,8 +343,8 @@ func (p *Partition) Arrive(it parking.Item, w Waiter) bool {
 	if p.owner == nil {
 		return false
 	}
-	p.waiters[it.Offset] = w
-	p.did(p.owner.Arrive(it))
+	p.waiters[offsets[0]] = waiting{w, offsets}
+	p.did(arrive())
 	return true
 }
 

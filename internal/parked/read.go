@@ -62,11 +62,11 @@ func (p *Partition) take(o *parking.Owner, page parkinglog.Page, err error) bool
 		return true
 	}
 	if len(page.Entries) > 0 {
-		p.did(o.Tick(time.Now().UnixMilli()))
+		o.Clock(time.Now().UnixMilli())
 	}
 	for _, r := range page.Entries {
 		p.next = r.Pos + 1
-		p.did(o.Read(r.Pos, r.Entry, r.Size))
+		p.did(o.Read(r.Pos, r.Entry))
 	}
 	var at *parkinglog.PositionError
 	switch {

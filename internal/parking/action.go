@@ -15,12 +15,20 @@ type Write struct {
 // A WriteID names a write: the owner's token, and its number under it.
 type WriteID struct{ Token, Seq int64 }
 
-// Settle: the record is parked, or was done before: it needs no handler.
-type Settle struct{ Offset int64 }
+// Settle: N records, of those that came together from the one at Offset on, are parked,
+// or were done before: they need no handler.
+type Settle struct {
+	Offset int64
+	N      int
+}
 
-// Live: the record goes to its handler. What of the records named in a row is
-// not done when one of them fails arrives again.
-type Live struct{ Offset int64 }
+// Live: N records, of those that came together from the one at Offset on, go to their
+// handler. What of the records named in a row is not done when one of them fails
+// arrives again.
+type Live struct {
+	Offset int64
+	N      int
+}
 
 // Block: the record cannot be parked and stays at the head of its key.
 type Block struct {

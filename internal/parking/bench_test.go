@@ -11,13 +11,13 @@ import (
 func parkedKeys(n int) *State {
 	r := DefaultRules()
 	s := NewState()
-	s.Apply(0, &Entry{Kind: KindMarker, Token: 1, Marker: &MarkerBody{}}, 0, &r)
+	s.Apply(0, &Entry{Kind: KindMarker, Token: 1, Marker: &MarkerBody{}}, &r)
 	e := &Entry{Kind: KindParked, Token: 1, Parked: &ParkedBody{Failure: Failure{Attempts: 5}}}
 	var key []byte
 	for i := range n {
 		key = fmt.Appendf(key[:0], "customer-%d", i)
 		e.Key, e.Offset = key, int64(i)
-		s.Apply(int64(i+1), e, 300, &r)
+		s.Apply(int64(i+1), e, &r)
 	}
 	return s
 }

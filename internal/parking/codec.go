@@ -17,7 +17,8 @@ const (
 	// header is the first header of every record of a parking topic. Its value is
 	// the entry as JSON: what was parked can be read with any tool for Kafka. A
 	// parked record's own key, value and headers stay what they were: key, value
-	// and the headers behind the first.
+	// and the headers behind the first. Those of a run stand in its value (run.go), and so
+	// does what a note says (note.go).
 	header = "orderly-parking"
 
 	// MaxEntry bounds what Decode looks at beside a parked record's own bytes.
@@ -55,6 +56,7 @@ type wire struct {
 
 	Marker   *MarkerBody   `json:"marker,omitempty"`
 	Parked   *ParkedBody   `json:"parked,omitempty"`
+	Run      *RunBody      `json:"run,omitempty"`
 	Resolved *ResolvedBody `json:"resolved,omitempty"`
 	Tried    *TriedBody    `json:"tried,omitempty"`
 	Progress *ProgressBody `json:"progress,omitempty"`
@@ -68,7 +70,7 @@ func Encode(e *Entry) (Record, error) {
 		return Record{}, fmt.Errorf("parking: an entry cannot be written: %w", err)
 	}
 	w := wire{V: Version, Kind: e.Kind, Token: e.Token, Seq: e.Seq, Offset: e.Offset, After: e.After,
-		Marker: e.Marker, Parked: e.Parked, Resolved: e.Resolved, Tried: e.Tried, Progress: e.Progress, Command: e.Command, Answer: e.Answer}
+		Marker: e.Marker, Parked: e.Parked, Run: e.Run, Resolved: e.Resolved, Tried: e.Tried, Progress: e.Progress, Command: e.Command, Answer: e.Answer}
 	out := Record{Key: e.Key}
 	if e.Parked != nil {
 		out = e.Parked.Record
@@ -78,6 +80,12 @@ func Encode(e *Entry) (Record, error) {
 		if !sameKey(e.Key, out.Key) {
 			w.Key, w.Other = e.Key, keyIs(e.Key)
 		}
+	}
+	if e.Run != nil {
+		out.Value = runValue(e)
+	}
+	if e.Progress != nil {
+		out.Value = noteValue(e.Progress)
 	}
 	if e.Tried != nil {
 		body := *e.Tried
@@ -110,7 +118,7 @@ func Decode(r Record) (*Entry, error) {
 		return nil, err
 	}
 	e := &Entry{Kind: w.Kind, Token: w.Token, Seq: w.Seq, Offset: w.Offset, After: w.After, Key: r.Key,
-		Marker: w.Marker, Parked: w.Parked, Resolved: w.Resolved, Tried: w.Tried, Progress: w.Progress, Command: w.Command, Answer: w.Answer}
+		Marker: w.Marker, Parked: w.Parked, Run: w.Run, Resolved: w.Resolved, Tried: w.Tried, Progress: w.Progress, Command: w.Command, Answer: w.Answer}
 	switch w.Other {
 	case "":
 	case "none":
@@ -126,6 +134,16 @@ func Decode(r Record) (*Entry, error) {
 		e.Parked.Record = Record{Key: r.Key, Value: r.Value}
 		if len(r.Headers) > 1 {
 			e.Parked.Record.Headers = r.Headers[1:]
+		}
+	}
+	if e.Run != nil {
+		if e.Run.Records, err = readRun(e, e.Run.N, r.Value); err != nil {
+			return nil, &DamagedError{err.Error()}
+		}
+	}
+	if e.Progress != nil {
+		if err := readNote(e.Progress, r.Value); err != nil {
+			return nil, &DamagedError{err.Error()}
 		}
 	}
 	if err := check(e); err != nil {
@@ -184,7 +202,7 @@ func clip(s string) string {
 // check says what is wrong with an entry. What passes it is safe to replay.
 func check(e *Entry) error {
 	bodies := 0
-	for _, there := range []bool{e.Marker != nil, e.Parked != nil, e.Resolved != nil, e.Tried != nil, e.Progress != nil, e.Command != nil, e.Answer != nil} {
+	for _, there := range []bool{e.Marker != nil, e.Parked != nil, e.Run != nil, e.Resolved != nil, e.Tried != nil, e.Progress != nil, e.Command != nil, e.Answer != nil} {
 		if there {
 			bodies++
 		}
@@ -196,6 +214,10 @@ func check(e *Entry) error {
 		body = e.Marker != nil
 	case KindParked:
 		body = e.Parked != nil
+	case KindRun:
+		if body = e.Run != nil; body {
+			problem = checkRun(e)
+		}
 	case KindResolved:
 		if body = e.Resolved != nil; body && e.Resolved.Last < e.Offset {
 			problem = fmt.Errorf("it resolves from %d back to %d", e.Offset, e.Resolved.Last)

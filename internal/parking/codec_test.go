@@ -46,8 +46,8 @@ func readGolden(t testing.TB) (all []golden) {
 	if err := json.Unmarshal(raw, &all); err != nil {
 		t.Fatal(err)
 	}
-	if len(all) < 8 {
-		t.Fatalf("%d golden entries; there are 8 kinds", len(all))
+	if len(all) < 9 {
+		t.Fatalf("%d golden entries; there are 9 kinds", len(all))
 	}
 	return all
 }
@@ -73,6 +73,12 @@ func TestVersion1IsReadAndWrittenAsEver(t *testing.T) {
 					want.Parked.Record.Headers = append(want.Parked.Record.Headers, Header{h[0], []byte(h[1])})
 				}
 			}
+			if want.Progress != nil {
+				want.Progress.Attempts, want.Progress.Ahead = []Attempts{{40, 2}}, []Span{{41, 50}, {60, 61}}
+			}
+			if want.Run != nil {
+				want.Run.Records = goldenRun
+			}
 			if !reflect.DeepEqual(*e, want) {
 				t.Errorf("read   %+v\ngolden %+v", *e, want)
 			}
@@ -82,8 +88,8 @@ func TestVersion1IsReadAndWrittenAsEver(t *testing.T) {
 			}
 		})
 	}
-	if len(kinds) != 8 {
-		t.Errorf("golden entries of %d kinds, not 8", len(kinds))
+	if len(kinds) != 9 {
+		t.Errorf("golden entries of %d kinds, not 9", len(kinds))
 	}
 }
 
@@ -118,6 +124,61 @@ func TestParkedRecordsComeBackExactly(t *testing.T) {
 		}
 		if !reflect.DeepEqual(got, want) || !sameKey(got.Key, key) || !sameKey(got.Parked.Record.Key, rec.Key) || !sameKey(got.Parked.Record.Value, rec.Value) {
 			t.Fatalf("%+v %+v\nbecame\n%+v %+v", want, want.Parked, got, got.Parked)
+		}
+	})
+}
+
+// goldenRun is what the golden run holds: a record without headers, one without a value
+// and with a header, and one with a key of its own.
+var goldenRun = []Follower{
+	{Offset: 41, Record: Record{Key: []byte("customer-7"), Value: []byte("first")}},
+	{Offset: 44, Timestamp: 5, Record: Record{Key: []byte("customer-7"), Headers: []Header{{"kind", []byte{}}}}},
+	{Offset: 45, Timestamp: 6, Record: Record{Key: []byte("key"), Value: []byte{}}},
+}
+
+// A run gives each of its records back as it was, as a parked entry of its own.
+func TestRunsComeBackExactly(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		key := raw(t, "ordering key")
+		run := &RunBody{Topic: "orders", Partition: 3, N: rapid.IntRange(1, 9).Draw(t, "records")}
+		offset := rapid.Int64Range(1, 1<<40).Draw(t, "offset")
+		want := &Entry{Kind: KindRun, Token: 4, Seq: 5, Key: key, Offset: offset, After: offset, Run: run}
+		for range run.N {
+			rec := Record{Key: key, Value: raw(t, "value")}
+			if rapid.Bool().Draw(t, "other key") {
+				rec.Key = raw(t, "key")
+			}
+			for range rapid.IntRange(0, 2).Draw(t, "headers") {
+				rec.Headers = append(rec.Headers, Header{rapid.SampledFrom([]string{"a", "", header}).Draw(t, "name"), raw(t, "header")})
+			}
+			run.Records = append(run.Records, Follower{offset, rapid.Int64().Draw(t, "timestamp"), rec})
+			offset += rapid.Int64Range(1, 1<<20).Draw(t, "gap")
+		}
+		r, err := Encode(want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Decode(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !reflect.DeepEqual(got, want) || !sameKey(got.Key, key) {
+			t.Fatalf("%+v %+v\nbecame\n%+v %+v", want, run, got, got.Run)
+		}
+		for i, f := range run.Records {
+			e := got.Record(f.Offset)
+			if e == nil || !reflect.DeepEqual(e.Parked, &ParkedBody{Record: f.Record, Topic: "orders", Partition: 3, Timestamp: f.Timestamp}) || !sameKey(e.Parked.Record.Key, f.Record.Key) {
+				t.Fatalf("record %d became %+v", i, e)
+			}
+		}
+		if e := got.Record(offset); e != nil {
+			t.Fatalf("%+v is in no run", e)
+		}
+		short := r
+		short.Value = r.Value[:rapid.IntRange(0, len(r.Value)-1).Draw(t, "cut")]
+		var damaged *DamagedError
+		if e, err := Decode(short); !errors.As(err, &damaged) {
+			t.Fatalf("cut to %d bytes it is read as %+v, %v", len(short.Value), e, err)
 		}
 	})
 }
@@ -159,10 +220,25 @@ func TestWhatIsNoEntryIsRefused(t *testing.T) {
 		"a command without id":  h(`{"v":1,"kind":"command","offset":0,"command":{"id":"","verb":"skip","who":"","when":0}}`),
 		"an unknown verb":       h(`{"v":1,"kind":"command","offset":0,"command":{"id":"1","verb":"x","who":"","when":0}}`),
 		"an unknown answer":     h(`{"v":1,"kind":"answer","offset":0,"answer":{"command":{"id":"1","verb":"skip","who":"","when":0},"state":"x","at":0,"n":1}}`),
-		"attempts out of order": h(`{"v":1,"kind":"progress","offset":0,"progress":{"attempts":[{"offset":2,"count":1},{"offset":2,"count":1}]}}`),
-		"runs that touch":       h(`{"v":1,"kind":"progress","offset":0,"progress":{"up_to":9,"ahead":[{"from":1,"to":2},{"from":2,"to":3}]}}`),
-		"a strange key":         h(`{"v":1,"kind":"settled","offset":0,"key_is":"x"}`),
-		"a header too long":     h(`{"v":1,"kind":"settled","offset":0` + strings.Repeat(" ", MaxEntry) + `}`),
+		"attempts out of order": {Headers: []Header{{header, []byte(`{"v":1,"kind":"progress","offset":0,"progress":{}}`)}}, Value: []byte{2, 2, 1, 0, 1, 0}},
+		"runs that touch":       {Headers: []Header{{header, []byte(`{"v":1,"kind":"progress","offset":0,"progress":{"up_to":9}}`)}}, Value: []byte{0, 2, 1, 1, 0, 1}},
+		"runs beyond the end":   {Headers: []Header{{header, []byte(`{"v":1,"kind":"progress","offset":0,"progress":{"up_to":1}}`)}}, Value: []byte{0, 1, 1, 1}},
+		"a note cut short":      {Headers: []Header{{header, []byte(`{"v":1,"kind":"progress","offset":0,"progress":{}}`)}}, Value: []byte{9, 1, 1}},
+		"more behind a note":    {Headers: []Header{{header, []byte(`{"v":1,"kind":"progress","offset":0,"progress":{}}`)}}, Value: []byte{0, 0, 0}},
+		"a note without value":  h(`{"v":1,"kind":"progress","offset":0,"progress":{}}`),
+		"a run without records": h(`{"v":1,"kind":"run","offset":1,"after":1,"run":{"topic":"t","partition":0,"records":0}}`),
+		"a run cut short":       h(`{"v":1,"kind":"run","offset":1,"after":1,"run":{"topic":"t","partition":0,"records":1}}`),
+		"a run of too many":     h(`{"v":1,"kind":"run","offset":1,"after":1,"run":{"topic":"t","partition":0,"records":1000000000000}}`),
+		"a run out of order": {Headers: []Header{{header, []byte(`{"v":1,"kind":"run","offset":1,"after":1,"run":{"topic":"t","partition":0,"records":2}}`)}},
+			Value: []byte{0, 0, 0, 0, 0, 0, 0, 0, 0, 0}},
+		"a run elsewhere": {Headers: []Header{{header, []byte(`{"v":1,"kind":"run","offset":1,"after":1,"run":{"topic":"t","partition":0,"records":1}}`)}},
+			Value: []byte{1, 0, 0, 0, 0}},
+		"a run that rests on nothing": {Headers: []Header{{header, []byte(`{"v":1,"kind":"run","offset":1,"run":{"topic":"t","partition":0,"records":1}}`)}},
+			Value: []byte{0, 0, 0, 0, 0}},
+		"more behind a run": {Headers: []Header{{header, []byte(`{"v":1,"kind":"run","offset":1,"after":1,"run":{"topic":"t","partition":0,"records":1}}`)}},
+			Value: []byte{0, 0, 0, 0, 0, 0}},
+		"a strange key":     h(`{"v":1,"kind":"settled","offset":0,"key_is":"x"}`),
+		"a header too long": h(`{"v":1,"kind":"settled","offset":0` + strings.Repeat(" ", MaxEntry) + `}`),
 	} {
 		var damaged *DamagedError
 		if e, err := Decode(r); !errors.As(err, &damaged) {
@@ -184,8 +260,8 @@ func FuzzDecode(f *testing.F) {
 			return
 		}
 		s := NewState()
-		s.Apply(0, e, len(head), &rules)
-		s.Apply(1, e, len(head), &rules)
+		s.Apply(0, e, &rules)
+		s.Apply(1, e, &rules)
 		r, err := Encode(e)
 		if err != nil {
 			t.Fatalf("%s is read and not written: %v", head, err)

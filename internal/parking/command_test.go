@@ -109,7 +109,7 @@ func TestASkipOfABlockedRecord(t *testing.T) {
 	b.do(b.o.Answer("s", Accepted, ""))
 	b.held = true
 	c := &CommandBody{ID: "s", Verb: Skip, Who: "w", Reason: "because"}
-	b.do(b.o.Arrive(Item{Key: []byte("a"), Offset: 3, Size: 1, Body: &ParkedBody{}, Skip: c}))
+	b.do(b.o.Arrive(Item{Key: []byte("a"), Offset: 3, Body: &ParkedBody{}, Skip: c}))
 	b.want()
 	b.held = false
 	b.land()

@@ -11,6 +11,7 @@ type Kind string
 const (
 	KindMarker   Kind = "marker"   // an owner begins: entries of lower tokens behind it are void
 	KindParked   Kind = "parked"   // a record of the source topic, whole
+	KindRun      Kind = "run"      // records that follow parked ones of their key, whole
 	KindResolved Kind = "resolved" // parked records of a key are done, or skipped
 	KindTried    Kind = "tried"    // a parked record failed again
 	KindSettled  Kind = "settled"  // all records of a key below an offset are parked or done
@@ -36,6 +37,7 @@ type Entry struct {
 
 	Marker   *MarkerBody
 	Parked   *ParkedBody
+	Run      *RunBody
 	Resolved *ResolvedBody
 	Tried    *TriedBody
 	Progress *ProgressBody
@@ -121,24 +123,22 @@ type TriedBody struct {
 	Failure Failure `json:"failure"`
 }
 
-// ProgressBody is what does not fit the metadata of a commit. The last one that
-// counts replaces those before it.
+// ProgressBody is what does not fit the metadata of a commit: a note (note.go).
 type ProgressBody struct {
-	Attempts []Attempts `json:"attempts,omitempty"`
+	Attempts []Attempts `json:"-"`
 	UpTo     int64      `json:"up_to,omitempty"` // nothing is said about offsets from here on
-	Ahead    []Span     `json:"ahead,omitempty"` // done: sorted, apart
+	Ahead    []Span     `json:"-"`               // done: sorted, apart
 }
 
 // Attempts is how often the record at Offset was tried.
 type Attempts struct {
-	Offset int64 `json:"offset"`
-	Count  int   `json:"count"`
+	Offset int64
+	Count  int
 }
 
 // A Span is the offsets from From to before To.
 type Span struct {
-	From int64 `json:"from"`
-	To   int64 `json:"to"`
+	From, To int64
 }
 
 // A Verb is what an operator asks for.

@@ -46,7 +46,7 @@ func TestAnotherOrderStopsThePartition(t *testing.T) {
 		mark := o.Granted(Grant{Token: token})[0].(Write)
 		b.log = append(b.log, mark.Entry)
 		for pos, e := range b.log {
-			for _, a := range o.Read(int64(pos), e, 1) {
+			for _, a := range o.Read(int64(pos), e) {
 				if s, ok := a.(Stop); ok {
 					stopped = s.Err
 				}

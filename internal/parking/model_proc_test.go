@@ -63,9 +63,9 @@ func (p *proc) grant() {
 	}
 	c := &commit{gen: p.gen, proc: p, grant: true, offset: w.first}
 	if w.store != nil {
-		c.offset, c.ahead, c.guard, c.token = w.store.offset, w.store.ahead, w.store.guard, w.store.token
+		c.offset, c.ahead, c.guard, c.note, c.token = w.store.offset, w.store.ahead, w.store.guard, w.store.note, w.store.token
 		if w.sys == sysForgetful {
-			c.ahead, c.guard = nil, nil
+			c.ahead, c.guard, c.note = nil, nil, nil
 		}
 	}
 	for _, l := range w.log[w.start:] {
@@ -144,8 +144,11 @@ func (p *proc) granted(c *commit) {
 	w.say("p%d has token %d", p.n, p.token)
 	if !p.started {
 		p.started, p.from = true, c.offset
-		for _, o := range c.ahead {
+		for _, o := range append(c.noted(), c.ahead...) {
 			p.settled[o] = true
+		}
+		if n := c.note; n != nil && (n.Pos < w.start || !Is(w.log[n.Pos].entry, n.Place())) {
+			w.violate("the note at %d is named and not there", n.Pos)
 		}
 		for o := c.offset; o < int64(len(w.keys)); o++ {
 			if !p.settled[o] {
@@ -163,7 +166,7 @@ func (p *proc) granted(c *commit) {
 }
 
 func (p *proc) grantOf(c *commit) Grant {
-	g := Grant{Token: p.token, Watermark: c.offset, Fresh: c.guard == nil}
+	g := Grant{Token: p.token, Watermark: c.offset, Fresh: c.guard == nil, Note: c.note}
 	if c.guard != nil {
 		g.Guard = *c.guard
 	}
@@ -185,7 +188,7 @@ func (p *proc) attach(c *commit) {
 		p.owner.pending = map[int64]*Entry{}
 		p.owner.token = c.token
 		for p.read < int64(len(w.log)) {
-			p.owner.Read(p.read, w.log[p.read].entry, 1)
+			p.owner.Read(p.read, w.log[p.read].entry)
 			p.read++
 		}
 	}
@@ -233,9 +236,34 @@ func (p *proc) commit() {
 	if p.owner != nil {
 		if g, ok := p.owner.Guard(); ok {
 			c.guard = &g
+			if w.mood.noAhead && w.mood.notes {
+				c.note = p.owner.Noted()
+			}
 		}
+		p.takeNote(c.offset)
 	}
 	p.out = c
+}
+
+// takeNote writes what the commit has no room for.
+func (p *proc) takeNote(from int64) {
+	if !p.w.mood.noAhead || !p.w.mood.notes {
+		return
+	}
+	body := ProgressBody{UpTo: int64(len(p.w.keys))}
+	for o := from; o < body.UpTo; o++ {
+		if n := len(body.Ahead); p.settled[o] && n > 0 && body.Ahead[n-1].To == o {
+			body.Ahead[n-1].To++
+		} else if p.settled[o] {
+			body.Ahead = append(body.Ahead, Span{o, o + 1})
+		}
+	}
+	if len(body.Ahead) > 0 {
+		if actions, ok := p.owner.Note(body); ok {
+			p.w.notes++
+			p.do(actions)
+		}
+	}
 }
 
 // turn hands records of a key on.
@@ -267,9 +295,13 @@ func (p *proc) turn(l *laneOf) {
 	case p.owner == nil:
 		l.live = 1
 	case l.asked < len(l.queue) && l.asked < 3:
-		o := l.queue[l.asked]
-		l.asked++
-		p.arrive(o, false)
+		n := 1
+		if p.w.mood.together {
+			n += p.w.rng.IntN(min(3, len(l.queue)) - l.asked)
+		}
+		from := l.asked
+		l.asked += n
+		p.follow(l.queue[from:l.asked])
 	}
 }
 
@@ -281,7 +313,7 @@ func (p *proc) obey(l *laneOf, a Ask) {
 		p.arrive(a.Offset, true)
 		return
 	}
-	p.do(p.owner.Arrive(Item{Key: a.Key, Offset: a.Offset, Size: 1, Body: &ParkedBody{}, Skip: a.Command}))
+	p.do(p.owner.Arrive(Item{Key: a.Key, Offset: a.Offset, Body: &ParkedBody{}, Skip: a.Command}))
 }
 
 func (p *proc) arrive(o int64, failed bool) {
@@ -290,7 +322,20 @@ func (p *proc) arrive(o int64, failed bool) {
 	if failed {
 		body.Failure = Failure{Cause: "bad", Permanent: true, Attempts: 1}
 	}
-	p.do(p.owner.Arrive(Item{Key: key, Offset: o, Size: 1, Body: body, Failed: failed}))
+	p.do(p.owner.Arrive(Item{Key: key, Offset: o, Body: body, Failed: failed}))
+}
+
+// follow hands records that have not failed over together.
+func (p *proc) follow(offsets []int64) {
+	if len(offsets) == 1 {
+		p.arrive(offsets[0], false)
+		return
+	}
+	var run RunBody
+	for _, o := range offsets {
+		run.Records = append(run.Records, Follower{Offset: o})
+	}
+	p.do(p.owner.Follow([]byte(p.w.keys[offsets[0]]), run))
 }
 
 func (p *proc) settle(o int64) {
@@ -351,10 +396,14 @@ func (p *proc) do(actions []Action) {
 			}
 			w.flight = append(w.flight, &flying{proc: p, write: &a, entry: &e})
 		case Settle:
-			w.say("p%d settles %d", p.n, a.Offset)
-			p.settle(a.Offset)
+			w.say("p%d settles %d of those from %d on", p.n, a.N, a.Offset)
+			for o, l := a.Offset, p.lane(a.Offset); a.N > 0; a.N-- {
+				if p.settle(o); len(l.queue) > 0 {
+					o = l.queue[0]
+				}
+			}
 		case Live:
-			p.lane(a.Offset).live++
+			p.lane(a.Offset).live += a.N
 			if p.owner.Paused(ID([]byte(w.keys[a.Offset]))) {
 				w.violate("%d goes to its handler while its key is paused", a.Offset)
 			}

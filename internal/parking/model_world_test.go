@@ -50,6 +50,7 @@ type world struct {
 	moves   int  // handovers
 	trims   int
 	deletes int
+	notes   int // that were written
 	words   int // of operators about blocked records, that were obeyed
 }
 
@@ -70,9 +71,23 @@ type commit struct {
 	offset    int64
 	ahead     []int64
 	guard     *Guard
+	note      *Noted // nil: none
 	proc      *proc
 	grant     bool
 	abandoned bool // its sender heard nothing and has gone on
+}
+
+// noted is what its note says is done.
+func (c *commit) noted() (out []int64) {
+	if c == nil || c.note == nil {
+		return nil
+	}
+	for _, r := range c.note.Entry.Progress.Ahead {
+		for o := r.From; o < r.To; o++ {
+			out = append(out, o)
+		}
+	}
+	return out
 }
 
 type logged struct {
@@ -93,6 +108,10 @@ func newWorld(seed uint64, without rule, sys system, verbose func(string, ...any
 	r.Rewrite = 1 + int(seed%4)
 	r.without, r.Join = without, rng.IntN(3)
 	r.MaxPerKey = 2 + rng.IntN(6)
+	r.Run = 1 + int(seed/5%3)
+	if seed%7 == 1 {
+		r.MaxKeys, r.MaxBytes = 1+int(seed%2), (1+int64(seed%5))*(&Record{}).Size()
+	}
 	w := &world{rng: rng, rules: r, sys: sys, verbose: verbose, applied: map[int64]bool{}, skipped: map[int64]int64{}, order: map[string][]int64{},
 		unsorted: rng.IntN(2) == 0, topic: rng.IntN(3) > 0}
 	n := 2 + rng.IntN(4)
@@ -105,7 +124,7 @@ func newWorld(seed uint64, without rule, sys system, verbose func(string, ...any
 		w.bad = append(w.bad, rng.IntN(3) == 0)
 	}
 	w.bad[0] = true
-	w.mood = mood{noAhead: rng.IntN(2) == 0, slow: rng.IntN(2) == 0, hold: rng.IntN(2) * rng.IntN(900), loseCommit: rng.IntN(16) == 0, block: seed%3 == 2,
+	w.mood = mood{noAhead: rng.IntN(2) == 0, slow: rng.IntN(2) == 0, hold: rng.IntN(2) * rng.IntN(900), loseCommit: rng.IntN(16) == 0, block: seed%3 == 2, together: seed%5 == 1 || seed%5 == 3, notes: seed%4 == 2,
 		fail: rng.IntN(8), command: rng.IntN(6), move: rng.IntN(4), trim: rng.IntN(6), luck: 2 + rng.IntN(8), mend: rng.IntN(600)}
 	if w.mood.block {
 		w.mood.command += 6
@@ -130,10 +149,12 @@ func (w *world) violate(format string, args ...any) {
 // mood makes runs differ: each has its own mixture of what may happen.
 type mood struct {
 	noAhead    bool // the commit has no room for what is done ahead
+	notes      bool // which then goes into a note
 	slow       bool // writes of unknown outcome land late
 	hold       int  // until this step the first record waits: the watermark stays
 	block      bool // records that fail are tried in place, until an operator says what becomes of them
 	loseCommit bool // the group's commit is deleted
+	together   bool // records come together, and are written in runs
 
 	fail, command, move, trim int // how often, of 100
 	mend                      int // the step from which on the bad records succeed
@@ -144,6 +165,8 @@ type mood struct {
 type belief struct {
 	settled, parked map[int64]bool
 	offset          int64
+	keys            int
+	bytes           int64
 }
 
 // stop: an owner refuses to begin, by name. That is right only when the commit
@@ -185,7 +208,7 @@ func (w *world) replay(from int64) *State {
 		*r = replayed{NewState(), from, from}
 	}
 	for ; r.to < int64(len(w.log)); r.to++ {
-		r.state.Apply(r.to, w.log[r.to].entry, 1, &w.rules)
+		r.state.Apply(r.to, w.log[r.to].entry, &w.rules)
 	}
 	return r.state
 }
@@ -204,9 +227,11 @@ func (w *world) believe() (b belief) {
 	if w.store != nil {
 		b.offset = w.store.offset
 	}
+	noted := w.store.noted()
 	for o := range int64(len(w.keys)) {
 		settled, _ := s.Settled(ID([]byte(w.keys[o])), o)
-		b.settled[o] = settled || o < b.offset || w.store != nil && slices.Contains(w.store.ahead, o)
+		b.keys, _, b.bytes, _ = s.Counts()
+		b.settled[o] = settled || o < b.offset || w.store != nil && slices.Contains(w.store.ahead, o) || slices.Contains(noted, o)
 		if k := s.keys[ID([]byte(w.keys[o]))]; k != nil {
 			_, b.parked[o] = k.find(o)
 		}
@@ -214,11 +239,31 @@ func (w *world) believe() (b belief) {
 	return b
 }
 
+// parkedOfAKey is how many records of one key are parked at the most.
+func (w *world) parkedOfAKey(b belief) (most int) {
+	n := make(map[string]int)
+	for o, parked := range b.parked {
+		if parked {
+			n[w.keys[o]]++
+			most = max(most, n[w.keys[o]])
+		}
+	}
+	return most
+}
+
 // look checks what must hold at every moment.
 func (w *world) look() {
 	b := w.believe()
 	if w.halted {
 		return
+	}
+	switch perKey := w.parkedOfAKey(b); {
+	case b.keys > w.rules.MaxKeys:
+		w.violate("over the cap: %d keys are parked", b.keys)
+	case b.bytes > w.rules.MaxBytes:
+		w.violate("over the cap: %d bytes are parked", b.bytes)
+	case perKey > w.rules.MaxPerKey:
+		w.violate("over the cap: %d records of a key are parked", perKey)
 	}
 	for o := range int64(len(w.keys)) {
 		if b.settled[o] && !b.parked[o] && !w.applied[o] {
@@ -280,7 +325,7 @@ func (w *world) land(i int) {
 	w.put(f.entry)
 	w.say("lands at %d: %s", pos, describe{f.entry})
 	if f.proc != nil && !f.proc.dead && f.proc.owner != nil && !f.told {
-		f.proc.do(f.proc.owner.Acked(f.write.ID, pos, 1))
+		f.proc.do(f.proc.owner.Acked(f.write.ID, pos))
 	}
 	w.look()
 }

@@ -1,7 +1,7 @@
 package parking
 
 import (
-	"maps"
+	"cmp"
 	"slices"
 )
 
@@ -30,6 +30,12 @@ type Owner struct {
 	delete int64     // what stands before is to be deleted; none
 	work   map[KeyID]*work
 	busy   int // keys that are released
+	note   *Noted
+	noting int64 // number of the note that is on its way; zero: none is
+
+	// Of writes that are not read back, so that the caps hold for those too.
+	newKeys  int
+	newBytes int64
 
 	handled map[string]bool   // commands that are acted on under the present token
 	skipped map[string]bool   // commands whose skip was written
@@ -47,6 +53,7 @@ type Grant struct {
 	Watermark int64
 	Fresh     bool // it names no parking topic
 	Guard     Guard
+	Note      *Noted // that it names; it counts for the first grant of an owner
 }
 
 // NewOwner returns an owner without a token; Granted follows. A parking topic
@@ -65,8 +72,12 @@ func (o *Owner) Granted(g Grant) []Action {
 	o.marked, o.stale, o.trim = false, false, nil
 	o.pending, o.handled = make(map[int64]*Entry), make(map[string]bool)
 	o.doubtful, o.pausing = nil, nil
+	o.newKeys, o.newBytes, o.noting = 0, 0, 0
+	if o.note == nil {
+		o.note = g.Note
+	}
 	for _, w := range o.work {
-		w.written, w.inflight, w.resolving = 0, 0, none
+		w.written, w.inflight, w.resolving, w.first = 0, 0, none, false
 		w.retries, w.skips = nil, nil // taken up again: they are not answered
 	}
 	if o.rules.broken(ruleMarker) {
@@ -114,7 +125,7 @@ func (o *Owner) take() []Action {
 
 // Read takes the next entry of the topic. It is the only way in which anything
 // written comes to count.
-func (o *Owner) Read(pos int64, e *Entry, size int) []Action {
+func (o *Owner) Read(pos int64, e *Entry) []Action {
 	mine := e.Token == o.token && o.pending[e.Seq] != nil
 	if o.fresh && !o.marked && !mine && e.Kind != KindCommand {
 		if e.Kind == KindMarker {
@@ -123,9 +134,9 @@ func (o *Owner) Read(pos int64, e *Entry, size int) []Action {
 		return nil // not ours, and no commit vouches for it
 	}
 	before := o.state.last
-	v := o.state.Apply(pos, e, size, o.rules)
+	v := o.state.Apply(pos, e, o.rules)
 	if t := o.trim; t != nil && t.next != nil {
-		t.next.Apply(pos, e, size, o.rules)
+		t.next.Apply(pos, e, o.rules)
 	}
 	if mine {
 		if e.Kind == KindMarker && v == Counts && !o.marked && before != nil && before.Policy != o.self.Policy {
@@ -134,6 +145,8 @@ func (o *Owner) Read(pos int64, e *Entry, size int) []Action {
 		o.mine(pos, e, v)
 	} else if v == Counts && e.Resolved != nil && e.Resolved.Skipped {
 		o.earlier[e.Resolved.By] = &Entry{Key: e.Key, Offset: e.Offset, Resolved: e.Resolved}
+	} else if e.Kind == KindProgress && v == Counts && o.rules.broken(ruleNamed) {
+		o.note = &Noted{pos, e}
 	} else if e.Kind == KindMarker && e.Token > o.token {
 		o.needToken("another owner's marker stands in the parking topic")
 	}
@@ -195,6 +208,9 @@ func (o *Owner) mine(pos int64, e *Entry, v Verdict) {
 	if r := e.Resolved; r != nil && r.Skipped && v == Counts {
 		o.tellSkipped(e)
 	}
+	if e.Kind == KindProgress {
+		o.noted(pos, e, v)
+	}
 	o.landed(e)
 	if resumed {
 		o.pumpAll()
@@ -216,23 +232,24 @@ func (o *Owner) tellSkipped(e *Entry) {
 // counts, the state says.
 func (o *Owner) landed(e *Entry) {
 	w := o.work[ID(e.Key)]
-	if w == nil || w.inflight == 0 || e.Kind != KindParked && e.Kind != KindResolved && e.Kind != KindTried || o.trim != nil && o.trim.next != nil {
+	if w == nil || w.inflight == 0 || e.Kind != KindParked && e.Kind != KindRun && e.Kind != KindResolved && e.Kind != KindTried || o.trim != nil && o.trim.next != nil {
 		return
 	}
-	if w.inflight--; w.inflight == 0 {
+	o.unreserve(w, e)
+	if w.inflight -= max(e.Records(), 1); w.inflight == 0 {
 		w.written, w.resolving = 0, none
 	}
 }
 
 // Acked takes the acknowledgement of a write. It says nothing about whether the
 // entry counts: a higher marker may stand before it.
-func (o *Owner) Acked(id WriteID, pos int64, size int) []Action {
+func (o *Owner) Acked(id WriteID, pos int64) []Action {
 	if id.Seq == probe {
 		o.probed(id)
 		return o.take()
 	}
 	if e := o.pending[id.Seq]; e != nil && id.Token == o.token && o.rules.broken(ruleReadBack) {
-		return o.Read(pos, e, size)
+		return o.Read(pos, e)
 	}
 	return nil
 }
@@ -273,6 +290,12 @@ func (o *Owner) Failed(id WriteID, why WriteError) []Action {
 		if w := o.work[ID(e.Key)]; w != nil && why == TooLarge {
 			w.tooLarge = max(w.tooLarge, e.Offset)
 		}
+	case KindProgress:
+		o.noting = 0
+	case KindRun:
+		if w := o.work[ID(e.Key)]; w != nil && why == TooLarge {
+			w.singly = true
+		}
 	}
 	o.landed(e)
 	o.trimOn()
@@ -311,19 +334,12 @@ func (o *Owner) Committed(watermark int64, g Guard, ok bool) []Action {
 	return o.take()
 }
 
-// Note writes attempts and what is done ahead, where the metadata of a commit has
-// no room for them. It reports false while nothing can be written.
-func (o *Owner) Note(p ProgressBody) ([]Action, bool) {
-	if !o.open() {
-		return nil, false
-	}
-	o.write(&Entry{Kind: KindProgress, Progress: &p}, -1)
-	return o.take(), true
-}
-
 // State returns what was read so far. It is the owner's: only to be looked at,
 // between two calls of the owner.
 func (o *Owner) State() *State { return o.state }
+
+// Clock moves the clock, and nothing else.
+func (o *Owner) Clock(now int64) { o.now = now }
 
 // Tick moves the clock: keys that are due are released, writes that failed are
 // written again.
@@ -352,5 +368,18 @@ func (o *Owner) pumpAll() {
 // ids returns the keys at work in the order in which they came, so that a run
 // can be repeated.
 func (o *Owner) ids() []KeyID {
-	return slices.SortedFunc(maps.Keys(o.work), func(a, b KeyID) int { return int(o.work[a].n - o.work[b].n) })
+	type numbered struct {
+		n  int64
+		id KeyID
+	}
+	all := make([]numbered, 0, len(o.work))
+	for id, w := range o.work {
+		all = append(all, numbered{w.n, id})
+	}
+	slices.SortFunc(all, func(a, b numbered) int { return cmp.Compare(a.n, b.n) })
+	ids := make([]KeyID, len(all))
+	for i := range all {
+		ids[i] = all[i].id
+	}
+	return ids
 }

@@ -30,15 +30,23 @@ func newBench(t *testing.T, change func(*Rules)) *bench {
 	return b
 }
 
+// of names records that came together.
+func of(offset int64, n int) string {
+	if n > 1 {
+		return fmt.Sprintf(" %d of %d", n, offset)
+	}
+	return fmt.Sprintf(" %d", offset)
+}
+
 func (b *bench) do(actions []Action) {
 	for _, a := range actions {
 		switch a := a.(type) {
 		case Write:
 			b.sent = append(b.sent, a)
 		case Settle:
-			b.did = append(b.did, fmt.Sprintf("settle %d", a.Offset))
+			b.did = append(b.did, "settle"+of(a.Offset, a.N))
 		case Live:
-			b.did = append(b.did, fmt.Sprintf("live %d", a.Offset))
+			b.did = append(b.did, "live"+of(a.Offset, a.N))
 		case Block:
 			b.did = append(b.did, fmt.Sprintf("block %d", a.Offset))
 		case Run:
@@ -78,11 +86,11 @@ func (b *bench) land() {
 
 func (b *bench) put(e *Entry) {
 	b.log = append(b.log, e)
-	b.do(b.o.Read(int64(len(b.log)-1), e, 100))
+	b.do(b.o.Read(int64(len(b.log)-1), e))
 }
 
 func (b *bench) arrive(key string, offset int64, f *Failure) {
-	it := Item{Key: []byte(key), Offset: offset, Size: 100, Body: &ParkedBody{}}
+	it := Item{Key: []byte(key), Offset: offset, Body: &ParkedBody{}}
 	if f != nil {
 		it.Failed, it.Body.Failure = true, *f
 	}
@@ -129,7 +137,7 @@ func TestSuccessorsFollowWithoutAHandler(t *testing.T) {
 	if e := b.log[2]; e.Offset != 3 || e.After != 2 {
 		t.Errorf("%d rests on what is below %d", e.Offset, e.After)
 	}
-	if keys, records, bytes, _ := b.o.State().Counts(); keys != 1 || records != 2 || bytes != 200 {
+	if keys, records, bytes, _ := b.o.State().Counts(); keys != 1 || records != 2 || bytes != 2*(&Record{}).Size() {
 		t.Errorf("%d keys, %d records, %d bytes", keys, records, bytes)
 	}
 }
@@ -141,7 +149,7 @@ func TestOnlyWhatIsReadSettles(t *testing.T) {
 	b.arrive("a", 1, failed)
 	b.arrive("a", 2, nil)
 	first := b.sent[0]
-	b.do(b.o.Acked(first.ID, 1, 100))
+	b.do(b.o.Acked(first.ID, 1))
 	b.want()
 	b.land()
 	b.want("settle 1", "settle 2")
@@ -373,7 +381,7 @@ func TestADoubtHoldsUpOnlyWhatDependsOnIt(t *testing.T) {
 	b.put(w.Entry)
 	b.land()
 	b.want("settle 1", "settle 4")
-	b.do(b.o.Acked(WriteID{w.ID.Token, probe}, 99, 1))
+	b.do(b.o.Acked(WriteID{w.ID.Token, probe}, 99))
 	b.want()
 
 	b.held = true
@@ -381,7 +389,7 @@ func TestADoubtHoldsUpOnlyWhatDependsOnIt(t *testing.T) {
 	w = b.sent[0]
 	b.sent = nil
 	b.do(b.o.Failed(w.ID, Unknown))
-	b.do(b.o.Acked(WriteID{w.ID.Token, probe}, 99, 1))
+	b.do(b.o.Acked(WriteID{w.ID.Token, probe}, 99))
 	b.want("probe", "token")
 	if b.o.Open() {
 		t.Error("open before the new token")

@@ -7,6 +7,7 @@ type Rules struct {
 	First, Max time.Duration // until the first release, and between later ones at most
 	Join       int           // a release stops taking live records in when no more than this are left
 	Releases   int           // keys that are released at a time
+	Run        int           // records of a run at the most, that are written
 	Rewrite    int           // entries that a trim has on their way at a time, about
 
 	MaxPerKey int   // parked records of a key
@@ -35,6 +36,8 @@ const (
 	ruleAnswer          // a retry is answered when what it released is resolved
 	ruleFresh           // a new topic: nothing before the own marker counts
 	ruleFreshFirst      // a new topic: committed before anything is parked
+	ruleCaps            // the caps hold for what is on its way
+	ruleNamed           // a note holds when a commit of the ownership names it
 	ruleMissing         // a missing commit is not "names no topic"
 )
 
@@ -42,7 +45,7 @@ func (r *Rules) broken(x rule) bool { return r.without == x }
 
 // DefaultRules are those of the contract; the caps are to be configured.
 func DefaultRules() Rules {
-	return Rules{First: 5 * time.Minute, Max: 6 * time.Hour, Join: 1000, Releases: 16, Rewrite: 50_000,
+	return Rules{First: 5 * time.Minute, Max: 6 * time.Hour, Join: 1000, Releases: 16, Run: 256, Rewrite: 50_000,
 		MaxPerKey: 100_000, MaxKeys: 1_000_000, MaxBytes: 16 << 30, Remember: 7 * 24 * time.Hour}
 }
 

@@ -23,12 +23,11 @@ type State struct {
 	paused   []*Entry // those of them that are pauses in force: of keys, and of the partition
 	held     map[KeyID]*AnswerBody
 	whole    *AnswerBody
-	progress *Entry // the last
 
 	records, parkedKeys int
 	bytes               int64
 	soonest             int64 // no key is due before
-	entries             int64 // read
+	entries             int64 // read; a run counts as one for each of its records
 	void                int64 // that did not count
 }
 
@@ -91,10 +90,10 @@ const (
 	Unchain         // what it rests on (After) does not stand before it
 )
 
-// Apply takes the entry at a position; size is what its record takes up. Entries
-// are applied in the order of their positions.
-func (s *State) Apply(pos int64, e *Entry, size int, r *Rules) Verdict {
-	s.entries++
+// Apply takes the entry at a position. Entries are applied in the order of their
+// positions.
+func (s *State) Apply(pos int64, e *Entry, r *Rules) Verdict {
+	s.entries += int64(max(e.Records(), 1))
 	v := s.verdict(e, r)
 	if v != Counts {
 		s.void++
@@ -107,17 +106,14 @@ func (s *State) Apply(pos int64, e *Entry, size int, r *Rules) Verdict {
 		s.command(e)
 	case KindAnswer:
 		s.answer(e)
-	case KindProgress:
-		if p := s.progress; p == nil || cmp.Or(cmp.Compare(p.Token, e.Token), cmp.Compare(p.Seq, e.Seq)) < 0 {
-			s.progress = e
-		}
+	case KindProgress: // it holds when a commit names it
 	default:
 		k := s.keys[ID(e.Key)]
 		if k == nil {
 			k = &keyState{due: never}
 			s.keys[ID(e.Key)] = k
 		}
-		s.key(k, pos, e, size, r)
+		s.key(k, pos, e, r)
 	}
 	return Counts
 }
@@ -137,31 +133,20 @@ func (s *State) verdict(e *Entry, r *Rules) Verdict {
 }
 
 // key applies an entry about a key. Everything here may come twice.
-func (s *State) key(k *keyState, pos int64, e *Entry, size int, r *Rules) {
+func (s *State) key(k *keyState, pos int64, e *Entry, r *Rules) {
 	k.at = pos
-	i, found := k.find(e.Offset)
 	before := len(k.recs)
 	switch e.Kind {
 	case KindParked:
-		f := &e.Parked.Failure
-		switch {
-		case found:
-			k.recs[i].pos = pos
-		case e.Offset >= k.upTo:
-			k.recs = append(k.recs, rec{offset: e.Offset, pos: pos, size: uint32(min(int64(size), math.MaxUint32)),
-				last: f.Last, tries: uint16(min(f.Releases, math.MaxUint16)), permanent: f.Permanent})
-			k.upTo = e.Offset + 1
-			s.under = s.last
-			s.records++
-			s.bytes += int64(size)
-			if before == 0 {
-				k.due = r.due(f)
-				if k.from = f.First; k.from == 0 {
-					k.from = e.Parked.Timestamp // it followed others that are done by now
-				}
-			}
+		s.join(k, pos, e.Offset, &e.Parked.Record, e.Parked.Timestamp, &e.Parked.Failure, r)
+	case KindRun:
+		k.recs = slices.Grow(k.recs, len(e.Run.Records))
+		for i := range e.Run.Records {
+			f := &e.Run.Records[i]
+			s.join(k, pos, f.Offset, &f.Record, f.Timestamp, &Failure{}, r)
 		}
 	case KindResolved:
+		i, _ := k.find(e.Offset)
 		end := i
 		for end < len(k.recs) && k.recs[end].offset <= e.Resolved.Last {
 			s.records--
@@ -177,7 +162,7 @@ func (s *State) key(k *keyState, pos int64, e *Entry, size int, r *Rules) {
 		}
 		k.upTo = max(k.upTo, e.Resolved.Last+1)
 	case KindTried:
-		if found {
+		if i, found := k.find(e.Offset); found {
 			f := &e.Tried.Failure
 			t := &k.recs[i]
 			t.last, t.tries, t.permanent = f.Last, uint16(min(f.Releases, math.MaxUint16)), f.Permanent
@@ -194,6 +179,29 @@ func (s *State) key(k *keyState, pos int64, e *Entry, size int, r *Rules) {
 	}
 	if len(k.recs) > 0 {
 		s.soonest = min(s.soonest, k.due)
+	}
+}
+
+// join adds a parked record to those of its key.
+func (s *State) join(k *keyState, pos, offset int64, of *Record, timestamp int64, f *Failure, r *Rules) {
+	if offset < k.upTo {
+		if i, found := k.find(offset); found {
+			k.recs[i].pos = pos
+		}
+		return
+	}
+	size := of.Size()
+	k.recs = append(k.recs, rec{offset: offset, pos: pos, size: uint32(min(size, math.MaxUint32)),
+		last: f.Last, tries: uint16(min(f.Releases, math.MaxUint16)), permanent: f.Permanent})
+	k.upTo = offset + 1
+	s.under = s.last
+	s.records++
+	s.bytes += size
+	if len(k.recs) == 1 {
+		k.due = r.due(f)
+		if k.from = f.First; k.from == 0 {
+			k.from = timestamp // it followed others that are done by now
+		}
 	}
 }
 
@@ -316,14 +324,6 @@ func (s *State) dueBy(now int64) (out []KeyID) {
 	}
 	slices.SortFunc(out, func(a, b KeyID) int { return cmp.Compare(s.keys[a].recs[0].offset, s.keys[b].recs[0].offset) })
 	return out
-}
-
-// Progress returns the last note of attempts and done-ahead, or nil.
-func (s *State) Progress() *ProgressBody {
-	if s.progress == nil {
-		return nil
-	}
-	return s.progress.Progress
 }
 
 // A ParkedKey is a key with parked records.

@@ -16,7 +16,7 @@ func TestARepeatedEntryParksNothingAgain(t *testing.T) {
 		{Kind: KindResolved, Token: 5, Key: []byte("a"), Offset: 1, Resolved: &ResolvedBody{Last: 1}},
 		parkedEntry("a", 1, 0), parkedEntry("a", 2, 2),
 	} {
-		if v := s.Apply(int64(pos), e, 10, &r); v != Counts {
+		if v := s.Apply(int64(pos), e, &r); v != Counts {
 			t.Errorf("entry %d: %d", pos, v)
 		}
 	}
@@ -25,7 +25,7 @@ func TestARepeatedEntryParksNothingAgain(t *testing.T) {
 			t.Errorf("%+v", k)
 		}
 	}
-	if keys, records, bytes, void := s.Counts(); keys != 1 || records != 1 || bytes != 10 || void != 0 {
+	if keys, records, bytes, void := s.Counts(); keys != 1 || records != 1 || bytes != (&Record{}).Size() || void != 0 {
 		t.Errorf("%d keys, %d records, %d bytes, %d void", keys, records, bytes, void)
 	}
 }
@@ -42,7 +42,7 @@ func TestAnEntryRestsOnThoseBeforeIt(t *testing.T) {
 		{parkedEntry("b", 4, 2), Unchain}, {parkedEntry("a", 4, 2), Counts},
 		{&Entry{Kind: KindMarker, Token: 6, Marker: &MarkerBody{}}, Counts}, {parkedEntry("a", 5, 5), Stale},
 	} {
-		if v := s.Apply(int64(i), c.e, 1, &r); v != c.want {
+		if v := s.Apply(int64(i), c.e, &r); v != c.want {
 			t.Errorf("entry %d: %d, not %d", i, v, c.want)
 		}
 	}

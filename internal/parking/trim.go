@@ -62,7 +62,7 @@ func (o *Owner) trimFrom(pos int64, e *Entry) {
 		return
 	}
 	o.trim.asked, o.trim.base, o.trim.next = true, pos, NewState()
-	o.trim.next.Apply(pos, e, 0, o.rules)
+	o.trim.next.Apply(pos, e, o.rules)
 	if o.rules.broken(ruleAsOfMarker) && o.trim.plan != nil {
 		for _, w := range o.trim.plan {
 			o.write(w.Entry, w.From)
@@ -142,8 +142,8 @@ func (o *Owner) missing(next *State) (out []Write) {
 			out = append(out, Write{Entry: &c, From: -1})
 		}
 	}
-	if p := o.state.progress; p != nil && next.progress == nil {
-		c := *p
+	if n := o.note; n != nil && o.trim != nil && n.Pos < o.trim.base {
+		c := *n.Entry
 		out = append(out, Write{Entry: &c, From: -1})
 	}
 	return out
@@ -178,8 +178,8 @@ func (k *keyState) first() int64 {
 func Complete(e, from *Entry) *Entry {
 	out := *e
 	out.Key = from.Key
-	if e.Kind == KindParked && from.Parked != nil {
-		body, f := *from.Parked, e.Parked.Failure
+	if of := from.Record(e.Offset); e.Kind == KindParked && of != nil {
+		body, f := *of.Parked, e.Parked.Failure
 		body.Failure.Permanent, body.Failure.Releases, body.Failure.Last = f.Permanent, f.Releases, f.Last
 		out.Parked = &body
 	}

@@ -27,9 +27,12 @@ func TestATrimKeepsTheState(t *testing.T) {
 	b.do(b.o.Committed(1, g, true))
 	b.want(fmt.Sprintf("delete %d", g.Trim))
 
+	if n := b.o.Noted(); n == nil || n.Pos < g.Trim || len(n.Entry.Progress.Attempts) != 1 || b.log[n.Pos] != n.Entry && !Is(b.log[n.Pos], n.Place()) {
+		t.Errorf("the note is %+v, and the topic counts from %d", n, g.Trim)
+	}
 	after := NewState()
 	for pos := g.Trim; pos < int64(len(b.log)); pos++ {
-		after.Apply(pos, b.log[pos], 100, &b.rules)
+		after.Apply(pos, b.log[pos], &b.rules)
 	}
 	if got := fmt.Sprint(describeState(after)); got != before {
 		t.Errorf("after  %s\nbefore %s", got, before)
@@ -71,7 +74,7 @@ func describeState(s *State) (out []string) {
 	for _, a := range s.answers {
 		out = append(out, a.Answer.Command.ID)
 	}
-	return append(out, fmt.Sprint(s.Progress(), len(s.paused)))
+	return append(out, fmt.Sprint(len(s.paused)))
 }
 
 // The last record of a key was skipped while the first is still parked: what is
@@ -88,7 +91,7 @@ func TestATrimKeepsWhatLaterEntriesRestOn(t *testing.T) {
 	b.arrive("a", 7, nil)
 	next := NewState()
 	for pos := g.Trim; pos < int64(len(b.log)); pos++ {
-		next.Apply(pos, b.log[pos], 1, &b.rules)
+		next.Apply(pos, b.log[pos], &b.rules)
 	}
 	if settled, _ := next.Settled(ID([]byte("a")), 7); !settled || next.records != 2 {
 		t.Errorf("settled %t, %d records", settled, next.records)
@@ -110,7 +113,7 @@ func TestSettledUpToSurvivesATrim(t *testing.T) {
 		b.do(b.o.Committed(0, g, true))
 		next := NewState()
 		for pos := g.Trim; pos < int64(len(b.log)); pos++ {
-			next.Apply(pos, b.log[pos], 1, &b.rules)
+			next.Apply(pos, b.log[pos], &b.rules)
 		}
 		if settled, _ := next.Settled(ID([]byte("a")), 1); settled != (x == ruleNone) {
 			t.Errorf("without rule %d: settled %t", x, settled)
@@ -130,7 +133,7 @@ func TestAWriteWithoutAnOutcomeNeedsANewToken(t *testing.T) {
 		b.do(b.o.Failed(late.ID, Unknown))
 		if x == ruleNone {
 			b.want("probe")
-			b.do(b.o.Acked(WriteID{late.ID.Token, probe}, 99, 1))
+			b.do(b.o.Acked(WriteID{late.ID.Token, probe}, 99))
 			b.want("token")
 			b.do(b.o.Granted(Grant{Token: 6}))
 		} else {

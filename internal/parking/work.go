@@ -1,5 +1,7 @@
 package parking
 
+import "slices"
+
 // none is no offset.
 const none = -1
 
@@ -8,10 +10,31 @@ const none = -1
 type Item struct {
 	Key    []byte
 	Offset int64
-	Size   int
 	Body   *ParkedBody  // needed when it comes to be parked
 	Failed bool         // its attempts are used up, or it is Permanent
 	Skip   *CommandBody // an operator's: it counts as done
+
+	behind bool       // it came together with the one before it
+	run    *RunBody   // of those that came together
+	rest   []Follower // itself, and those behind it
+}
+
+// record is what would be parked.
+func (it *Item) record() *Record {
+	if it.run != nil {
+		return &it.rest[0].Record
+	}
+	return &it.Body.Record
+}
+
+// entry is that of the item, alone.
+func (it *Item) entry(key []byte, after int64) *Entry {
+	body := it.Body
+	if it.run != nil {
+		f := &it.rest[0]
+		body = &ParkedBody{Record: f.Record, Topic: it.run.Topic, Partition: it.run.Partition, Timestamp: f.Timestamp}
+	}
+	return &Entry{Kind: KindParked, Key: key, Offset: it.Offset, After: after, Parked: body}
 }
 
 // work is a key that something happens to: live records wait for a decision, or
@@ -23,9 +46,11 @@ type work struct {
 	queue []Item // in order; the first written of them are on their way
 
 	written   int
-	inflight  int   // writes that are not read back
+	inflight  int   // writes that are not read back; a run counts as one for each of its records
+	first     bool  // one of them parks the key
 	resolving int64 // the resolution under way goes up to here
 	tooLarge  int64 // the record here cannot be parked
+	singly    bool  // a run was too large
 
 	releasing bool
 	running   int64    // with a handler
@@ -60,6 +85,20 @@ func (o *Owner) Arrive(it Item) []Action {
 	return o.take()
 }
 
+// Follow is Arrive for records of a key that have come to its head together, in order,
+// and have not failed.
+func (o *Owner) Follow(key []byte, run RunBody) []Action {
+	id := ID(key)
+	w := o.working(id)
+	w.key, w.queue = key, slices.Grow(w.queue, len(run.Records))
+	for i := range run.Records {
+		w.queue = append(w.queue, Item{Key: key, Offset: run.Records[i].Offset, behind: i > 0, run: &run, rest: run.Records[i:]})
+	}
+	o.pump(id, w)
+	o.look()
+	return o.take()
+}
+
 // Concerns reports whether a record that has come to the head of its key goes to
 // Arrive; otherwise nothing speaks against handing it to its handler.
 func (o *Owner) Concerns(key []byte, offset int64) bool {
@@ -68,7 +107,19 @@ func (o *Owner) Concerns(key []byte, offset int64) bool {
 	return k != nil && (len(k.recs) > 0 || offset < k.upTo) || o.work[id] != nil || o.Paused(id)
 }
 
-// Waiting reports whether something of a record was written that is not read back:
+// Joins reports whether records of a key that Arrive now are written at once, since it is
+// parked and not released, and up to which offset they are settled already.
+func (o *Owner) Joins(key []byte) (upTo int64, ok bool) {
+	id := ID(key)
+	k := o.state.keys[id]
+	if k == nil || len(k.recs) == 0 || len(k.recs) >= o.rules.MaxPerKey || !o.open() {
+		return 0, false
+	}
+	w := o.work[id]
+	return k.upTo, w == nil || !w.releasing && len(w.queue) == 0 && len(w.skips) == 0
+}
+
+// Waiting reports whether something of a record, or a note, was written that is not read back:
 // a handover that waits for it repeats less.
 func (o *Owner) Waiting() bool {
 	if !o.marked || o.stale {
@@ -79,7 +130,7 @@ func (o *Owner) Waiting() bool {
 			return true
 		}
 	}
-	return false
+	return o.noting != 0
 }
 
 // pump does for a key what can be done now.
@@ -91,11 +142,17 @@ func (o *Owner) pump(id KeyID, w *work) {
 	if k == nil {
 		k = &keyState{}
 	}
-	for len(w.queue) > 0 && w.queue[0].Offset < k.upTo {
-		o.emit(Settle{w.queue[0].Offset})
-		o.anew(w.key, w.queue[0].Offset)
-		w.queue = w.queue[1:]
-		w.written = max(w.written-1, 0)
+	settled := 0
+	for settled < len(w.queue) && w.queue[settled].Offset < k.upTo {
+		settled++
+	}
+	if settled > 0 {
+		together(w.queue[:settled], func(offset int64, n int) { o.emit(Settle{offset, n}) })
+		for i := range w.queue[:settled] {
+			o.anew(w.key, w.queue[i].Offset)
+		}
+		w.queue = w.queue[settled:]
+		w.written = max(w.written-settled, 0)
 	}
 	if !o.open() {
 		return
@@ -133,7 +190,7 @@ func (o *Owner) decide(id KeyID, w *work, k *keyState) {
 	case first.Failed:
 		reason := "it is too large for the parking topic"
 		if first.Offset != w.tooLarge {
-			if reason = o.room(k, first.Size, 0); reason == "" {
+			if reason = o.room(k, first.record().Size(), 0, true); reason == "" {
 				o.park(w, k)
 				return
 			}
@@ -143,10 +200,21 @@ func (o *Owner) decide(id KeyID, w *work, k *keyState) {
 			return
 		}
 	}
-	for _, it := range w.queue {
-		o.emit(Live{it.Offset})
+	together(w.queue, func(offset int64, n int) { o.emit(Live{offset, n}) })
+	w.queue, w.tooLarge, w.singly = nil, none, false
+}
+
+// together calls f for records of a key that came together, as far as they are still
+// here.
+func together(queue []Item, f func(offset int64, n int)) {
+	for len(queue) > 0 {
+		n := 1
+		for n < len(queue) && queue[n].behind {
+			n++
+		}
+		f(queue[0].Offset, n)
+		queue = queue[n:]
 	}
-	w.queue, w.tooLarge = nil, none
 }
 
 // skip writes that a record which is not parked counts as done: all of its key below are
@@ -158,16 +226,13 @@ func (o *Owner) skip(w *work, it Item) {
 	w.inflight, w.resolving = 1, it.Offset
 }
 
-// park writes what waits, each record resting on the one before it.
+// park writes what waits, each record resting on the one before it: those that have
+// not failed in runs.
 func (o *Owner) park(w *work, k *keyState) {
 	if w.inflight > 0 && w.inflight < w.written {
 		return // one of them did not make it: what rests on it goes first
 	}
-	for i := w.written; i < len(w.queue); i++ {
-		it := w.queue[i]
-		if it.Offset == w.tooLarge || o.room(k, it.Size, i) != "" {
-			return // it waits in memory until the key is released
-		}
+	for i := w.written; i < len(w.queue); i = w.written {
 		after := int64(0)
 		switch {
 		case i > 0:
@@ -175,21 +240,72 @@ func (o *Owner) park(w *work, k *keyState) {
 		case len(k.recs) > 0:
 			after = k.upTo
 		}
-		o.write(&Entry{Kind: KindParked, Key: w.key, Offset: it.Offset, After: after, Parked: it.Body}, -1)
-		w.written++
-		w.inflight++
+		n, bytes, first := o.fits(w, k, i)
+		if n == 0 {
+			return // it waits in memory until the key is released
+		}
+		if it := &w.queue[i]; n == 1 {
+			o.write(it.entry(w.key, after), -1)
+		} else {
+			o.write(&Entry{Kind: KindRun, Key: w.key, Offset: it.Offset, After: after,
+				Run: &RunBody{Topic: it.run.Topic, Partition: it.run.Partition, N: n, Records: it.rest[:n:n]}}, -1)
+		}
+		w.written += n
+		w.inflight += n
+		o.newBytes += bytes
+		if first {
+			w.first = true
+			o.newKeys++
+		}
 	}
 }
 
-// room says which cap one more record of a key would break.
-func (o *Owner) room(k *keyState, size, before int) string {
+// fits returns how many records of a key, from a place in its queue on, are written as
+// one entry, and what they take up; first: they park the key.
+func (o *Owner) fits(w *work, k *keyState, from int) (n int, bytes int64, first bool) {
+	first = len(k.recs) == 0 && !w.first
+	for i := from; i < len(w.queue); i++ {
+		it := &w.queue[i]
+		size := it.record().Size()
+		if n > 0 && (!it.behind || w.singly || n >= o.rules.Run || bytes+size > runBytes) {
+			break
+		}
+		if it.Offset == w.tooLarge || o.room(k, bytes+size, i, first) != "" {
+			break
+		}
+		n, bytes = n+1, bytes+size
+	}
+	return n, bytes, first
+}
+
+// unreserve takes a write of a key out of what the caps hold for.
+func (o *Owner) unreserve(w *work, e *Entry) {
+	switch {
+	case e.Parked != nil:
+		o.newBytes -= e.Parked.Record.Size()
+	case e.Run != nil:
+		for i := range e.Run.Records {
+			o.newBytes -= e.Run.Records[i].Record.Size()
+		}
+	default:
+		return
+	}
+	if w.first { // the first of them to come
+		w.first = false
+		o.newKeys--
+	}
+}
+
+// room says which cap so many bytes more of a key would break, behind so many records of
+// it that wait or are on their way; first: it is not parked yet.
+func (o *Owner) room(k *keyState, bytes int64, before int, first bool) string {
 	s, r := o.state, o.rules
 	switch {
 	case len(k.recs)+before >= r.MaxPerKey:
 		return "the key has as many parked records as Parking.Caps allows"
-	case len(k.recs) == 0 && before == 0 && s.parkedKeys >= r.MaxKeys:
+	case first && s.parkedKeys+o.newKeys >= r.MaxKeys && !r.broken(ruleCaps):
 		return "the partition has as many parked keys as Parking.Caps allows"
-	case s.bytes+int64(size) > r.MaxBytes:
+	case s.bytes+o.newBytes+bytes > r.MaxBytes && !r.broken(ruleCaps):
 		return "the partition has as many parked bytes as Parking.Caps allows"
 	}
 	return ""

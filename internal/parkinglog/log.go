@@ -40,10 +40,10 @@ func New(cl *kgo.Client, topic string, id [16]byte) *Log { return &Log{cl: cl, t
 
 // Write sends an entry. Then is called once with its position, or with why it
 // failed, from a goroutine of the client.
-func (l *Log) Write(ctx context.Context, partition int32, e *parking.Entry, then func(pos int64, size int, why parking.WriteError, err error)) {
+func (l *Log) Write(ctx context.Context, partition int32, e *parking.Entry, then func(pos int64, why parking.WriteError, err error)) {
 	r, err := parking.Encode(e)
 	if err != nil {
-		then(0, 0, parking.TooLarge, err)
+		then(0, parking.TooLarge, err)
 		return
 	}
 	out := &kgo.Record{Topic: l.topic, Partition: partition, Key: r.Key, Value: r.Value}
@@ -55,7 +55,7 @@ func (l *Log) Write(ctx context.Context, partition int32, e *parking.Entry, then
 			l.cl.ForceMetadataRefresh() // it may not know a partition that was added
 			err = fmt.Errorf("writing a %s entry to %s/%d: %w", e.Kind, l.topic, partition, err)
 		}
-		then(r.Offset, size(r), outcome(err), err)
+		then(r.Offset, outcome(err), err)
 	})
 }
 
@@ -72,7 +72,6 @@ func outcome(err error) parking.WriteError {
 // A Read is an entry and where it stands.
 type Read struct {
 	Pos   int64
-	Size  int
 	Entry *parking.Entry
 }
 
@@ -131,7 +130,7 @@ func (l *Log) Fetch(ctx context.Context, partition int32, from int64, limit, wai
 			page.Next = r.Offset
 			return page, &PositionError{l.topic, partition, r.Offset, err}
 		}
-		page.Entries = append(page.Entries, Read{r.Offset, size(r), e})
+		page.Entries = append(page.Entries, Read{r.Offset, e})
 	}
 	return page, nil
 }
@@ -190,13 +189,4 @@ func decode(r *kgo.Record) (*parking.Entry, error) {
 		rec.Headers = append(rec.Headers, parking.Header{Key: h.Key, Value: h.Value})
 	}
 	return parking.Decode(rec)
-}
-
-// size is what a record takes up, about.
-func size(r *kgo.Record) int {
-	n := len(r.Key) + len(r.Value)
-	for _, h := range r.Headers {
-		n += len(h.Key) + len(h.Value)
-	}
-	return n
 }

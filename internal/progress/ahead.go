@@ -171,9 +171,9 @@ func varint(raw []byte) (uint64, []byte) {
 	return n, raw[size:]
 }
 
-// unsettled returns the attempts worth writing: at or above the watermark, at
+// Unsettled returns the attempts worth writing: at or above the watermark, at
 // least one, sorted, one of an offset. It copies only when it must.
-func unsettled(watermark int64, attempts []Attempt) []Attempt {
+func Unsettled(watermark int64, attempts []Attempt) []Attempt {
 	clean := true
 	for i, a := range attempts {
 		clean = clean && counts(watermark, a) && a.Count <= math.MaxInt32 && (i == 0 || attempts[i-1].Offset < a.Offset)

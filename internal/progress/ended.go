@@ -19,7 +19,7 @@ const endedCap = 16
 // What lies below the watermark is left out.
 func WithEnded(fields []Field, watermark int64, ended []Attempt) []Field {
 	fields = slices.DeleteFunc(slices.Clone(fields), func(f Field) bool { return f.Tag == tagEnded })
-	ended = unsettled(watermark, ended)
+	ended = Unsettled(watermark, ended)
 	if len(ended) == 0 {
 		return fields
 	}

@@ -96,7 +96,7 @@ func Encode(watermark int64, m Meta, limit int) (string, Dropped, error) {
 	}
 
 	room := limit - len(b)
-	attempts := unsettled(watermark, m.Attempts)
+	attempts := Unsettled(watermark, m.Attempts)
 	share := min(room, (limit+checksumLen)/attemptsShare)
 	rawAttempts, kept := packAttempts(watermark, attempts, rawRoom(share))
 
