@@ -12,7 +12,6 @@ import (
 	"github.com/orderly-go/orderly/internal/parkinglog"
 	"github.com/orderly-go/orderly/internal/progress"
 	"github.com/orderly-go/orderly/store"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -173,7 +172,7 @@ func (a *Admin) places(ctx context.Context, topic string, commands bool) (*parki
 // trims returns from where the parking topic counts, for the partitions whose commits
 // name it.
 func (a *Admin) trims(ctx context.Context, topic string, id [16]byte) (map[int32]int64, error) {
-	offsets, err := kadm.NewClient(a.cl).FetchOffsetsForTopics(ctx, a.cfg.Group, topic)
+	offsets, err := a.commits(ctx, topic)
 	if err != nil {
 		return nil, fmt.Errorf("what group %s has committed, for which Describe on the group is needed: %w", a.cfg.Group, err)
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/orderly-go/orderly/internal/rewind"
 	"github.com/orderly-go/orderly/store"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // PartitionOffsets is how far a group is in one partition, by all that keep it.
@@ -81,6 +82,16 @@ func (a *Admin) Offsets(ctx context.Context, topic string, in store.Backend) ([]
 	return out, nil
 }
 
+// commits is what the group has committed in a topic. A group that the broker does not
+// know has committed nothing yet.
+func (a *Admin) commits(ctx context.Context, topic string) (kadm.OffsetResponses, error) {
+	offsets, err := kadm.NewClient(a.cl).FetchOffsetsForTopics(ctx, a.cfg.Group, topic)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil, nil
+	}
+	return offsets, err
+}
+
 func (a *Admin) offsetsNow(ctx context.Context, topic string, in store.Backend) ([]*partitionNow, error) {
 	adm := kadm.NewClient(a.cl)
 	md, err := adm.Metadata(ctx, topic)
@@ -92,7 +103,7 @@ func (a *Admin) offsetsNow(ctx context.Context, topic string, in store.Backend) 
 	}
 	starts, err1 := adm.ListStartOffsets(ctx, topic)
 	ends, err2 := adm.ListEndOffsets(ctx, topic)
-	offsets, err3 := adm.FetchOffsetsForTopics(ctx, a.cfg.Group, topic)
+	offsets, err3 := a.commits(ctx, topic)
 	if err := errors.Join(err1, err2, starts.Error(), ends.Error(), err3); err != nil {
 		return nil, fmt.Errorf("orderly: offsets of group %s and topic %s: %w", a.cfg.Group, topic, err)
 	}

@@ -13,6 +13,9 @@ type GroupActiveError struct {
 
 // Error names them.
 func (e *GroupActiveError) Error() string {
+	if len(e.Members) == 1 {
+		return fmt.Sprintf("orderly: group %s has a member (%s): stop it first; a reset moves a group that is stopped", e.Group, e.Members[0])
+	}
 	return fmt.Sprintf("orderly: group %s has %d members (%s): stop them first; a reset moves a group that is stopped", e.Group, len(e.Members), strings.Join(e.Members, ", "))
 }
 

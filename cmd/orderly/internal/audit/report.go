@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/finding"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 )
 
 // printed is how many examples the text shows.
@@ -90,10 +91,10 @@ func (a *audit) judge(r *Report) {
 			}
 			return fmt.Sprintf("partition %d offset %d: key %q number %d after %d (%s, %s)", l.Partition, l.Offset, l.Key, l.Number, l.After, stamp(l.Time), by(l.PID, l.PEpoch))
 		})
-		what := fmt.Sprintf("%d records come after one of their key with a higher number", t.Late.Count)
+		what := plural.Of(t.Late.Count, "record") + plural.Verb(t.Late.Count, " comes", " come") + " after one of the same key with a higher number"
 		damaged, sev := "yes: whoever reads the topic gets these records in the wrong order", finding.Error
 		if a.rules.ByTime {
-			what = fmt.Sprintf("%d records come after one of their key with a later time", t.Late.Count)
+			what = plural.Of(t.Late.Count, "record") + plural.Verb(t.Late.Count, " comes", " come") + " after one of the same key with a later time"
 			damaged, sev = "perhaps: unless the broker sets them, times are those of the writers' clocks; a number of your own tells for sure (--seq)", finding.Warn
 		}
 		r.Add(finding.Finding{Rule: "L06", Severity: sev, What: what, Where: lines, Damaged: damaged,
@@ -106,7 +107,7 @@ func (a *audit) judge(r *Report) {
 		lines = append(lines, list(t.Twice, func(w Twice) string {
 			return fmt.Sprintf("key %q: numbers %d-%d in partition %d and in partition %d", w.Key, w.From, w.To, w.Partitions[0], w.Partitions[1])
 		})...)
-		r.Add(finding.Finding{Rule: "duplicate", Severity: finding.Error, What: fmt.Sprintf("%d records have a number that their key had before", n), Where: lines,
+		r.Add(finding.Finding{Rule: "duplicate", Severity: finding.Error, What: plural.Of(n, "record") + plural.Verb(n, " has", " have") + " a number that the key had before", Where: lines,
 			Damaged: "yes, unless readers recognise a number that they had",
 			Fix:     "an idempotent producer writes nothing twice by itself; a program that sends again after an error does: stop at the first failed record instead"})
 	}
@@ -115,7 +116,7 @@ func (a *audit) judge(r *Report) {
 		if a.policyErr != nil || len(t.Deleted) > 0 || len(a.o.Partitions) > 0 {
 			sev, damaged = finding.Warn, "perhaps: see what was not seen"
 		}
-		r.Add(finding.Finding{Rule: "gap", Severity: sev, What: fmt.Sprintf("%d numbers are missing, in %d gaps", t.Missing, t.Gaps.Count),
+		r.Add(finding.Finding{Rule: "gap", Severity: sev, What: plural.Of(t.Missing, "number") + plural.Verb(t.Missing, " is", " are") + " missing, in " + plural.Of(t.Gaps.Count, "gap"),
 			Where: list(t.Gaps, func(g Gap) string {
 				return fmt.Sprintf("partition %d offset %d: key %q has no %s", g.Partition, g.Offset, g.Key, between(g.From, g.To))
 			}),
@@ -134,7 +135,7 @@ func (a *audit) judge(r *Report) {
 			Where: list(t.Splits, func(s Split) string {
 				var in []string
 				for _, p := range s.In {
-					in = append(in, fmt.Sprintf("partition %d: %d records, offsets %d-%d, %s to %s", p.Partition, p.Records, p.First, p.Last, stamp(p.Since), stamp(p.Till)))
+					in = append(in, fmt.Sprintf("partition %d: %s, offsets %d-%d, %s to %s", p.Partition, plural.Of(p.Records, "record"), p.First, p.Last, stamp(p.Since), stamp(p.Till)))
 				}
 				return fmt.Sprintf("key %q: %s", s.Key, strings.Join(in, "; "))
 			}),
@@ -142,7 +143,7 @@ func (a *audit) judge(r *Report) {
 			Fix:     "orderly doctor log says which writers place keys differently, and whether partitions were added"})
 	}
 	if t.Zombies.Count > 0 {
-		r.Add(finding.Finding{Rule: "zombie", Severity: finding.Error, What: fmt.Sprintf("%d records were written by a writer that a later epoch of it had replaced", t.Zombies.Count),
+		r.Add(finding.Finding{Rule: "zombie", Severity: finding.Error, What: plural.Of(t.Zombies.Count, "record") + plural.Verb(t.Zombies.Count, " was", " were") + " written by a writer that a later epoch of it had replaced",
 			Where: list(t.Zombies, func(z Zombie) string {
 				who := by(z.PID, int16(z.Epoch))
 				if z.Writer != "" {
@@ -166,7 +167,7 @@ func (a *audit) judge(r *Report) {
 				where = append(where, fmt.Sprintf("%d with a %s key, the first at partition %d offset %d, %s", f.Count, f.kind, f.At.Partition, f.At.Offset, stamp(f.Since)))
 			}
 		}
-		r.Add(finding.Finding{Rule: "K01", Severity: sev, What: fmt.Sprintf("%d of %d records have no key: nothing orders them", none, t.Records), Where: where,
+		r.Add(finding.Finding{Rule: "K01", Severity: sev, What: fmt.Sprintf("%d of %s %s no key: nothing orders them", none, plural.Of(t.Records, "record"), plural.Verb(none, "has", "have")), Where: where,
 			Fix: "give every record the key of what it belongs to"})
 	}
 	if t.Once.Count > 0 && t.keys >= 100 && t.Once.Count*10 >= t.keys*9 {
@@ -244,8 +245,8 @@ func ms(v int64) string { return time.UnixMilli(v).UTC().Format("2006-01-02T15:0
 // Write prints the report.
 func (r *Report) Write(w io.Writer) error {
 	rate := float64(r.Records) / max(r.Seconds, 0.001)
-	if _, err := fmt.Fprintf(w, "Topic %s: %d records of %d keys in %d partitions, by %s; %.1f s, %.0f records/s.\n\n",
-		r.Topic, r.Records, r.Keys, len(r.Partitions), r.Number, r.Seconds, rate); err != nil {
+	if _, err := fmt.Fprintf(w, "Topic %s: %s of %s in %s, by %s; %.1f s, %.0f records/s.\n\n",
+		r.Topic, plural.Of(r.Records, "record"), plural.Of(r.Keys, "key"), plural.Of(len(r.Partitions), "partition"), r.Number, r.Seconds, rate); err != nil {
 		return err
 	}
 	if err := r.Report.Write(w); err != nil {
@@ -260,8 +261,8 @@ func (r *Report) Write(w io.Writer) error {
 		for _, k := range p.Keys {
 			keys = append(keys, fmt.Sprintf("%q", k))
 		}
-		guilty = append(guilty, fmt.Sprintf("%s in partition %d: %d late, %d duplicates of %d records, offsets %d-%d, %s to %s; keys %s",
-			by(p.ID, p.Epoch), p.Partition, p.Late, p.Twice, p.Records, p.First, p.Last, stamp(p.Since), stamp(p.Till), strings.Join(keys, ", ")))
+		guilty = append(guilty, fmt.Sprintf("%s in partition %d: %d late, %s of %s, offsets %d-%d, %s to %s; keys %s",
+			by(p.ID, p.Epoch), p.Partition, p.Late, plural.Of(p.Twice, "duplicate"), plural.Of(p.Records, "record"), p.First, p.Last, stamp(p.Since), stamp(p.Till), strings.Join(keys, ", ")))
 	}
 	if len(guilty) == 0 {
 		return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/consume"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"github.com/orderly-go/orderly/internal/fieldpath"
 	"github.com/spf13/cobra"
 )
@@ -168,7 +169,7 @@ func report(ctx context.Context, s Streams, untilEnd bool, res consume.Result) {
 	case untilEnd && ctx.Err() != nil:
 		how = "; interrupted before the end"
 	}
-	fmt.Fprintf(s.Err, "orderly: %d records done, %d of them after retries%s\n", res.Done, res.Retried, how)
+	fmt.Fprintf(s.Err, "orderly: %s done, %d of them after retries%s\n", plural.Of(res.Done, "record"), res.Retried, how)
 }
 
 func parseScope(s string) (orderly.Scope, error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/redrive"
 	"github.com/spf13/cobra"
 )
@@ -80,7 +81,7 @@ headers are taken off. One that failed again is held from --max-redrives on, so 
 		if o.DryRun {
 			what = "would be sent back"
 		}
-		fmt.Fprintf(s.Err, "orderly: %d records %s, %d keys held, %d records wait behind them\n", res.Sent, what, len(res.Held), res.Wait)
+		fmt.Fprintf(s.Err, "orderly: %s %s, %s held, %s\n", plural.Of(res.Sent, "record"), what, plural.Of(len(res.Held), "key"), plural.Of(res.Wait, "record")+plural.Verb(res.Wait, " waits", " wait")+" behind them")
 		if res.Unrecorded > 0 {
 			fmt.Fprintf(s.Err, "orderly: warning: %d records were sent back of which the group's progress has no room to tell: the next call sends them again; "+
 				"see to the held keys first\n", res.Unrecorded)

@@ -59,11 +59,11 @@ func TestDeadLetterAndBack(t *testing.T) {
 		t.Error(text)
 	}
 	run(exitOK)
-	if text := step(exitFailed, "dlt", "redrive", "-t", "orders"); !strings.Contains(text, "0 records sent back, 1 keys held, 1 records wait") || !strings.Contains(text, "--max-redrives") {
+	if text := step(exitFailed, "dlt", "redrive", "-t", "orders"); !strings.Contains(text, "0 records sent back, 1 key held, 1 record waits behind") || !strings.Contains(text, "--max-redrives") {
 		t.Error(text)
 	}
 	b.CreateTopic("narrow", 1)
-	if text := step(exitFailed, append(setup, "--dead-letter-topic", "narrow")...); !strings.Contains(text, "narrow is there with 1 partitions") {
+	if text := step(exitFailed, append(setup, "--dead-letter-topic", "narrow")...); !strings.Contains(text, "narrow is there with 1 partition") {
 		t.Error(text)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/orderly-go/orderly/cmd/orderly/internal/doctor/diagnosis"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/doctor/facts"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/doctor/rules"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"github.com/spf13/cobra"
 )
 
@@ -95,7 +96,7 @@ hidden_clients (kind, client, made_with, file, line: clients whose settings were
 		case err != nil:
 			return err
 		case r.Fails(failOn):
-			return &codeError{code: exitViolated, text: fmt.Sprintf("%d errors and %d warnings were found", r.Errors, r.Warnings)}
+			return &codeError{code: exitViolated, text: plural.Of(r.Errors, "error") + " and " + plural.Of(r.Warnings, "warning") + " were found"}
 		case r.Verdict == "nothing":
 			return &codeError{code: exitInconclusive, text: r.Conclusion()}
 		}

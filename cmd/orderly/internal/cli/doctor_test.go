@@ -34,7 +34,7 @@ func TestDoctorConfigExitCodes(t *testing.T) {
 		out  string
 		errs string
 	}{
-		{[]string{"doctor", "config", weak}, exitViolated, "P15 acks=1", "orderly: 1 errors and"},
+		{[]string{"doctor", "config", weak}, exitViolated, "P15 acks=1", "orderly: 1 error and"},
 		{[]string{"doctor", "config", warned}, exitOK, "C06 ", ""},
 		{[]string{"doctor", "config", warned, "--fail-on", "warn"}, exitViolated, "C06 ", "orderly: 0 errors and 2 warnings"},
 		{[]string{"doctor", "config", good, "--client-version", "3.9.1"}, exitOK, "That is not a proof: see what was not checked, and not seen.", ""},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/user"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -109,11 +110,18 @@ it are done, and what is parked; with --store also the positions in the database
 				if err != nil {
 					return err
 				}
+				if committedNothing(all) {
+					fmt.Fprintf(s.Err, "orderly: group %s has committed nothing in topic %s: is it the right group?\n", set.Get(connect.Group), set.Get(connect.Topic))
+				}
 				return showOffsets(s, all, asJSON)
 			})
 		})
 	})
 	return cmd
+}
+
+func committedNothing(all []orderly.PartitionOffsets) bool {
+	return !slices.ContainsFunc(all, func(p orderly.PartitionOffsets) bool { return p.Committed >= 0 })
 }
 
 func showOffsets(s Streams, all []orderly.PartitionOffsets, asJSON bool) error {

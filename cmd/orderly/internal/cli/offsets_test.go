@@ -107,7 +107,7 @@ func offsetsByCommand(t *testing.T, dsn string, effects orderly.Effects, count f
 			ps := m.Consumer().State().Partitions
 			return len(ps) == 1 && ps[0].Committed == b.End("orders", 0)
 		})
-		step(exitFailed, "offsets reset --to earliest --reason x", "has 1 members", stored...)
+		step(exitFailed, "offsets reset --to earliest --reason x", "has a member", stored...)
 		if err := m.Stop(); err != nil {
 			t.Error(err)
 		}
@@ -148,5 +148,24 @@ func offsetsByCommand(t *testing.T, dsn string, effects orderly.Effects, count f
 	run(13)
 	if n := count("SELECT count(*) FROM orderly_audit WHERE decision = 'reset' AND by_whom = 'ada' AND why = 'again' AND off = 7"); n != 1 {
 		t.Errorf("%d audits", n)
+	}
+}
+
+// A group that the broker does not know has committed nothing: that is shown, with the
+// question whether it is the right one, and a reset gives it its first offsets.
+func TestOffsetsOfAGroupThatIsNotThere(t *testing.T) {
+	b := orderlytest.NewBroker(t)
+	b.CreateTopic("orders", 2)
+	at := []string{"--brokers", strings.Join(b.Addrs(), ","), "-t", "orders", "-g", "nope"}
+	code, out, errs := call(t.Context(), append([]string{"offsets", "show"}, at...)...)
+	if code != exitOK || !strings.Contains(out, "0-0") || !strings.Contains(errs, "group nope has committed nothing in topic orders") {
+		t.Errorf("exit %d\n%s\n%s", code, out, errs)
+	}
+	code, out, errs = call(t.Context(), append([]string{"offsets", "reset", "--to", "earliest", "--reason", "x"}, at...)...)
+	if code != exitOK || strings.Count(out, "true") != 2 {
+		t.Errorf("exit %d\n%s\n%s", code, out, errs)
+	}
+	if code, out, errs = call(t.Context(), append([]string{"offsets", "show"}, at...)...); code != exitOK || strings.Contains(errs, "committed nothing") {
+		t.Errorf("exit %d\n%s\n%s", code, out, errs)
 	}
 }

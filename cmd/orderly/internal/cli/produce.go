@@ -7,6 +7,7 @@ import (
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/consume"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/produce"
 	"github.com/orderly-go/orderly/internal/fieldpath"
 	"github.com/spf13/cobra"
@@ -116,7 +117,7 @@ func sum(s Streams, r produce.Result, asJSON bool, err error) error {
 		}
 		return printJSON(s.Out, r)
 	}
-	fmt.Fprintf(s.Err, "orderly: %d records sent to %s in %.1f s (%.0f/s); %d lines skipped, %d records not acknowledged\n",
-		r.Sent, r.Topic, r.Seconds, r.Rate, r.Skipped, r.Failed)
+	fmt.Fprintf(s.Err, "orderly: %s sent to %s in %.1f s (%.0f/s); %s skipped, %s not acknowledged\n",
+		plural.Of(r.Sent, "record"), r.Topic, r.Seconds, r.Rate, plural.Of(r.Skipped, "line"), plural.Of(r.Failed, "record"))
 	return nil
 }

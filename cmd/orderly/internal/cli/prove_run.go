@@ -12,6 +12,7 @@ import (
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/judge"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/prove"
 	"github.com/orderly-go/orderly/internal/history"
 	"github.com/spf13/cobra"
@@ -123,7 +124,7 @@ func (o *proveOptions) run(cmd *cobra.Command, program []string, s Streams) (err
 	}
 	defer func() { err = errors.Join(err, end()) }()
 	c.Progress = func(p prove.Progress) {
-		fmt.Fprintf(s.Err, "prove: %d records written, %d processed, %d faults\n", p.Written, p.Processed, p.Faults)
+		fmt.Fprintf(s.Err, "prove: %s written, %d processed, %s\n", plural.Of(p.Written, "record"), p.Processed, plural.Of(p.Faults, "fault"))
 	}
 	// Ctrl-C ends the work, and not the judging of it.
 	res, err := prove.Soak(context.WithoutCancel(cmd.Context()), *c, o.duration, cmd.Context().Done())

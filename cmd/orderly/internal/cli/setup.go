@@ -11,6 +11,7 @@ import (
 
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/orderly-go/orderly/internal/parkinglog"
 	"github.com/orderly-go/orderly/internal/setup"
@@ -107,10 +108,10 @@ func makeCompanion(ctx context.Context, out io.Writer, cluster *connect.Cluster,
 	case from.Err != nil:
 		return &orderly.AccessError{Resource: "topic", Name: source, Operation: "Describe", Err: from.Err}
 	case to.Err == nil && len(to.Partitions) < len(from.Partitions):
-		return fmt.Errorf("topic %s is there with %d partitions, its source %s has %d: add partitions (the order of keys in it changes), or use another name",
-			name, len(to.Partitions), source, len(from.Partitions))
+		return fmt.Errorf("topic %s is there with %s, its source %s has %d: add partitions (the order of keys in it changes), or use another name",
+			name, plural.Of(len(to.Partitions), "partition"), source, len(from.Partitions))
 	case to.Err == nil:
-		fmt.Fprintf(out, "%s is there: %d partitions\n", name, len(to.Partitions))
+		fmt.Fprintf(out, "%s is there: %s\n", name, plural.Of(len(to.Partitions), "partition"))
 		return nil
 	case !errors.Is(to.Err, kerr.UnknownTopicOrPartition):
 		return &orderly.AccessError{Resource: "topic", Name: name, Operation: "Describe", Err: to.Err}
@@ -125,7 +126,7 @@ func makeCompanion(ctx context.Context, out io.Writer, cluster *connect.Cluster,
 	} else if err := setup.Create(ctx, adm, t); err != nil {
 		return &orderly.AccessError{Resource: "topic", Name: name, Operation: "Create", Err: err}
 	}
-	fmt.Fprintf(out, "%s %s: %d partitions, %d replicas", verb, name, t.Partitions, t.Replicas)
+	fmt.Fprintf(out, "%s %s: %s, %s", verb, name, plural.Of(t.Partitions, "partition"), plural.Of(t.Replicas, "replica"))
 	for _, k := range slices.Sorted(maps.Keys(t.Configs)) {
 		fmt.Fprintf(out, ", %s=%s", k, t.Configs[k])
 	}
@@ -147,7 +148,7 @@ func makeParking(ctx context.Context, out io.Writer, cluster *connect.Cluster, s
 		return err
 	}
 	if !p.Create && !p.Grow {
-		fmt.Fprintf(out, "%s is there: %d partitions\n", name, p.Partitions)
+		fmt.Fprintf(out, "%s is there: %s\n", name, plural.Of(p.Partitions, "partition"))
 		return nil
 	}
 	verb := "made"
@@ -159,7 +160,7 @@ func makeParking(ctx context.Context, out io.Writer, cluster *connect.Cluster, s
 	} else if err := p.Carry(ctx, cl); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%s %s: %d partitions, %d replicas", verb, name, p.Partitions, p.Replicas)
+	fmt.Fprintf(out, "%s %s: %s, %s", verb, name, plural.Of(p.Partitions, "partition"), plural.Of(p.Replicas, "replica"))
 	for _, k := range slices.Sorted(maps.Keys(p.Configs)) {
 		fmt.Fprintf(out, ", %s=%s", k, p.Configs[k])
 	}

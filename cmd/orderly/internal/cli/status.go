@@ -12,6 +12,7 @@ import (
 
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/status"
 	"github.com/orderly-go/orderly/health"
 	"github.com/orderly-go/orderly/internal/parking"
@@ -195,7 +196,7 @@ member was not reached: the list is not complete then.`,
 			return err
 		}
 		if n := len(k.Unreached); n > 0 {
-			return &codeError{code: exitInconclusive, text: fmt.Sprintf("%d of %d members were not reached: the list is not complete", n, len(members))}
+			return &codeError{code: exitInconclusive, text: fmt.Sprintf("%d of %s not reached: the list is not complete", n, plural.Of(len(members), "member")+plural.Verb(n, " was", " were"))}
 		}
 		return nil
 	})

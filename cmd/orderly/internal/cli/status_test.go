@@ -73,7 +73,7 @@ func TestStatus(t *testing.T) {
 		t.Errorf("%+v, live %+v, members %+v", p, p.Live, r.Members)
 	}
 	code, out, errs := call(t.Context(), "status", "-b", brokers, "-g", "billing", "--members", member+",127.0.0.1:1")
-	for _, want := range []string{"group billing: stable, 1 members, 1 partitions; lag 6, undone 3", "orders/0", " closed", `"bad1"`, "  backoff  ", "no such account", "not reached: 127.0.0.1:1"} {
+	for _, want := range []string{"group billing: stable, 1 member, 1 partition; lag 6, undone 3", "orders/0", " closed", `"bad1"`, "  backoff  ", "no such account", "not reached: 127.0.0.1:1"} {
 		if code != exitOK || !strings.Contains(out, want) {
 			t.Errorf("exit %d, no %q in:\n%s%s", code, want, out, errs)
 		}
@@ -108,7 +108,7 @@ func TestStatus(t *testing.T) {
 		t.Errorf("exit %d, %q", code, out)
 	}
 	code, out, errs = call(t.Context(), "keys", "list", "--members", member+",127.0.0.1:1")
-	if code != exitInconclusive || !strings.Contains(out, "not reached: 127.0.0.1:1") || !strings.Contains(errs, "1 of 2 members were not reached") {
+	if code != exitInconclusive || !strings.Contains(out, "not reached: 127.0.0.1:1") || !strings.Contains(errs, "1 of 2 members was not reached") {
 		t.Errorf("exit %d\n%s%s", code, out, errs)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/orderly-go/orderly/cmd/orderly/internal/doctor/facts"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/doctor/rules"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/finding"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
@@ -199,7 +200,7 @@ func (c *check) settings() {
 			u.Set["replication.factor"] = facts.Value{Text: strconv.Itoa(n), Written: "replication.factor", Place: facts.Place{Name: u.Place.Name}}
 		}
 		if t.Internal && fewest(t) < 3 {
-			c.r.Add(finding.Finding{Rule: "B16", Severity: finding.Error, What: fmt.Sprintf("%s has %d replicas", t.Name, fewest(t)), Where: []string{"topic " + t.Name}})
+			c.r.Add(finding.Finding{Rule: "B16", Severity: finding.Error, What: t.Name + " has " + plural.Of(fewest(t), "replica"), Where: []string{"topic " + t.Name}})
 		}
 		set.Units = append(set.Units, u)
 	}
@@ -264,10 +265,10 @@ func (c *check) replicas() {
 		}
 	}
 	if len(missing) > 0 {
-		c.r.Add(finding.Finding{Rule: "B07", Severity: finding.Warn, What: fmt.Sprintf("%d partitions have replicas that are not in sync, or no leader", len(missing)), Where: cut(missing)})
+		c.r.Add(finding.Finding{Rule: "B07", Severity: finding.Warn, What: plural.Of(len(missing), "partition") + plural.Verb(len(missing), " has", " have") + " replicas that are not in sync, or no leader", Where: cut(missing)})
 	}
 	if len(moved) > 0 {
-		c.r.Add(finding.Finding{Rule: "B07", Severity: finding.Note, What: fmt.Sprintf("%d partitions are led by a replica that is not the preferred one", len(moved)), Where: cut(moved)})
+		c.r.Add(finding.Finding{Rule: "B07", Severity: finding.Note, What: plural.Of(len(moved), "partition") + plural.Verb(len(moved), " is", " are") + " led by a replica that is not the preferred one", Where: cut(moved)})
 	}
 }
 
@@ -335,7 +336,7 @@ func (c *check) producers() {
 		}
 	}
 	if len(hanging) > 0 {
-		c.r.Add(finding.Finding{Rule: "T06", Severity: finding.Error, What: fmt.Sprintf("%d transactions are open for longer than the brokers allow (%s): readers with read_committed stand still there", len(hanging), longest), Where: cut(hanging)})
+		c.r.Add(finding.Finding{Rule: "T06", Severity: finding.Error, What: fmt.Sprintf("%s open for longer than the brokers allow (%s): readers with read_committed stand still there", plural.Of(len(hanging), "transaction")+plural.Verb(len(hanging), " is", " are"), longest), Where: cut(hanging)})
 	}
 	byTopic := map[string]int{}
 	for at, n := range active {
@@ -345,7 +346,7 @@ func (c *check) producers() {
 	}
 	var several []string
 	for _, t := range slices.Sorted(maps.Keys(byTopic)) {
-		several = append(several, fmt.Sprintf("topic %s: %d partitions", t, byTopic[t]))
+		several = append(several, fmt.Sprintf("topic %s: %s", t, plural.Of(byTopic[t], "partition")))
 	}
 	if len(several) > 0 {
 		c.r.Add(finding.Finding{Rule: "L03", Severity: finding.Note, What: fmt.Sprintf("partitions have more than one producer that wrote within %s; \"orderly doctor log\" shows whether they write the same keys", c.f.Window), Where: cut(several)})

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/finding"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 )
 
 // random matches ids that are made anew at each start.
@@ -71,7 +72,7 @@ func (c *check) lag() {
 			case k.Offset > p.End:
 				beyond = append(beyond, at)
 			case k.Offset < p.Start:
-				gone = append(gone, fmt.Sprintf("%s: %d offsets went unread", at, p.Start-k.Offset))
+				gone = append(gone, fmt.Sprintf("%s: %s went unread", at, plural.Of(p.Start-k.Offset, "offset")))
 			case onTime && !k.Next.IsZero():
 				keep, err := strconv.ParseInt(c.setting(k.Topic, "retention.ms"), 10, 64)
 				if age := c.f.Now.Sub(k.Next); err == nil && keep > 0 && strings.Contains(c.setting(k.Topic, "cleanup.policy"), "delete") && age*5 > time.Duration(keep)*time.Millisecond*4 {
@@ -81,13 +82,13 @@ func (c *check) lag() {
 		}
 	}
 	if len(beyond) > 0 {
-		c.r.Add(finding.Finding{Rule: "L07", Severity: finding.Error, What: fmt.Sprintf("%d commits are beyond the end of the log", len(beyond)), Where: cut(beyond)})
+		c.r.Add(finding.Finding{Rule: "L07", Severity: finding.Error, What: plural.Of(len(beyond), "commit") + plural.Verb(len(beyond), " is", " are") + " beyond the end of the log", Where: cut(beyond)})
 	}
 	if len(gone) > 0 {
-		c.r.Add(finding.Finding{Rule: "B11", Severity: finding.Error, What: fmt.Sprintf("%d partitions have deleted what a group had not read", len(gone)), Where: cut(gone), Damaged: "yes: these records were deleted before the group read them"})
+		c.r.Add(finding.Finding{Rule: "B11", Severity: finding.Error, What: plural.Of(len(gone), "partition") + plural.Verb(len(gone), " has", " have") + " deleted what a group had not read", Where: cut(gone), Damaged: "yes: these records were deleted before the group read them"})
 	}
 	if len(soon) > 0 {
-		c.r.Add(finding.Finding{Rule: "B11", Severity: finding.Warn, What: fmt.Sprintf("%d partitions will soon delete what a group has not read", len(soon)), Where: cut(soon), Damaged: "not yet"})
+		c.r.Add(finding.Finding{Rule: "B11", Severity: finding.Warn, What: plural.Of(len(soon), "partition") + " will soon delete what a group has not read", Where: cut(soon), Damaged: "not yet"})
 	}
 }
 

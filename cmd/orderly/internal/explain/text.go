@@ -2,6 +2,7 @@ package explain
 
 import (
 	"fmt"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"io"
 	"maps"
 	"slices"
@@ -85,13 +86,13 @@ func (p *printer) part(title, text string) {
 
 // head says what was read, and then what happened in the order of time.
 func (p *printer) head(r *Report) {
-	text := fmt.Sprintf("%s: %s, %s recognised", r.Input, count(r.Lines, "line"), count(r.Recognised, "event"))
+	text := fmt.Sprintf("%s: %s, %s recognised", r.Input, plural.Of(r.Lines, "line"), plural.Of(r.Recognised, "event"))
 	if !r.First.IsZero() {
 		text += fmt.Sprintf(", %s to %s", r.First.Format(plainTime), r.Last.Format(plainTime))
 	}
 	p.line(text)
 	if r.Cut > 0 {
-		p.line(fmt.Sprintf("%s longer than %d KiB: their ends were not read", count(r.Cut, "line"), maxLine>>10))
+		p.line(fmt.Sprintf("%s longer than %d KiB: their ends were not read", plural.Of(r.Cut, "line"), maxLine>>10))
 	}
 	if len(r.Findings) == 0 {
 		p.line("Nothing in it is known to concern the order of records. docs/explain.md lists what is known.")
@@ -114,7 +115,7 @@ func (p *printer) head(r *Report) {
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(r.NotKept)) {
-		p.line(fmt.Sprintf("  %s %s of other subjects: no more than %d findings are kept apart", count(r.NotKept[id], "more event"), id, maxFindings))
+		p.line(fmt.Sprintf("  %s %s of other subjects: no more than %d findings are kept apart", plural.Of(r.NotKept[id], "more event"), id, maxFindings))
 	}
 }
 
@@ -134,20 +135,13 @@ func of(f *Finding) string {
 		text = ": " + s
 	}
 	if f.Count > 1 {
-		text += fmt.Sprintf(" (%d times, to line %d", f.Count, f.LastLine)
+		text += fmt.Sprintf(" (%s, to line %d", plural.Of(f.Count, "time"), f.LastLine)
 		if !f.Last.IsZero() && f.Last.After(f.First) {
 			text += ", for " + f.Last.Sub(f.First).Round(time.Second).String()
 		}
 		text += ")"
 	}
 	return text
-}
-
-func count(n int64, what string) string {
-	if n == 1 {
-		return "1 " + what
-	}
-	return fmt.Sprintf("%d %ss", n, what)
 }
 
 // entry prints what is known of one, and what the log showed of it.

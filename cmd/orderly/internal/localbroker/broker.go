@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
@@ -143,7 +144,7 @@ func (b *Broker) EnsureTopics(topics ...Topic) error {
 		} else if have > 0 {
 			return &UsageError{"--topic", fmt.Sprintf("%s:%d", t.Name, t.Partitions),
 				fmt.Sprintf("the topic is there with %s, and another number would move its keys: ask for %s:%d, or choose another name",
-					count(have, "partition", "partitions"), t.Name, have)}
+					plural.Of(have, "partition"), t.Name, have)}
 		}
 		if err := b.cluster.CreateTopic(t.Name, t.Partitions, nil); err != nil {
 			return &DataError{b.dir, "creating topic " + t.Name, err}

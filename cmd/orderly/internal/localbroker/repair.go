@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -156,23 +157,16 @@ func (r *repair) summary(took time.Duration) string {
 		producers[w.PID] = true
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "checked %d batches of %d partitions in %s: %s can go on where they were", r.batches, len(r.dir.partitions),
-		took.Round(time.Millisecond), count(len(producers), "producer", "producers"))
+	fmt.Fprintf(&b, "checked %s of %s in %s: %s can go on where they were", plural.Of(r.batches, "batch"), plural.Of(len(r.dir.partitions), "partition"),
+		took.Round(time.Millisecond), plural.Of(len(producers), "producer"))
 	if r.torn > 0 {
-		fmt.Fprintf(&b, "; %s that ended in the middle of a write (never acknowledged) cut to the last whole entry", count(r.torn, "file", "files"))
+		fmt.Fprintf(&b, "; %s that ended in the middle of a write (never acknowledged) cut to the last whole entry", plural.Of(r.torn, "file"))
 	}
 	if r.indexes > 0 {
-		fmt.Fprintf(&b, "; %s written anew", count(r.indexes, "index", "indexes"))
+		fmt.Fprintf(&b, "; %s written anew", plural.Of(r.indexes, "index"))
 	}
 	if r.added > 0 {
-		fmt.Fprintf(&b, "; %s added to the broker's list", count(r.added, "producer", "producers"))
+		fmt.Fprintf(&b, "; %s added to the broker's list", plural.Of(r.added, "producer"))
 	}
 	return b.String()
-}
-
-func count(n int, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
 }

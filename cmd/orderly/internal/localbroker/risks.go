@@ -2,6 +2,7 @@ package localbroker
 
 import (
 	"fmt"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"path/filepath"
 )
 
@@ -27,10 +28,10 @@ func (d *dataDir) standingRisks() []string {
 // nameRisks says what the repair found and cannot make good.
 func (r *repair) nameRisks(p *partitionDir, l *partitionLog) {
 	if l.gaps > 0 && !r.compacted(p.topic) {
-		r.risks = append(r.risks, fmt.Sprintf("%s: offsets are missing in the middle (%s): records were lost, or deleted by hand", p, count(l.gaps, "place", "places")))
+		r.risks = append(r.risks, fmt.Sprintf("%s: offsets are missing in the middle (%s): records were lost, or deleted by hand", p, plural.Of(l.gaps, "place")))
 	}
 	if n := len(l.open); n > 0 {
-		r.risks = append(r.risks, fmt.Sprintf("%s: %s open at the end: taken as aborted now, but that is not written down, and after a second unclean end its records may count as committed", p, count(n, "transaction was", "transactions were")))
+		r.risks = append(r.risks, fmt.Sprintf("%s: %s open at the end: taken as aborted now, but that is not written down, and after a second unclean end its records may count as committed", p, plural.Of(n, "transaction")+plural.Verb(n, " was", " were")))
 	}
 	// Records deleted by retention or by request leave no trace of their
 	// offsets when nothing is behind them.

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/finding"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/wire"
 )
 
@@ -107,7 +108,7 @@ func partitioner(w *wire.Writer) string {
 		parts = append(parts, fmt.Sprintf("%s among %d (%d of %d keys)", hashName(fit), fit.Partitions, len(fit.Places), fp.Places))
 	}
 	if n := len(fp.Others); n > 0 {
-		parts = append(parts, fmt.Sprintf("%d keys that no hash explains", n))
+		parts = append(parts, plural.Of(n, "key")+" that no hash explains")
 	}
 	return strings.Join(parts, "; ")
 }
@@ -157,8 +158,8 @@ func (c *check) noID() {
 	}
 	w := c.writers[i]
 	c.r.Add(finding.Finding{Rule: "L01", Severity: finding.Error,
-		What: fmt.Sprintf("%d of %d batches (%d of %d records) have no producer id: a writer is not idempotent, whatever its configuration says",
-			n.Batches, c.s.Batches, n.Records, c.s.Records),
+		What: fmt.Sprintf("%d of %s (%d of %s) %s no producer id: a writer is not idempotent, whatever its configuration says",
+			n.Batches, plural.Of(c.s.Batches, "batch"), n.Records, plural.Of(c.s.Records, "record"), plural.Verb(n.Batches, "has", "have")),
 		Where:   []string{"the oldest in the sample: " + spot(w.First), "the newest: " + spot(w.Last), "its keys: " + partitioner(w)},
 		Damaged: "the headers cannot tell: a retry that was written twice or too late looks like any other record; orderly audit with a number of your own can",
 		Fix:     "find the writer (its client.id is in the broker's request log; the partitioner says which client it may be) and make it idempotent: enable.idempotence=true and acks=all"})
@@ -170,7 +171,7 @@ func (c *check) bumps() {
 		return
 	}
 	c.r.Add(finding.Finding{Rule: "L02", Severity: finding.Warn,
-		What: fmt.Sprintf("an idempotent producer raised its epoch %d times: each time it gave a batch up, or lost track of one", c.s.BumpN),
+		What: fmt.Sprintf("an idempotent producer raised its epoch %s: each time it gave a batch up, or lost track of one", plural.Of(c.s.BumpN, "time")),
 		Where: some(c.s.Bumps, c.s.BumpN, func(b wire.Bump) string {
 			return fmt.Sprintf("%s: epoch %d to %d", spot(b.At), b.From, b.To)
 		}),
@@ -186,7 +187,7 @@ func (c *check) several() {
 	}
 	if c.s.MixN > 0 {
 		c.r.Add(finding.Finding{Rule: "L03", Severity: finding.Error,
-			What: fmt.Sprintf("several producers write the same keys in turn (seen %d times): nothing orders them among each other", c.s.MixN),
+			What: fmt.Sprintf("several producers write the same keys in turn (seen %s): nothing orders them among each other", plural.Of(c.s.MixN, "time")),
 			Where: some(c.s.Mixes, c.s.MixN, func(m wire.Mix) string {
 				return fmt.Sprintf("key %q: producer %d at offset %d, producer %d at offset %d, and producer %d again at offset %d of partition %d",
 					m.Key, m.First.ProducerID, m.First.Offset, m.Second.ProducerID, m.Second.Offset, m.Back.ProducerID, m.Back.Offset, m.Back.Partition)
@@ -211,8 +212,8 @@ func (c *check) several() {
 		return
 	}
 	c.r.Add(finding.Finding{Rule: "L03", Severity: finding.Note,
-		What: fmt.Sprintf("%d partitions have more than one producer that wrote within %s: order among them is not defined. The sample shows no key that two of them wrote in turn; a restarted producer is a new one, too",
-			len(parts), c.f.Window),
+		What: fmt.Sprintf("%s more than one producer that wrote within %s: order among them is not defined. The sample shows no key that two of them wrote in turn; a restarted producer is a new one, too",
+			plural.Of(len(parts), "partition")+plural.Verb(len(parts), " has", " have"), c.f.Window),
 		Where: some(parts, int64(len(parts)), func(p int32) string {
 			return fmt.Sprintf("partition %d: producers %s", p, strings.Join(active[p], ", "))
 		}),
@@ -233,7 +234,7 @@ func (c *check) breaks() {
 		return
 	}
 	c.r.Add(finding.Finding{Rule: "L04", Severity: finding.Error,
-		What: fmt.Sprintf("%d batches do not follow the batch before them of the same producer: batches that the brokers had accepted are missing", c.s.BreakN),
+		What: fmt.Sprintf("%s not follow the batch before of the same producer: batches that the brokers had accepted are missing", plural.Of(c.s.BreakN, "batch")+plural.Verb(c.s.BreakN, " does", " do")),
 		Where: some(c.s.Breaks, c.s.BreakN, func(b wire.Break) string {
 			return fmt.Sprintf("%s, epoch %d: sequence %d where %d follows", spot(b.At), b.Epoch, b.Have, b.Want)
 		}),
@@ -247,7 +248,7 @@ func (c *check) falls() {
 		return
 	}
 	c.r.Add(finding.Finding{Rule: "L05", Severity: finding.Error,
-		What: fmt.Sprintf("the leader's epoch falls %d times along the log: parts of it come from leaders that had lost it", c.s.FallN),
+		What: fmt.Sprintf("the leader's epoch falls %s along the log: parts of it come from leaders that had lost it", plural.Of(c.s.FallN, "time")),
 		Where: some(c.s.Falls, c.s.FallN, func(b wire.EpochFall) string {
 			return fmt.Sprintf("%s: leader epoch %d after %d", spot(b.At), b.To, b.From)
 		}),

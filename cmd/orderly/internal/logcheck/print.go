@@ -2,6 +2,7 @@ package logcheck
 
 import (
 	"fmt"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"io"
 	"text/tabwriter"
 	"time"
@@ -13,8 +14,8 @@ const mostWriters = 20
 // Write prints the report.
 func (r *Report) Write(w io.Writer) error {
 	s := r.Sample
-	if _, err := fmt.Fprintf(w, "Topic %s: %d partitions; sampled %d records in %d batches, %d keys, %d bytes.\n\n",
-		r.Topic, len(s.Partitions), s.Records, s.Batches, s.Keys, s.Bytes); err != nil {
+	if _, err := fmt.Fprintf(w, "Topic %s: %s; sampled %s in %s, %s, %s.\n\n",
+		r.Topic, plural.Of(len(s.Partitions), "partition"), plural.Of(s.Records, "record"), plural.Of(s.Batches, "batch"), plural.Of(s.Keys, "key"), plural.Of(s.Bytes, "byte")); err != nil {
 		return err
 	}
 	if len(r.Writers) > 0 {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"github.com/orderly-go/orderly/health"
 )
 
@@ -26,9 +27,9 @@ func (r *Report) Write(w io.Writer) error {
 			blocked += p.Live.BlockedKeys
 		}
 	}
-	fmt.Fprintf(w, "group %s: %s, %d members, %d partitions; lag %d, undone %d\n", r.Group, strings.ToLower(r.State), len(r.Members), len(r.Partitions), lag, undone)
+	fmt.Fprintf(w, "group %s: %s, %s, %s; lag %d, undone %d\n", r.Group, strings.ToLower(r.State), plural.Of(len(r.Members), "member"), plural.Of(len(r.Partitions), "partition"), lag, undone)
 	if unknown > 0 {
-		fmt.Fprintf(w, "of %d partitions the log is not known\n", unknown)
+		fmt.Fprintf(w, "of %s the log is not known\n", plural.Of(unknown, "partition"))
 	}
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprint(t, "\nMEMBER\tHOST\tPARTITIONS\tADDRESS\tBREAKER\n")
@@ -88,7 +89,7 @@ func breakerText(b *Breaker, now time.Time) string {
 		text += ", next probe in " + max(0, b.NextProbe.Sub(now)).Round(time.Second).String()
 	}
 	if b.Share > 0 {
-		text += fmt.Sprintf(", %d keys at a time", b.Share)
+		text += fmt.Sprintf(", %s at a time", plural.Of(b.Share, "key"))
 	}
 	if b.State == orderly.BreakerOpen && b.Reason != "" {
 		text += ": " + line(b.Reason)
@@ -106,7 +107,7 @@ func (k *Keys) Write(w io.Writer) error {
 		fmt.Fprintln(w, "no key is blocked")
 		return unreached(w, k.Unreached)
 	}
-	fmt.Fprintf(w, "%d keys are blocked", k.Blocked)
+	fmt.Fprintf(w, "%s blocked", plural.Of(k.Blocked, "key")+plural.Verb(k.Blocked, " is", " are"))
 	if k.State != "" {
 		fmt.Fprintf(w, " as %s", k.State)
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/doctor/facts"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/finding"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 )
 
 // Text writes the report for people.
@@ -103,8 +104,8 @@ func (p *printer) rest(r *Report) {
 		}
 		p.Line("")
 	}
-	p.Line("Checked: %d rules on %d configurations in %d files (%d opened).", len(r.Checked), len(r.Units), r.Files, r.Looked)
-	p.Line("Not checked: %d rules, which need something else:", len(r.Unseen))
+	p.Line("Checked: %s on %s in %s (%d opened).", plural.Of(len(r.Checked), "rule"), plural.Of(len(r.Units), "configuration"), plural.Of(r.Files, "file"), r.Looked)
+	p.Line("Not checked: %s, which %s something else:", plural.Of(len(r.Unseen), "rule"), plural.Verb(len(r.Unseen), "needs", "need"))
 	for _, n := range []struct{ need, says string }{
 		{"config", "settings of a kind that is not here"}, {"version", "the version of a client or broker (--client-version)"}, {"code", "source code"},
 		{"cluster", "a cluster"}, {"log", "what is written in topics"}, {"ask", "an answer that only you have"},
@@ -133,7 +134,7 @@ func (r *Report) Conclusion() string {
 	case "clean":
 		return "Nothing that breaks order was found by the rules that were checked. That is not a proof: see what was not checked, and not seen."
 	}
-	return fmt.Sprintf("%d errors, %d warnings, %d notes. \"orderly doctor rules ID\" says more of each rule.", r.Errors, r.Warnings, r.Notes)
+	return fmt.Sprintf("%s, %s, %s. \"orderly doctor rules ID\" says more of each rule.", plural.Of(r.Errors, "error"), plural.Of(r.Warnings, "warning"), plural.Of(r.Notes, "note"))
 }
 
 // Fails says whether findings reach a severity: "error", "warn".
