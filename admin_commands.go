@@ -30,7 +30,7 @@ type Command struct {
 // An Answer is what became of a command.
 type Answer struct {
 	ID     string
-	State  string // "requested" (no owner has begun), "accepted", "done" or "refused"
+	State  string // "requested" (no owner has begun), "accepted", "done" or "refused"; empty: it is not known to be written
 	Result string
 	At     time.Time
 }
@@ -65,7 +65,7 @@ func (a *Admin) Park(ctx context.Context, c Command) (Answer, error) {
 func (a *Admin) command(ctx context.Context, verb parking.Verb, c Command) (Answer, error) {
 	l, name, err := a.opened(ctx, c.Topic)
 	if err != nil {
-		return Answer{ID: c.ID, State: "requested"}, err
+		return Answer{ID: c.ID}, err
 	}
 	e := &parking.Entry{Kind: parking.KindCommand, Key: c.Key, Offset: c.Offset,
 		Command: &parking.CommandBody{ID: c.ID, Verb: verb, Reason: c.Reason}}
@@ -209,7 +209,8 @@ func (a *Admin) opened(ctx context.Context, topic string) (*parkinglog.Log, stri
 		known = known || o.Err == nil && o.At >= 0
 	}
 	if oerr != nil || !known {
-		return nil, name, err // nobody's: nothing is made for a name that is mistyped
+		// Nobody's: nothing is made for a name that is mistyped.
+		return nil, name, refused(fmt.Errorf("it is not there, and group %s has committed nothing of topic %s: a command makes it only for a topic that the group has commits of", a.cfg.Group, topic))
 	}
 	plan, err := parkinglog.Make(ctx, a.cl, topic, name)
 	if err == nil {
@@ -229,7 +230,7 @@ func (a *Admin) send(ctx context.Context, l *parkinglog.Log, to place, name stri
 		c.ID = rand.Text()
 	}
 	c.Who, c.When = a.cfg.Who, time.Now().UnixMilli()
-	ans := Answer{ID: c.ID, State: "requested"}
+	ans := Answer{ID: c.ID}
 	found, err := parkinglog.Find(ctx, a.cl, name)
 	if err != nil {
 		return ans, &ParkingTopicError{Source: to.topic, Topic: name, Err: err}
@@ -247,6 +248,7 @@ func (a *Admin) send(ctx context.Context, l *parkinglog.Log, to place, name stri
 	if w.err != nil {
 		return ans, &ParkingTopicError{Source: to.topic, Topic: name, Err: w.err}
 	}
+	ans.State = "requested"
 	// The answer of a repeat may stand before it.
 	bounds, err := parkinglog.Bounds(ctx, a.cl, name)
 	if err != nil {

@@ -83,9 +83,12 @@ func (w *wordFlags) check() error {
 	return nil
 }
 
-const aboutWords = `The command is written to the group's parking topic (the first one makes it), and stays there until the owner of the
-partition has answered; the answer is printed. A repeat with the same --id does nothing more. It ends with 1 when the command
-is refused, or was not answered within --timeout: then it is done when the partition has an owner.`
+const aboutWords = `The command is written to the group's parking topic, and stays there until the owner of the partition has answered; the
+answer is printed. A repeat with the same --id does nothing more. It ends with 1 when the command is refused, or was not
+answered within --timeout: then its state is "requested", and it is done when the partition has an owner.
+
+Where there is no parking topic the first command makes it, with the partitions and replicas of its topic, if the group has
+committed something of that topic; owners find it within half a minute. "orderly setup --parking" makes it beforehand.`
 
 var keyWords = map[string]struct{ short, long, reason string }{
 	"retry": {"Release a parked key, or try a blocked one, now", `The parked records of the key are handed to the handler in order, and the release stops at the first that fails. Of a
@@ -148,13 +151,11 @@ func newKeysWord(s Streams, verb string) *cobra.Command {
 			if cmd.Context().Err() != nil {
 				return errInterrupted
 			}
-			if err != nil {
-				return err
+			if ans.State == "" {
+				return err // it was not written
 			}
-			if w.asJSON {
-				err = json.NewEncoder(s.Out).Encode(map[string]any{"id": ans.ID, "state": ans.State, "result": ans.Result, "at": ans.At})
-			} else {
-				_, err = fmt.Fprintf(s.Out, "%s: %s (command %s)\n", ans.State, ans.Result, ans.ID)
+			if perr := printAnswer(s, w.asJSON, ans); err == nil {
+				err = perr
 			}
 			if err == nil && ans.State == "refused" {
 				err = &codeError{code: exitFailed, text: "the command was refused: " + ans.Result}
@@ -163,4 +164,27 @@ func newKeysWord(s Streams, verb string) *cobra.Command {
 		})
 	})
 	return cmd
+}
+
+func printAnswer(s Streams, asJSON bool, ans orderly.Answer) error {
+	if asJSON {
+		return json.NewEncoder(s.Out).Encode(map[string]any{"id": ans.ID, "state": ans.State, "result": ans.Result, "at": when(ans)})
+	}
+	_, err := fmt.Fprintf(s.Out, "%s%s (command %s)\n", ans.State, resultText(ans), ans.ID)
+	return err
+}
+
+func resultText(ans orderly.Answer) string {
+	if ans.Result == "" {
+		return ""
+	}
+	return ": " + ans.Result
+}
+
+// when is the time of an answer; null: there is none.
+func when(ans orderly.Answer) *time.Time {
+	if ans.At.IsZero() {
+		return nil
+	}
+	return &ans.At
 }

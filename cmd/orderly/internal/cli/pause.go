@@ -74,7 +74,10 @@ partition, its topic or its group.
 			}
 			refused := 0
 			for _, ans := range answers {
-				if ans.State == "refused" {
+				switch ans.State {
+				case "":
+					continue // it was not written
+				case "refused":
 					refused++
 				}
 				if err := printPause(s, w.asJSON, ans); err != nil {
@@ -92,12 +95,8 @@ partition, its topic or its group.
 
 func printPause(s Streams, asJSON bool, ans orderly.PartitionAnswer) error {
 	if asJSON {
-		return json.NewEncoder(s.Out).Encode(map[string]any{"topic": ans.Topic, "partition": ans.Partition, "id": ans.ID, "state": ans.State, "result": ans.Result, "at": ans.At})
+		return json.NewEncoder(s.Out).Encode(map[string]any{"topic": ans.Topic, "partition": ans.Partition, "id": ans.ID, "state": ans.State, "result": ans.Result, "at": when(ans.Answer)})
 	}
-	result := ""
-	if ans.Result != "" {
-		result = ": " + ans.Result
-	}
-	_, err := fmt.Fprintf(s.Out, "%s/%d: %s%s (command %s)\n", ans.Topic, ans.Partition, ans.State, result, ans.ID)
+	_, err := fmt.Fprintf(s.Out, "%s/%d: %s%s (command %s)\n", ans.Topic, ans.Partition, ans.State, resultText(ans.Answer), ans.ID)
 	return err
 }

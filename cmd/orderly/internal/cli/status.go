@@ -28,12 +28,14 @@ func newStatus(s Streams) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use:   "status -g GROUP [flags]",
-		Short: "How far a group is: members, offsets, lag, what is done ahead, what is blocked",
+		Short: "How far a group is: members, offsets, lag, what is done ahead, blocked, parked and paused",
 		Long: `status asks the cluster for the group's members and commits. The commits' metadata says which records are done ahead of
 the committed offset, and the fencing token; so UNDONE is the work that is left, where LAG is what other tools show.
 
-Windows, reasons, breakers and blocked keys are known to the members alone: name those that serve them ("orderly consume
---metrics", or health.Handler) with --members. They are asked without a password, and show keys as they are told to.`,
+Windows, reasons, breakers, blocked keys, what is parked, what is wrong with parking topics, and pauses (who and why) are
+known to the members: name those that serve them ("orderly consume --metrics", or health.Handler) with --members. They are
+asked without a password, and show keys as they are told to. Without them "orderly keys list --state parked" reads the
+parking topic itself.`,
 		Example: `  orderly status -g billing
   orderly status -g billing --members 10.0.0.7:9464,10.0.0.8:9464 --watch
   orderly status -g billing --json`,

@@ -25,6 +25,7 @@ type Report struct {
 	State      string      `json:"state"`
 	Members    []Member    `json:"members"`
 	Partitions []Partition `json:"partitions"`
+	Parked     *Parked     `json:"parked"`    // null: no owner was reached
 	Unreached  []Unreached `json:"unreached"` // of --members
 }
 

@@ -132,6 +132,7 @@ func (r *Report) AskMembers(ctx context.Context, addrs []string) {
 			}
 		}
 	}
+	r.Parked = r.sumParked()
 }
 
 // Keys are the blocked keys that members know.

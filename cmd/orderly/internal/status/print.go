@@ -28,6 +28,9 @@ func (r *Report) Write(w io.Writer) error {
 		}
 	}
 	fmt.Fprintf(w, "group %s: %s, %s, %s; lag %d, undone %d\n", r.Group, strings.ToLower(r.State), plural.Of(len(r.Members), "member"), plural.Of(len(r.Partitions), "partition"), lag, undone)
+	if k := r.Parked; k != nil && k.Keys > 0 {
+		fmt.Fprintf(w, "parked: %s with %s%s\n", plural.Of(k.Keys, "key"), plural.Of(k.Records, "record"), oldestText(k.Oldest, r.Time))
+	}
 	if unknown > 0 {
 		fmt.Fprintf(w, "of %s the log is not known\n", plural.Of(unknown, "partition"))
 	}
@@ -40,12 +43,13 @@ func (r *Report) Write(w io.Writer) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", name, m.Host, m.Partitions, dash(m.Address), breakerText(m.Breaker, r.Time))
 	}
-	fmt.Fprint(t, "\nPARTITION\tCOMMITTED\tEND\tLAG\tUNDONE\tAHEAD\tFAILED\tTOKEN\tWINDOW\tBLOCKED\tSTATE\n")
+	fmt.Fprint(t, "\nPARTITION\tCOMMITTED\tEND\tLAG\tUNDONE\tAHEAD\tFAILED\tTOKEN\tWINDOW\tBLOCKED\tPARKED\tSTATE\n")
 	for _, p := range r.Partitions {
-		window, keys, state := "-", "-", "-"
+		window, keys, parked, state := "-", "-", "-", "-"
 		ahead := p.DoneAhead
 		if l := p.Live; l != nil {
 			window, keys, state, ahead = strconv.Itoa(l.Window), strconv.Itoa(l.BlockedKeys), "runs", l.DoneAhead
+			parked = parkedText(l.Parking)
 			if len(l.Reasons) > 0 {
 				state = strings.Join(l.Reasons, ",")
 			}
@@ -55,8 +59,8 @@ func (r *Report) Write(w io.Writer) error {
 		if p.Metadata != "ok" {
 			state += " (metadata: " + p.Metadata + ")"
 		}
-		fmt.Fprintf(t, "%s/%d\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\n", p.Topic, p.Partition, number(p.Committed), number(p.End), number(p.Lag),
-			number(p.Undone), ahead, p.Failed, p.FencingToken, window, keys, state)
+		fmt.Fprintf(t, "%s/%d\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%s\t%s\t%s\t%s\n", p.Topic, p.Partition, number(p.Committed), number(p.End), number(p.Lag),
+			number(p.Undone), ahead, p.Failed, p.FencingToken, window, keys, parked, state)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -72,6 +76,9 @@ func (r *Report) Write(w io.Writer) error {
 		if err := writeKeys(w, oldest, r.Time); err != nil {
 			return err
 		}
+	}
+	if err := r.writeParking(w); err != nil {
+		return err
 	}
 	return unreached(w, r.Unreached)
 }
