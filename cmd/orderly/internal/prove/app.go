@@ -143,7 +143,7 @@ func (a *app) await(ctx context.Context, stop <-chan struct{}, want int64) {
 		if a.processes.through(a.s.ends) {
 			return // what was lost with the member nobody processes
 		}
-		if idle := a.s.book.idle(); idle > stall && (a.s.who.Kind != Orderly && a.processes == nil || idle > a.s.cfg.Limit) {
+		if idle := a.s.book.idle(); idle > stall && (a.impatient() || idle > a.s.cfg.Limit) {
 			a.s.doubt("the %s processed %d of %d records, and then nothing for %s", a.s.role, a.count(), want, idle.Round(time.Second))
 			return
 		}
@@ -156,6 +156,12 @@ func (a *app) await(ctx context.Context, stop <-chan struct{}, want int64) {
 			return
 		}
 	}
+}
+
+// impatient says that who does nothing now will do nothing: not before the group has
+// given it something, and not while a member that was struck has yet to be missed.
+func (a *app) impatient() bool {
+	return a.s.who.Kind != Orderly && a.processes == nil && a.count() > 0
 }
 
 func (a *app) close() error {
