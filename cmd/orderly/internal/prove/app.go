@@ -140,6 +140,9 @@ func (a *app) await(ctx context.Context, stop <-chan struct{}, want int64) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for a.count() < want {
+		if a.broken() {
+			return // close tells why
+		}
 		if a.processes.through(a.s.ends) {
 			return // what was lost with the member nobody processes
 		}
@@ -156,6 +159,13 @@ func (a *app) await(ctx context.Context, stop <-chan struct{}, want int64) {
 			return
 		}
 	}
+}
+
+// broken says that a member has ended with an error.
+func (a *app) broken() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err != nil
 }
 
 // impatient says that who does nothing now will do nothing: not before the group has
