@@ -26,11 +26,16 @@ func newProveScenario(version string, s Streams) *cobra.Command {
 		Long: `scenario runs one of the cases that articles tell about: some configurations of clients, with the same faults at the same
 records, side by side. docs/prove.md has what came out, and what it means.
 
+Scenarios that kill brokers (leader-failover, unclean-election) start three of their own, and need Java 17 or newer and a download
+of Apache Kafka: --kafka-home DIR. Nobody's brokers are killed. Those that kill or freeze a consumer start it as a process.
+
 Exit codes: 0 it came out as the scenario says, 4 it did not. With --json: one object with format (1), version, name, claim,
-shows, shown, seed, brokers, seconds, cases (each with name, who, records, faults, counts, late_answers, unlike).`,
+shows, shown, seed, brokers, seconds, cases (each with name, who, records, faults, counts, late_answers, facts, verdict, reason,
+findings, unlike).`,
 		Example: `  orderly prove scenario --list
   orderly prove scenario retry-reorder
-  orderly prove scenario in-flight-1 --brokers localhost:9092`,
+  orderly prove scenario in-flight-1 --brokers localhost:9092
+  orderly prove scenario leader-failover --kafka-home kafka_2.13-4.3.1`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if want := 1; list && len(args) > 0 || !list && len(args) != want {
 				return usagef("%q takes the name of one scenario, or --list", cmd.CommandPath())

@@ -96,12 +96,22 @@ func TestProveScenario(t *testing.T) {
 			t.Errorf("%q: exit %d, %s", args, code, errs)
 		}
 	}
+	dir := t.TempDir()
+	for args, want := range map[string]string{
+		"leader-failover":                      "--kafka-home DIR",
+		"unclean-election --kafka-home " + dir: "there is no Kafka in " + dir,
+		"in-flight-1 --kafka-home " + dir:      "in-flight-1 is none of them",
+	} {
+		if code, _, errs := call(t.Context(), append([]string{"prove", "scenario"}, strings.Fields(args)...)...); code != exitUsage || !strings.Contains(errs, want) {
+			t.Errorf("%q: exit %d, %s", args, code, errs)
+		}
+	}
 	code, out, errs := call(t.Context(), "prove", "scenario", "in-flight-1", "--seed", "7", "--json")
 	var got prove.ScenarioResult
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		t.Fatalf("exit %d: %v\n%s\n%s", code, err, out, errs)
 	}
-	if code != exitOK || !got.Shown || len(got.Cases) != 2 || got.Seed != 7 {
+	if code != exitOK || !got.Shown || len(got.Cases) != 2 || got.Seed != 7 || got.Cases[0].Verdict != judge.Violated || got.Cases[0].Findings[0].Rule != "P17" || got.Cases[1].Verdict != judge.Held {
 		t.Errorf("exit %d, %+v", code, got)
 	}
 }

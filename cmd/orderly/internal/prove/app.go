@@ -141,10 +141,13 @@ func (a *app) await(ctx context.Context, stop <-chan struct{}, want int64) {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for a.count() < want {
+		if a.broken() {
+			return // close tells why
+		}
 		if a.processes.through(a.s.ends) {
 			return // what was lost with the member nobody processes
 		}
-		if idle := a.s.book.idle(); idle > stall && (a.s.who.Kind != Orderly && a.processes == nil || idle > a.s.cfg.Limit) {
+		if idle := a.s.book.idle(); idle > stall && (a.impatient() || idle > a.s.cfg.Limit) {
 			a.s.doubt("the %s processed %d of %d records, and then nothing for %s", a.s.role, a.count(), want, idle.Round(time.Second))
 			return
 		}
@@ -157,6 +160,19 @@ func (a *app) await(ctx context.Context, stop <-chan struct{}, want int64) {
 			return
 		}
 	}
+}
+
+// broken says that a member has ended with an error.
+func (a *app) broken() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.err != nil
+}
+
+// impatient says that who does nothing now will do nothing: not before the group has
+// given it something, and not while a member that was struck has yet to be missed.
+func (a *app) impatient() bool {
+	return a.s.who.Kind != Orderly && a.processes == nil && a.count() > 0
 }
 
 func (a *app) close() error {

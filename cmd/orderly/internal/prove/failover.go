@@ -103,7 +103,7 @@ func (w *world) place(ctx context.Context, role string, on placed) (string, erro
 		return "", &ClusterError{"topic " + name + " cannot be made", err}
 	}
 	w.topics = append(w.topics, name)
-	return name, nil
+	return name, w.known(ctx, name)
 }
 
 // until waits until all partitions are as they should be.

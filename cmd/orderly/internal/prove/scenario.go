@@ -36,7 +36,7 @@ type Scenario struct {
 	// together runs the cases in another way than one after the other.
 	together func(ctx context.Context, sc *Scenario, c *Config) ([]CaseResult, error)
 	struck   string // what strikes, when it is no fault of the proxy
-	kills    bool   // brokers
+	kills    bool   // brokers: those of Config.Nodes
 }
 
 // A Case is one configuration.

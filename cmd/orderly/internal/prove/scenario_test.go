@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/doctor/rules"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // Each scenario comes out as its page says.
@@ -80,5 +81,29 @@ func TestScenariosAreNamed(t *testing.T) {
 		if !strings.Contains(string(page), "\n### "+sc.Name+"\n") {
 			t.Errorf("docs/prove.md has no section on the scenario %s", sc.Name)
 		}
+	}
+}
+
+// A scenario says what it needs before it does anything.
+func TestScenarioNeeds(t *testing.T) {
+	for want, c := range map[string]struct {
+		name string
+		cfg  Config
+	}{
+		"leave the brokers out":      {"leader-failover", Config{Brokers: []string{"localhost:9092"}}},
+		"Java 17 or newer":           {"unclean-election", Config{}},
+		"not told users":             {"zombie", Config{Command: []string{"x"}, Opts: []kgo.Opt{kgo.ClientID("x")}}},
+		"no command that starts":     {"auto-commit-kill", Config{}},
+		"cannot be started":          {"auto-commit-kill", Config{Command: []string{"/absent/program"}}},
+		"its last words: no members": {"auto-commit-kill", Config{Command: []string{"sh", "-c", "echo no members >&2; exit 3"}}},
+	} {
+		c.cfg.Version = "test"
+		_, err := FindScenario(c.name).Run(t.Context(), c.cfg)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", c.name, err, want)
+		}
+	}
+	if _, err := StartNodes(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "there is no Kafka in") {
+		t.Error(err)
 	}
 }

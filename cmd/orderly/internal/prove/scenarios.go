@@ -71,6 +71,18 @@ var Scenarios = []Scenario{
 		},
 	},
 	{
+		Name: "first-batch", Title: "The very first batch of a producer is refused, lost, or late",
+		Claim:    "An idempotent producer is safe from its first record on.",
+		Shows:    "these two are: they send the second batch of a partition only when the first is acknowledged, for until then the broker knows nothing of the producer and takes any first number.",
+		workload: Producer, from: 1, together: firstBatches,
+		struck: "at the first batch of each partition: NOT_ENOUGH_REPLICAS; a lost answer; a cut connection, and the batch late",
+		Cases: []Case{
+			{Name: "idempotent, 5 in flight", who: franz(Safe), none: nothing},
+			{Name: "orderly", who: Subject{Kind: Orderly}, none: nothing},
+			{Name: "control: not idempotent", who: franz(Client{Acks: "all", InFlight: 5}), some: []history.Class{duplicated}},
+		},
+	},
+	{
 		Name: "null-keys", Title: "Records without a key",
 		Claim:    "A topic keeps the order of events.",
 		Shows:    "a partition does: what belongs together and has no key is spread over the partitions.",

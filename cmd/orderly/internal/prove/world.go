@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // adminLimit is how long the cluster may take to answer one of our own requests.
@@ -89,7 +90,37 @@ func (w *world) create(ctx context.Context, role string, partitions int) (string
 		return "", &ClusterError{"topic " + name + " cannot be made (prove makes topics whose names begin with " + Prefix + ")", err}
 	}
 	w.topics = append(w.topics, name)
-	return name, nil
+	return name, w.known(limit, name)
+}
+
+// known waits until all brokers know a topic: they learn of it one after the other,
+// and until then a client may be told that there is none.
+func (w *world) known(ctx context.Context, topic string) error {
+	if w.embedded != nil {
+		return nil
+	}
+	brokers, err := w.adm.ListBrokers(ctx)
+	if err != nil {
+		return &ClusterError{"the brokers", err}
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for _, b := range brokers {
+		for {
+			req := kmsg.NewPtrMetadataRequest()
+			req.Topics = []kmsg.MetadataRequestTopic{{Topic: kmsg.StringPtr(topic)}}
+			resp, err := req.RequestWith(ctx, w.cl.Broker(int(b.NodeID)))
+			if err == nil && len(resp.Topics) == 1 && resp.Topics[0].ErrorCode == 0 && len(resp.Topics[0].Partitions) > 0 {
+				break
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return &ClusterError{fmt.Sprintf("topic %s: broker %d does not know of it", topic, b.NodeID), errors.Join(context.Cause(ctx), err)}
+			}
+		}
+	}
+	return nil
 }
 
 // parking notes the topic that a consumer of the experiment's makes for itself.
@@ -124,6 +155,29 @@ func (w *world) ends(ctx context.Context, topic string) (map[int32]int64, error)
 	return ends, nil
 }
 
+// removeGroup waits for members that were killed, or are static, to be missed.
+func (w *world) removeGroup(ctx context.Context, group string) error {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		resp, err := w.adm.DeleteGroup(ctx, group)
+		if err == nil {
+			err = resp.Err
+		}
+		switch {
+		case errors.Is(err, kerr.GroupIDNotFound):
+			return nil
+		case !errors.Is(err, kerr.NonEmptyGroup):
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
 // close removes what was made, unless it is to be kept.
 func (w *world) close(ctx context.Context) error {
 	if w.embedded != nil {
@@ -139,13 +193,9 @@ func (w *world) close(ctx context.Context) error {
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), adminLimit)
 	defer cancel()
 	var errs []error
-	if len(w.groups) > 0 {
-		resps, err := w.adm.DeleteGroups(limit, w.groups...)
-		errs = append(errs, err)
-		for _, r := range resps {
-			if r.Err != nil && !errors.Is(r.Err, kerr.GroupIDNotFound) {
-				errs = append(errs, fmt.Errorf("group %s: %w", r.Group, r.Err))
-			}
+	for _, group := range w.groups {
+		if err := w.removeGroup(limit, group); err != nil {
+			errs = append(errs, fmt.Errorf("group %s: %w", group, err))
 		}
 	}
 	if len(w.topics) > 0 {

@@ -80,7 +80,7 @@ var broker = []Rule{
 		ID: "B02", Title: "min.insync.replicas=1", Severity: Error, Needs: cfgLive, Kinds: both, Versions: "all; 1 is the default",
 		Cause: "acks=all waits for the replicas that are in sync; with 1 the leader alone is enough.", Diagnosis: "Look at min.insync.replicas of the topic, and of the brokers.",
 		Fix: "Set min.insync.replicas=2 with 3 replicas.", Why: "When the followers have fallen behind, a record has one copy although all acknowledged; when the leader fails, it is gone.",
-		WhenNot: "The topic has one replica (B01).", Source: "Apache Kafka, documentation of min.insync.replicas", Damage: lookForCT, Prove: "leader failover while followers are behind",
+		WhenNot: "The topic has one replica (B01).", Source: "Apache Kafka, documentation of min.insync.replicas", Damage: lookForCT, Prove: "orderly prove scenario unclean-election",
 		unit: func(v facts.View, say say) {
 			if has(v, "min.insync.replicas", "replication.factor", "default.replication.factor") && !v.Open("min.insync.replicas") && !(v.Kind == facts.Topic && !has(v, "min.insync.replicas")) {
 				ask(v, "B02", []string{"min.insync.replicas"}, say)
@@ -98,7 +98,7 @@ var broker = []Rule{
 		ID: "B04", Title: "min.insync.replicas does nothing for writers with acks=1", Severity: Error, Needs: cfgLive, Versions: "all",
 		Cause: "The topic or broker has min.insync.replicas of 2 or more, and a producer here has acks=1 or 0.", Diagnosis: "Look at both.",
 		Fix: "Set acks=all in the producers.", Why: "The number of replicas in sync is checked for acks=all only.",
-		WhenNot: "The producer writes other topics.", Source: "Apache Kafka, Partition.scala", Damage: lookForLoss, Prove: "leader failover with acks=1",
+		WhenNot: "The producer writes other topics.", Source: "Apache Kafka, Partition.scala", Damage: lookForLoss, Prove: "orderly prove scenario leader-failover",
 		set: func(s *facts.Set, say sayAt) {
 			var at facts.Place
 			for _, u := range s.Units {
@@ -123,7 +123,7 @@ var broker = []Rule{
 		ID: "B05", Title: "Unclean leader election", Severity: Error, Needs: cfgLive, Kinds: both, Versions: "all; false by default since 0.11",
 		Cause: "unclean.leader.election.enable is true.", Diagnosis: "Look at the setting of topics and brokers.",
 		Fix: "Set unclean.leader.election.enable=false.", Why: "A replica that is behind becomes leader: acknowledged records are cut off, and other records get their offsets.",
-		WhenNot: "Being able to write matters more than what was written.", Source: "Apache Kafka, documentation of the setting; Jepsen", Damage: lookForCT, Prove: "unclean election on three brokers",
+		WhenNot: "Being able to write matters more than what was written.", Source: "Apache Kafka, documentation of the setting; Jepsen", Damage: lookForCT, Prove: "orderly prove scenario unclean-election",
 		unit: func(v facts.View, say say) {
 			ask(v, "B05", []string{"unclean.leader.election.enable"}, say)
 		},

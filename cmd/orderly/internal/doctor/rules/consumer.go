@@ -26,7 +26,7 @@ var consumer = []Rule{
 		Fixes:     map[string]string{"kafka-python": "kafka-python has no cooperative assignor; keep handlers short and rebalances few.", "aiokafka": "aiokafka has no cooperative assignor; keep handlers short and rebalances few."},
 		Why:       "Each partition changes hands, or stops, at each rebalance; each is a moment in which an old owner may still work.",
 		WhenNot:   "Rebalances are rare and records short.",
-		Source:    "Apache Kafka, upgrade notes of 3.0; KIP-429", Damage: notByItself, Prove: "eager and cooperative rebalance",
+		Source:    "Apache Kafka, upgrade notes of 3.0; KIP-429", Damage: notByItself, Prove: "orderly prove scenario rebalance",
 		unit: func(v facts.View, say say) {
 			t := strings.ToLower(v.Text("partition.assignment.strategy"))
 			if strings.EqualFold(v.Text("group.protocol"), "consumer") || v.Open("partition.assignment.strategy") || v.Text("group.mode") == "assign" {
@@ -45,7 +45,7 @@ var consumer = []Rule{
 		Fix:       "Finish the change: a second rolling restart with {partition.assignment.strategy=cooperative-sticky} alone.",
 		Why:       "The group goes by the eager one that all have; members without one in common are refused (INCONSISTENT_GROUP_PROTOCOL).",
 		WhenNot:   "Between the two restarts of a change.",
-		Source:    "Apache Kafka, upgrade notes of 2.4 and 3.0; librdkafka, CONFIGURATION.md", Damage: notByItself, Prove: "eager and cooperative rebalance", Yields: nil,
+		Source:    "Apache Kafka, upgrade notes of 2.4 and 3.0; librdkafka, CONFIGURATION.md", Damage: notByItself, Prove: "orderly prove scenario rebalance", Yields: nil,
 		unit: func(v facts.View, say say) {
 			val, ok := v.Get("partition.assignment.strategy")
 			t := strings.ToLower(val.Text)
@@ -71,7 +71,7 @@ var consumer = []Rule{
 		Fix:       "Set {enable.auto.commit=false} and commit after the work is done.",
 		Why:       "What was taken but not done counts as done: after a crash or a rebalance it is a gap. With all work inside of the poll loop it commits what the poll before returned; then there are repeats only.",
 		WhenNot:   "Records are handled in the polling thread, and repeats are harmless. Spring's listener containers commit by themselves and switch it off.",
-		Source:    "Apache Kafka, documentation of enable.auto.commit", Damage: "Possibly, at each crash: look for gaps in what was done.", Prove: "auto-commit loss",
+		Source:    "Apache Kafka, documentation of enable.auto.commit", Damage: "Possibly, at each crash: look for gaps in what was done.", Prove: "orderly prove scenario auto-commit-kill",
 		unit: func(v facts.View, say say) {
 			if v.Text("group.mode") == "assign" || v.Client == facts.KafkaGo || v.Open("enable.auto.commit") || marks(v.Client) {
 				return
@@ -93,7 +93,7 @@ var consumer = []Rule{
 		Fix:       "Set {enable.auto.offset.store=false} and store the offset when the work is done.",
 		Why:       "The next commit takes a message for done that a worker still has: after a crash it is a gap.",
 		WhenNot:   "Each message is done before the next is asked for, and the last one may be lost at a crash.",
-		Source:    "librdkafka, CONFIGURATION.md", Damage: "Possibly, at each crash.", Prove: "auto-commit loss",
+		Source:    "librdkafka, CONFIGURATION.md", Damage: "Possibly, at each crash.", Prove: "orderly prove scenario auto-commit-kill",
 		unit: func(v facts.View, say say) {
 			if val, ok := v.Get("enable.auto.offset.store"); v.Client == facts.Librdkafka && (!ok || strings.EqualFold(val.Text, "true")) &&
 				strings.EqualFold(v.Text("enable.auto.commit"), "true") && (ok || !v.Partial) && v.Unit.Client == facts.Librdkafka {
@@ -124,7 +124,7 @@ var consumer = []Rule{
 		Fix:       "Set {session.timeout.ms=45000} with heartbeats every 3 s.",
 		Why:       "A pause of the garbage collector or of the network counts as death: the partitions move while the old owner still works.",
 		WhenNot:   "Effects are fenced, and a quick takeover matters more.",
-		Source:    "KIP-735", Damage: lookForRe, Prove: "zombie after a pause",
+		Source:    "KIP-735", Damage: lookForRe, Prove: "orderly prove scenario zombie",
 		unit: func(v facts.View, say say) {
 			if strings.EqualFold(v.Text("group.protocol"), "consumer") || v.Text("group.mode") == "assign" {
 				return

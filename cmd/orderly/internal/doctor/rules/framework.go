@@ -45,7 +45,7 @@ var framework = []Rule{
 		Fix:       "Retry in place (DefaultErrorHandler with a back-off), or hold the whole key back, as orderly's policy park does.",
 		Why:       "Later records of the key overtake the one that failed. Spring's own documentation says that the order of the topic is lost.",
 		WhenNot:   "Records of a key do not depend on each other. attempts = \"1\" makes no retry topic.",
-		Source:    "Spring Kafka, documentation of non-blocking retries", Damage: "Yes, for each record that was retried: see the retry topics.", Prove: "dead letter overtakes",
+		Source:    "Spring Kafka, documentation of non-blocking retries", Damage: "Yes, for each record that was retried: see the retry topics.", Prove: "orderly prove scenario dead-letter",
 		unit: func(v facts.View, say say) {
 			if v.Explicit("retry.topic.enabled", "true") {
 				say([]string{"retry.topic.enabled"}, "records that fail are overtaken by later ones of their key")
@@ -60,7 +60,7 @@ var framework = []Rule{
 		Fixes:     map[string]string{"connect": "Set errors.tolerance=none, so that the task stops at the record."},
 		Why:       "What follows was built on the record that is missing: a withdrawal without its deposit.",
 		WhenNot:   "Each record stands for itself.",
-		Source:    "what dead letters are", Damage: "Yes, for the keys of the records in the dead-letter topic.", Prove: "dead letter overtakes",
+		Source:    "what dead letters are", Damage: "Yes, for the keys of the records in the dead-letter topic.", Prove: "orderly prove scenario dead-letter",
 		unit: func(v facts.View, say say) {
 			if v.Explicit("errors.tolerance", "all") {
 				say([]string{"errors.tolerance"}, "records that fail are left out, and later ones of their key go on")

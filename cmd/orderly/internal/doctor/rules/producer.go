@@ -284,7 +284,7 @@ var producer = []Rule{
 		Fix:       "Set {acks=all}, with min.insync.replicas of 2 on the topic.",
 		Why:       "When the leader fails before its followers have copied, the record is gone although it was acknowledged: a gap in its key.",
 		WhenNot:   "The topic has one replica anyway, or gaps are acceptable.",
-		Source:    "Apache Kafka, documentation of the producer's acks", Damage: lookForLoss, Prove: "leader failover with acks=1 and with all, on three brokers",
+		Source:    "Apache Kafka, documentation of the producer's acks", Damage: lookForLoss, Prove: "orderly prove scenario leader-failover",
 		unit: func(v facts.View, say say) {
 			if v.Acks() == "1" && v.Idempotent().Refuse == "" {
 				say([]string{"acks"}, "an acknowledged record is lost when the leader fails before its followers have it")
