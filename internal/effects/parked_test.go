@@ -76,6 +76,33 @@ func TestDueKeys(t *testing.T) {
 	}
 }
 
+// That a release has failed is in the store: the next owner goes on with the schedule.
+func TestTriedIsKept(t *testing.T) {
+	mem := storetest.NewMemory()
+	o := begin(t, mem, 1)
+	park(t, o, store.Failure{Cause: "no", Attempts: 3, First: 1, Last: minutes(1)}, 1, 2)
+	f := store.Failure{Cause: "again", Attempts: 3, First: 1, Last: minutes(7), Releases: 1}
+	if err := o.Tried(t.Context(), 1, f); err != nil {
+		t.Fatal(err)
+	}
+	next := begin(t, mem, 2)
+	if early := next.DueKeys(minutes(17) - 1); len(early) != 0 {
+		t.Errorf("%q are due too early", early)
+	}
+	if keys := next.DueKeys(minutes(17)); len(keys) != 1 {
+		t.Errorf("%q are due", keys)
+	}
+	if e, ok := next.Take([]byte("k"), minutes(17)); !ok || e.Failure != f {
+		t.Errorf("%+v, %v", e, ok)
+	}
+	if _, err := next.Release(t.Context(), 0, rec(1, "k"), func(context.Context, any) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Tried(t.Context(), 1, f); err == nil || mem.Exceptions() != 1 {
+		t.Errorf("noted by an owner that was replaced, of a record that is done: %v, %d exceptions", err, mem.Exceptions())
+	}
+}
+
 // No more keys are released at a time than the rules say, and a release that has ended
 // makes room.
 func TestReleasesAtATime(t *testing.T) {
