@@ -12,6 +12,7 @@ import (
 	"github.com/orderly-go/orderly/internal/parkinglog"
 	"github.com/orderly-go/orderly/internal/progress"
 	"github.com/orderly-go/orderly/store"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -251,7 +252,7 @@ func eachEntry(ctx context.Context, l *parkinglog.Log, partition int32, from int
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case errors.As(err, &at):
+		case errors.As(err, &at), errors.Is(err, kerr.OffsetOutOfRange):
 			return err
 		case err == nil:
 			from, failures = page.Next, 0

@@ -249,13 +249,27 @@ func (a *Admin) send(ctx context.Context, l *parkinglog.Log, to place, name stri
 		return ans, &ParkingTopicError{Source: to.topic, Topic: name, Err: w.err}
 	}
 	ans.State = "requested"
+	for {
+		if err = a.follow(ctx, l, to, name, &ans); !errors.Is(err, kerr.OffsetOutOfRange) {
+			break // otherwise it was trimmed meanwhile, and what is needed stands behind that
+		}
+	}
+	if err != nil {
+		err = fmt.Errorf("orderly: command %s on %s/%d is %s, and has no result yet; it stays in %s and is done when the partition has an owner that can: %w",
+			ans.ID, to.topic, to.partition, ans.State, name, err)
+	}
+	return ans, err
+}
+
+// follow reads a partition of the parking topic until the answer is final.
+func (a *Admin) follow(ctx context.Context, l *parkinglog.Log, to place, name string, ans *Answer) error {
 	// The answer of a repeat may stand before it.
 	bounds, err := parkinglog.Bounds(ctx, a.cl, name)
 	if err != nil {
-		return ans, &ParkingTopicError{Source: to.topic, Topic: name, Err: err}
+		return err
 	}
 	state, rules := parking.NewState(), parking.DefaultRules()
-	err = eachEntry(ctx, l, to.partition, bounds[to.partition].Start, func(r parkinglog.Read) bool {
+	return eachEntry(ctx, l, to.partition, bounds[to.partition].Start, func(r parkinglog.Read) bool {
 		if state.Apply(r.Pos, r.Entry, &rules) != parking.Counts {
 			return true // of an owner that was replaced
 		}
@@ -265,9 +279,4 @@ func (a *Admin) send(ctx context.Context, l *parkinglog.Log, to place, name stri
 		}
 		return true
 	}, -1)
-	if err != nil {
-		err = fmt.Errorf("orderly: command %s on %s/%d is %s, and has no result yet; it stays in %s and is done when the partition has an owner that can: %w",
-			ans.ID, to.topic, to.partition, ans.State, name, err)
-	}
-	return ans, err
 }

@@ -136,8 +136,8 @@ type ConsumerConfig struct {
 	// Retry says when a failed record is tried again.
 	Retry Retry
 	// OnExhausted is the policy for a record that used up its attempts, or whose
-	// error is Permanent. Default PolicyPark; with ScopePartition or
-	// Effects PolicyBlock.
+	// error is Permanent. Default PolicyPark; with ScopePartition
+	// PolicyBlock.
 	OnExhausted Policy
 	// Parking says how records are parked.
 	Parking Parking

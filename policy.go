@@ -21,7 +21,8 @@ const (
 	// released: on a schedule, or by an operator. All other keys go on, the
 	// committed offset passes, and no record of the key overtakes another. In
 	// key scope records without an ordering key block instead. It needs a topic,
-	// which is made: see Parking. The default with ScopeKey.
+	// which is made: see Parking. With Effects their store keeps it instead. The default
+	// with ScopeKey.
 	PolicyPark Policy = "park"
 	// PolicyStop: Run ends with a StopError.
 	PolicyStop Policy = "stop"

@@ -95,7 +95,7 @@ func Begin(ctx context.Context, b store.Backend, p store.Part, l store.Layout, t
 			return nil, err
 		}
 	}
-	o := &Owner{b: b, part: p, token: token, low: st.Low, pos: make(map[int]int64), exc: make(map[int64]row), keys: make(map[key]*keyState),
+	o := &Owner{b: b, part: p, token: token, low: st.Low, pos: make(map[int]int64), exc: make(map[int64]row, len(st.Exceptions)), keys: make(map[key]*keyState),
 		news: make(map[int]uint64), rules: rules, soonest: parking.Waits}
 	for _, l := range st.Lanes {
 		o.pos[l.Lane] = l.Position

@@ -76,6 +76,33 @@ func TestDueKeys(t *testing.T) {
 	}
 }
 
+// That a release has failed is in the store: the next owner goes on with the schedule.
+func TestTriedIsKept(t *testing.T) {
+	mem := storetest.NewMemory()
+	o := begin(t, mem, 1)
+	park(t, o, store.Failure{Cause: "no", Attempts: 3, First: 1, Last: minutes(1)}, 1, 2)
+	f := store.Failure{Cause: "again", Attempts: 3, First: 1, Last: minutes(7), Releases: 1}
+	if err := o.Tried(t.Context(), 1, f); err != nil {
+		t.Fatal(err)
+	}
+	next := begin(t, mem, 2)
+	if early := next.DueKeys(minutes(17) - 1); len(early) != 0 {
+		t.Errorf("%q are due too early", early)
+	}
+	if keys := next.DueKeys(minutes(17)); len(keys) != 1 {
+		t.Errorf("%q are due", keys)
+	}
+	if e, ok := next.Take([]byte("k"), minutes(17)); !ok || e.Failure != f {
+		t.Errorf("%+v, %v", e, ok)
+	}
+	if _, err := next.Release(t.Context(), 0, rec(1, "k"), func(context.Context, any) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if err := o.Tried(t.Context(), 1, f); err == nil || mem.Exceptions() != 1 {
+		t.Errorf("noted by an owner that was replaced, of a record that is done: %v, %d exceptions", err, mem.Exceptions())
+	}
+}
+
 // No more keys are released at a time than the rules say, and a release that has ended
 // makes room.
 func TestReleasesAtATime(t *testing.T) {
@@ -172,6 +199,91 @@ func TestKeptOverARewind(t *testing.T) {
 	}
 	if e, ok := o.Take([]byte("k"), 0); ok {
 		t.Fatalf("offset %d is released before the lane has passed it", e.Offset)
+	}
+}
+
+// A parked record at its lane's head after a rewind takes the lane past it: once it is
+// released there is no other trace of it.
+func TestKeptRecordIsPassed(t *testing.T) {
+	mem := storetest.NewMemory()
+	park(t, begin(t, mem, 1), store.Failure{Cause: "no", Last: 1}, 4)
+	if err := mem.Rewind(t.Context(), store.Rewind{Part: part, To: 4, Token: 2, Keep: true}); err != nil {
+		t.Fatal(err)
+	}
+	o := begin(t, mem, 3)
+	if fates, err := o.Run(t.Context(), 0, []Record{rec(4, "k")}, all); err != nil || !slices.Equal(fates, []Fate{Kept}) {
+		t.Fatalf("%v, %v", fates, err)
+	}
+	if _, err := o.Release(t.Context(), 0, rec(4, "k"), func(context.Context, any) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if f := begin(t, mem, 4).Fate(0, rec(4, "k")); f != Applied {
+		t.Errorf("it would be applied again: %v", f)
+	}
+}
+
+// While a released record is with its handler nothing of its key starts, though its row is
+// gone already.
+func TestKeyInHand(t *testing.T) {
+	o := begin(t, storetest.NewMemory(), 1)
+	park(t, o, store.Failure{Cause: "no"}, 1)
+	if parked, began := o.Free([]byte("k")); !parked || !began {
+		t.Fatal(parked, began)
+	}
+	if _, ok := o.Take([]byte("k"), 0); !ok || !o.InHand([]byte("k"), 1) {
+		t.Fatal("nothing to take")
+	}
+	release := func(offset int64) {
+		t.Helper()
+		if _, err := o.Release(t.Context(), 0, rec(offset, "k"), func(context.Context, any) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	release(1)
+	if fates, err := o.Run(t.Context(), 0, []Record{rec(2, "k")}, all); err != nil || !slices.Equal(fates, []Fate{Detached}) {
+		t.Fatalf("%v, %v", fates, err)
+	}
+	if turn := o.Turn(rec(2, "k")); turn != Wait || o.Freed([]byte("k")) {
+		t.Errorf("its turn is %v", turn)
+	}
+	o.Back([]byte("k"), 1, nil)
+	if turn := o.Turn(rec(2, "k")); turn != Handle || !o.Freed([]byte("k")) || o.InHand([]byte("k"), 1) {
+		t.Errorf("then its turn is %v", turn)
+	}
+	release(2)
+	if f := o.Fate(0, rec(3, "k")); f != Fresh {
+		t.Errorf("the key is not back: %v", f)
+	}
+}
+
+// Detached records behind a parked one get their payloads in one step, and are settled.
+func TestParkBehind(t *testing.T) {
+	mem := storetest.NewMemory()
+	o := begin(t, mem, 1)
+	for at := range int64(4) {
+		if _, err := o.Detach(t.Context(), 0, rec(at, "k")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := o.ParkHead(t.Context(), 0, rec(0, "k"), store.Failure{Cause: "no"}, nil); err != nil {
+		t.Fatal(err)
+	}
+	o.rules = &parking.Rules{MaxPerKey: 3, MaxKeys: 1, MaxBytes: 1000}
+	n, err := o.ParkBehind(t.Context(), 0, []Record{rec(1, "k"), rec(2, "k"), rec(3, "k")})
+	if n != 2 || err != nil { // the cap is 3
+		t.Fatal(n, err)
+	}
+	next := begin(t, mem, 2)
+	for at, want := range []Fate{Kept, Kept, Kept, Detached} {
+		if f := next.Fate(0, rec(int64(at), "k")); f != want {
+			t.Errorf("offset %d is %v, want %v", at, f, want)
+		}
+	}
+	if raw, err := next.Payload(t.Context(), 2); err != nil || string(raw) != "2" {
+		t.Errorf("%q, %v", raw, err)
+	}
+	if keys, records, size := next.Counts(); keys != 1 || records != 3 || size != 3 {
+		t.Error(keys, records, size)
 	}
 }
 
