@@ -73,7 +73,7 @@ func TestProveDefault(t *testing.T) {
 	if err := json.Unmarshal([]byte(out), &got); err != nil {
 		t.Fatalf("exit %d: %v\n%s\n%s", code, err, out, errs)
 	}
-	if code != exitViolated || got.Verdict.Verdict != judge.Violated || got.Control == nil || got.Experiment.Workload != prove.Producer || got.Experiment.Rounds != 1 {
+	if code != exitViolated || got.Verdict.Verdict != judge.Violated || got.Control == nil || got.Experiment.Workload != prove.Producer || got.Experiment.Rounds != 1 || got.Reasons == nil {
 		t.Errorf("exit %d, %+v", code, got)
 	}
 }

@@ -292,3 +292,15 @@ func TestParseReport(t *testing.T) {
 		}
 	}
 }
+
+// Programs write what they like.
+func FuzzParseReport(f *testing.F) {
+	f.Add("a done key-3 17")
+	f.Add(`{"member":"a","did":"start","partition":1,"offset":0}`)
+	f.Fuzz(func(t *testing.T, line string) {
+		r, ours, broken := parseReport(line, func(name string) bool { return name == "a" })
+		if ours && !broken && (r.Member != "a" || !sayings[r.Did] || (r.Key == nil) != (r.Partition != nil && r.Offset != nil)) {
+			t.Errorf("%q: %+v", line, r)
+		}
+	})
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -136,7 +135,7 @@ func (r *Result) judge(c *Config) {
 	}
 	in.Limits = append(in.Limits, r.beside...)
 	r.Verdict = judge.Judge(in)
-	r.Verdict.Reasons = slices.Concat([]string{}, r.doubts, r.Verdict.Reasons) // never null
+	r.Verdict.Reasons = append(append([]string{}, r.doubts...), r.Verdict.Reasons...) // never null
 	if r.untold {
 		r.Verdict.Verdict, r.Verdict.Findings = judge.Inconclusive, []judge.Finding{}
 	}

@@ -49,7 +49,7 @@ func TestRealKafka(t *testing.T) {
 	}
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
-	requireSecure(t, cluster.ListenerAddrs(kafkatest.SCRAM), &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
+	requireSecure(t, Producer, cluster.ListenerAddrs(kafkatest.SCRAM), &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12},
 		scram.Auth{User: creds.User, Pass: creds.Password}.AsSha256Mechanism())
 	requireSlow(t, prove(t, slow(cluster.Addrs()...)))
 	for _, name := range []string{"retry-reorder", "sequence-numbers"} {

@@ -48,7 +48,7 @@ func TestSecure(t *testing.T) {
 	defer c.Close()
 	trusting := &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12}
 	mechanism := scram.Auth{User: "u", Pass: "secret"}.AsSha512Mechanism()
-	requireSecure(t, c.ListenAddrs(), trusting, mechanism)
+	requireSecure(t, EndToEnd, c.ListenAddrs(), trusting, mechanism)
 
 	// Whoever does not trust the brokers, or shows no password, does not get in, and
 	// no verdict.
@@ -69,10 +69,10 @@ func TestSecure(t *testing.T) {
 
 // requireSecure fails unless orderly holds on brokers with TLS and a password, and a
 // client that speaks TLS to a proxy, by the proxy's own authority, gets through, too.
-func requireSecure(t *testing.T, brokers []string, trusting *tls.Config, mechanism sasl.Mechanism) {
+func requireSecure(t *testing.T, w Workload, brokers []string, trusting *tls.Config, mechanism sasl.Mechanism) {
 	t.Helper()
 	res := prove(t, Config{
-		Workload: EndToEnd, Brokers: brokers, Records: 80, TLS: trusting, Opts: []kgo.Opt{kgo.SASL(mechanism)}, Limit: time.Minute,
+		Workload: w, Brokers: brokers, Records: 80, TLS: trusting, Opts: []kgo.Opt{kgo.SASL(mechanism)}, Limit: time.Minute,
 	})
 	if res.Verdict.Verdict != judge.Held {
 		t.Errorf("%s: %v", res.Verdict.Verdict, res.Verdict.Reasons)
