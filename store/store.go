@@ -90,7 +90,9 @@ type Step struct {
 }
 
 // An Advance moves a lane from the position that is expected there. Detach are
-// those of the run's records that are not applied.
+// those of the run's records that are not applied. A backend may write To before the
+// effects, and correct it after them: effects that end the transaction themselves may
+// leave it, so until they are through To covers no more than their first record.
 type Advance struct {
 	Lane     int
 	From, To int64

@@ -212,12 +212,17 @@ func (o *Owner) Run(ctx context.Context, lane int, recs []Record, apply func(ctx
 		}
 		var effects func(context.Context, any) error
 		if len(fresh) > 0 {
+			if over(a, recs, fates[:fresh[0]+1]); len(a.Detach) > 0 { // not past rows that are not there yet
+				a.To, a.Detach = max(from, recs[0].Offset), nil
+			}
 			effects = func(ctx context.Context, tx any) error {
 				n, err := apply(ctx, tx, fresh)
-				if err != nil || n >= len(fresh) {
+				if err != nil {
 					return err
 				}
-				fates = fates[:fresh[n]]
+				if n < len(fresh) {
+					fates = fates[:fresh[n]]
+				}
 				if over(a, recs, fates); a.To == from {
 					return errNothing
 				}
