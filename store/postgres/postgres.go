@@ -37,7 +37,7 @@ type DB struct {
 // New uses a pool of the program's. The pool stays the program's to close.
 func New(pool *pgxpool.Pool, o Options) *DB {
 	o = o.withDefaults()
-	a := &adapter{pool: pool, begin: "BEGIN ISOLATION LEVEL READ COMMITTED; " + o.limits(), limits: o.condition()}
+	a := &adapter{pool: pool, spare: newSpare(pool), begin: "BEGIN ISOLATION LEVEL READ COMMITTED; " + o.limits(), limits: o.condition()}
 	return &DB{Backend: protocol.New(a), pool: pool, o: o, a: a}
 }
 
@@ -99,24 +99,44 @@ func Schema() string {
 // first, and then finds no row.
 type adapter struct {
 	pool   *pgxpool.Pool
+	spare  *spare
 	begin  string // with the limits
 	limits string // as a condition
 }
 
 func (a *adapter) Begin(ctx context.Context) (protocol.Tx, error) {
+	if protocol.TakesOver(ctx) {
+		conn, release, err := a.spare.acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &transaction{ctx: ctx, conn: conn, release: release, begin: a.begin}, nil
+	}
 	conn, err := a.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &transaction{ctx: ctx, conn: conn, begin: a.begin}, nil
+	return &transaction{ctx: ctx, conn: conn, release: conn.Release, begin: a.begin}, nil
 }
 
 func (a *adapter) Query(ctx context.Context, text string, args ...any) (protocol.Rows, error) {
-	rows, err := a.pool.Query(ctx, dollars(text), args...)
+	if !protocol.TakesOver(ctx) {
+		rows, err := a.pool.Query(ctx, dollars(text), args...)
+		if err != nil {
+			return nil, err
+		}
+		return rows, nil
+	}
+	conn, release, err := a.spare.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return rows, nil
+	rows, err := conn.Query(ctx, dollars(text), args...)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return &ownRows{rows, release}, nil
 }
 
 func (a *adapter) Types() protocol.Types {

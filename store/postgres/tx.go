@@ -18,13 +18,14 @@ import (
 // that decides about a step and the first one of its effects go to the database
 // together.
 type transaction struct {
-	ctx   context.Context // that it was begun with
-	conn  *pgxpool.Conn
-	begin string // for one that nothing decides about
-	first opening
-	tx    pgx.Tx // nil: not begun
-	err   error  // why it is to be rolled back, whatever the effects say
-	ended bool   // the effects ended it
+	ctx     context.Context // that it was begun with
+	conn    *pgxpool.Conn
+	release func()
+	begin   string // for one that nothing decides about
+	first   opening
+	tx      pgx.Tx // nil: not begun
+	err     error  // why it is to be rolled back, whatever the effects say
+	ended   bool   // the effects ended it
 }
 
 // An opening is the statement that decides about a step: it has to change a row.
@@ -109,7 +110,7 @@ func (t *transaction) Query(ctx context.Context, text string, args ...any) (prot
 }
 
 func (t *transaction) Commit(ctx context.Context) error {
-	defer t.conn.Release()
+	defer t.release()
 	if err := t.Opened(ctx); err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func outcome(err error) error {
 // Finish implements protocol.Finisher: one that fails keeps the COMMIT behind it from
 // being looked at.
 func (t *transaction) Finish(ctx context.Context, last []protocol.Statement) error {
-	defer t.conn.Release()
+	defer t.release()
 	if err := t.Opened(ctx); err != nil {
 		return err
 	}
@@ -180,7 +181,7 @@ func (t *transaction) Rollback() {
 	if t.tx != nil {
 		_ = t.tx.Rollback(context.Background())
 	}
-	t.conn.Release()
+	t.release()
 }
 
 func (t *transaction) Handler() any { return handed{t} }

@@ -34,10 +34,11 @@ func (b *Backend) Classify(err error) store.Class { return b.db.Classify(err) }
 
 // Begin takes a partition over.
 func (b *Backend) Begin(ctx context.Context, p store.Part, l store.Layout, token, low int64) (store.State, error) {
+	ctx = context.WithValue(ctx, takesOver{}, true)
 	if err := b.schema(ctx); err != nil {
 		return store.State{}, err
 	}
-	if err := b.begin(context.WithValue(ctx, takesOver{}, true), p, l, token, low); err != nil {
+	if err := b.begin(ctx, p, l, token, low); err != nil {
 		return store.State{}, err
 	}
 	// Only now, when the token is committed: a transaction of an owner before that
@@ -55,8 +56,8 @@ func (b *Backend) Begin(ctx context.Context, p store.Part, l store.Layout, token
 
 type takesOver struct{}
 
-// TakesOver says that a transaction is begun to take a partition over: there is little
-// time for it, and a DB may let it pass those of lanes.
+// TakesOver says that a transaction, or a query, is to take a partition over: there is
+// little time for it, and a DB may let it pass those of lanes.
 func TakesOver(ctx context.Context) bool { return ctx.Value(takesOver{}) != nil }
 
 // schema looks at the tables' version.
@@ -120,6 +121,7 @@ func (b *Backend) begin(ctx context.Context, p store.Part, l store.Layout, token
 
 // Token reads the partition's token.
 func (b *Backend) Token(ctx context.Context, p store.Part) (token int64, err error) {
+	ctx = context.WithValue(ctx, takesOver{}, true)
 	if err := b.schema(ctx); err != nil {
 		return 0, err
 	}
