@@ -87,6 +87,8 @@ type Step struct {
 	Park *Park
 	// Audit says who decided to go on without a record's effect, and why.
 	Audit *Audit
+	// Sequences, when it is set, says after the effects what a Sequencer keeps.
+	Sequences func() []Sequence
 }
 
 // An Advance moves a lane from the position that is expected there. Detach are
@@ -212,7 +214,7 @@ func (e *TopicError) Error() string {
 }
 
 // SchemaVersion is the version of the tables that this release knows.
-const SchemaVersion = 1
+const SchemaVersion = 2
 
 // A SchemaError says that the database's tables are not those of this version.
 type SchemaError struct{ Have, Want int }

@@ -87,11 +87,11 @@ func (db *DB) Migrate(ctx context.Context) (from int, err error) {
 func Schema() string {
 	return protocol.Script(types) + `
 -- What consuming needs, beside the rights on the handler's own tables; orderly_low,
--- orderly_lane, orderly_exception and orderly_part are written, orderly_schema is read:
+-- orderly_lane, orderly_exception, orderly_sequence and orderly_part are written, orderly_schema is read:
 -- GRANT SELECT ON orderly_schema TO billing;
 -- GRANT SELECT, INSERT ON orderly_part, orderly_audit TO billing;
 -- GRANT SELECT, INSERT, UPDATE ON orderly_low, orderly_lane TO billing;
--- GRANT SELECT, INSERT, UPDATE, DELETE ON orderly_exception TO billing;
+-- GRANT SELECT, INSERT, UPDATE, DELETE ON orderly_exception, orderly_sequence TO billing;
 `
 }
 
@@ -146,7 +146,8 @@ func (a *adapter) Types() protocol.Types {
 }
 
 var types = protocol.Types{Bytes: "BYTEA", Serial: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
-	Now: `to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`}
+	Now:   `to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`,
+	Roomy: `ALTER TABLE orderly_lane SET (fillfactor = 20)`}
 
 // Classify goes by SQLSTATE (PostgreSQL's manual, appendix A).
 func (*adapter) Classify(err error) store.Class { return classify(err) }

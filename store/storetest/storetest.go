@@ -55,6 +55,7 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 		{"a null key is not the empty key", (*suite).nullKey},
 		{"a handler that ends the transaction is told so", (*suite).handlerEnds},
 		{"a rewind begins anew, and closes what was before", (*suite).rewind},
+		{"what the sequence guard knows is kept with its step", (*suite).sequences},
 		{"random owners against a model", (*suite).model},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -23,6 +23,8 @@ type DB interface {
 // Types are the names of types that differ, and what else differs in texts.
 type Types struct {
 	Bytes, Serial, Now string
+	// Roomy is a statement that leaves room in the pages of orderly_lane; empty: none.
+	Roomy string
 	// Limits is a condition that is always true. By being looked at it sets the limits
 	// of its transaction, where the database has to be told; empty: it has not.
 	Limits string

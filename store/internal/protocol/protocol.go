@@ -245,6 +245,9 @@ func (b *Backend) last(id int64, s *store.Step, to int64) (last []Statement) {
 			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ` + b.db.Types().Now + `)`,
 			[]any{id, s.Audit.Offset, s.Audit.Key, s.Audit.Decision, s.Audit.By, s.Audit.Why, s.Token}})
 	}
+	if s.Sequences != nil {
+		last = append(last, keep(id, s.Sequences())...)
+	}
 	return last
 }
 

@@ -100,8 +100,7 @@ func (b *Backend) Rewind(ctx context.Context, r store.Rewind) error {
 func closeRows(ctx context.Context, tx Tx, r store.Rewind, id int64, lanes int) error {
 	// The name first: it holds the partition's row, and who inserts rows of the
 	// partition has it shared.
-	err := changed(tx.Exec(ctx, `UPDATE orderly_part SET handler = ?2 WHERE id = ?1 AND handler = ?3`, id, fmt.Sprint(r.Part.Handler, former, id), r.Part.Handler))
-	if err != nil {
+	if err := changed(tx.Exec(ctx, `UPDATE orderly_part SET handler = ?2 WHERE id = ?1 AND handler = ?3`, id, fmt.Sprint(r.Part.Handler, former, id), r.Part.Handler)); err != nil {
 		return err
 	}
 	if err := changed(tx.Exec(ctx, `UPDATE orderly_low SET token = ?2 WHERE part = ?1 AND token < ?2`, id, r.Token)); err != nil {
@@ -116,6 +115,10 @@ func closeRows(ctx context.Context, tx Tx, r store.Rewind, id int64, lanes int) 
 			return err
 		}
 	}
-	_, err = tx.Exec(ctx, `DELETE FROM orderly_exception WHERE part = ?1`, id)
-	return err
+	for _, table := range []string{"orderly_exception", "orderly_sequence"} {
+		if _, err := tx.Exec(ctx, `DELETE FROM `+table+` WHERE part = ?1`, id); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -58,6 +58,17 @@ var migrations = []string{
 		token    BIGINT NOT NULL,
 		at       TEXT NOT NULL
 	);`,
+	// What the sequence guard has seen. No reference to orderly_part: each row that is
+	// made would lock the partition's. {roomy}: positions change often, in place where
+	// their page has room.
+	`CREATE TABLE orderly_sequence (
+		part  BIGINT NOT NULL,
+		key   {bytes} NOT NULL,
+		off   BIGINT NOT NULL,
+		state {bytes} NOT NULL,
+		PRIMARY KEY (part, key)
+	);
+	{roomy};`,
 }
 
 // beginning makes the table that says which version the others have.
@@ -68,7 +79,7 @@ var beginning = []string{
 
 // statements are those of a migration, in a dialect.
 func statements(migration string, t Types) (out []string) {
-	text := strings.NewReplacer("{bytes}", t.Bytes, "{serial}", t.Serial).Replace(migration)
+	text := strings.NewReplacer("{bytes}", t.Bytes, "{serial}", t.Serial, "{roomy}", t.Roomy).Replace(migration)
 	for _, statement := range strings.Split(text, ";") {
 		if statement = strings.TrimSpace(statement); statement != "" {
 			out = append(out, statement)
