@@ -56,7 +56,10 @@ func (h handling) pass(r *lane.Run, i int, own *owned) (done int, err error) {
 	it := r.Items[i]
 	m := it.Payload.(*Message)
 	g := m.trouble.given
-	err = own.Skip(r.Ctx, r.Lane, h.recordOf(r, i), store.Audit{Decision: g.decision, By: "policy", Why: brief(g.err)})
+	with, learn, err := h.seq.passed(r.Ctx, r, own, it)
+	if err == nil {
+		err = own.Skip(r.Ctx, r.Lane, h.recordOf(r, i), store.Audit{Decision: g.decision, By: "policy", Why: brief(g.err)}, with)
+	}
 	var fenced *effects.FencedError
 	var lost *effects.LostError
 	switch {
@@ -71,9 +74,7 @@ func (h handling) pass(r *lane.Run, i int, own *owned) (done int, err error) {
 	if g.decision == string(PolicySkip) {
 		h.rep.skipped(m, g)
 	}
-	if learn := h.seq.passes(r, m); learn != nil {
-		learn()
-	}
+	learn()
 	it.Slot.Done()
 	if len(r.Items) > i+1 {
 		return i + 1, lane.ErrHalted

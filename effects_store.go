@@ -118,6 +118,9 @@ type ownership struct {
 	host  group.StoreHost
 	owner atomic.Pointer[owned]
 
+	newKeys atomic.Int64 // with sequence numbers of which the store had none
+	pruning atomic.Bool
+
 	mu      sync.Mutex
 	pending int64 // the low-water row is to be moved there
 	moving  bool
@@ -144,6 +147,7 @@ func (o *ownership) Take(ctx context.Context, token, low int64) (start, highest 
 		return 0, 0, o.s.problem(o.ask, err)
 	}
 	o.owner.Store(&owned{own, token})
+	o.prune()
 	return own.Start(), own.Positions(), nil
 }
 

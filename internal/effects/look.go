@@ -37,6 +37,7 @@ func (o *Owner) detached(ctx context.Context, lane int, r Record) error {
 // look reads a lane anew. What another step of the lane has brought meanwhile is not
 // exchanged for what was read before it: then it is read once more.
 func (o *Owner) look(ctx context.Context, lane int) error {
+	o.looks.Add(1)
 	for range tries {
 		o.mu.Lock()
 		news := o.news[lane]

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orderly-go/orderly/store"
@@ -68,6 +69,8 @@ type Owner struct {
 	exc  map[int64]store.Exception // by offset
 	keys map[key]*keyState
 	news map[int]uint64 // by lane: how often what is known of it has changed
+
+	looks atomic.Uint64
 }
 
 // A key is an ordering key, which belongs to one lane.
@@ -191,8 +194,8 @@ func (o *Owner) Exceptions() []store.Exception {
 // noted as what their fate says. It returns the fates. An error that apply returns
 // comes back as it is: nothing has happened then. apply may be called more than
 // once. It returns how many of them it has applied; with fewer than it was given
-// the run ends before the first of the others, and so do the fates.
-func (o *Owner) Run(ctx context.Context, lane int, recs []Record, apply func(ctx context.Context, tx any, fresh []int) (n int, err error)) (fates []Fate, err error) {
+// the run ends before the first of the others, and so do the fates. with adds to the step.
+func (o *Owner) Run(ctx context.Context, lane int, recs []Record, apply func(ctx context.Context, tx any, fresh []int) (n int, err error), with ...func(*store.Step)) (fates []Fate, err error) {
 	err = o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
 		fates = fates[:0]
 		from, ok := o.pos[lane]
@@ -229,12 +232,19 @@ func (o *Owner) Run(ctx context.Context, lane int, recs []Record, apply func(ctx
 				return nil
 			}
 		}
-		return &store.Step{Advance: a}, effects, func() { o.advanced(a) }
+		return also(&store.Step{Advance: a}, with), effects, func() { o.advanced(a) }
 	})
 	if errors.Is(err, errNothing) {
 		err = nil
 	}
 	return fates, err
+}
+
+func also(s *store.Step, with []func(*store.Step)) *store.Step {
+	for _, f := range with {
+		f(s)
+	}
+	return s
 }
 
 // errNothing: the run has ended before its first record.
@@ -292,7 +302,7 @@ func (o *Owner) advanced(a *store.Advance) {
 
 // Release applies a detached record: the lowest of its key. It reports false when
 // it was applied already.
-func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx context.Context, tx any) error) (applied bool, err error) {
+func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx context.Context, tx any) error, with ...func(*store.Step)) (applied bool, err error) {
 	if err := o.detached(ctx, lane, r); err != nil {
 		return false, err
 	}
@@ -301,18 +311,18 @@ func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx 
 		if applied = ok; !ok {
 			return nil, nil, nil
 		}
-		return &store.Step{Release: &store.Release{Exception: e}}, apply, func() { o.drop(r.Offset) }
+		return also(&store.Step{Release: &store.Release{Exception: e}}, with), apply, func() { o.drop(r.Offset) }
 	})
 	return applied, err
 }
 
 // Skip goes past a record without its effect, and says why in the store: one that is
 // detached, or the next of its lane. Nothing is left to do when it is applied already.
-func (o *Owner) Skip(ctx context.Context, lane int, r Record, why store.Audit) error {
+func (o *Owner) Skip(ctx context.Context, lane int, r Record, why store.Audit, with ...func(*store.Step)) error {
 	why.Offset, why.Key = r.Offset, r.Key
 	return o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
 		if e, ok := o.exc[r.Offset]; ok {
-			return &store.Step{Release: &store.Release{Exception: e}, Audit: &why}, nil, func() { o.drop(r.Offset) }
+			return also(&store.Step{Release: &store.Release{Exception: e}, Audit: &why}, with), nil, func() { o.drop(r.Offset) }
 		}
 		from, ok := o.pos[lane]
 		if !ok {
@@ -322,7 +332,7 @@ func (o *Owner) Skip(ctx context.Context, lane int, r Record, why store.Audit) e
 			return nil, nil, nil
 		}
 		a := &store.Advance{Lane: lane, From: from, To: r.Offset + 1}
-		return &store.Step{Advance: a, Audit: &why}, nil, func() { o.advanced(a) }
+		return also(&store.Step{Advance: a, Audit: &why}, with), nil, func() { o.advanced(a) }
 	})
 }
 

@@ -45,3 +45,13 @@ func (m *Memory) Prune(_ context.Context, p store.Part, keep int) error {
 	}
 	return nil
 }
+
+// SequenceKeys is of how many keys the numbers are kept, over all partitions.
+func (m *Memory) SequenceKeys() (n int) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, r := range m.parts {
+		n += len(r.seq)
+	}
+	return n
+}
