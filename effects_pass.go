@@ -60,6 +60,7 @@ func (h handling) pass(r *lane.Run, i int, own *owned) (done int, err error) {
 	it := r.Items[i]
 	m := it.Payload.(*Message)
 	g := m.trouble.given
+	learn := func() {}
 	if g.decision == decisionPark {
 		err = h.parkInStore(r, i, own)
 	} else {
@@ -67,7 +68,10 @@ func (h handling) pass(r *lane.Run, i int, own *owned) (done int, err error) {
 		if g.audit != nil {
 			why = *g.audit
 		}
-		err = own.Skip(r.Ctx, r.Lane, h.recordOf(r, i), why)
+		var with func(*store.Step)
+		if with, learn, err = h.seq.passed(r.Ctx, r, own, it); err == nil {
+			err = own.Skip(r.Ctx, r.Lane, h.recordOf(r, i), why, with)
+		}
 	}
 	if full := (*effects.FullError)(nil); errors.As(err, &full) {
 		if p := parkedOf(r); p != nil {
@@ -91,9 +95,7 @@ func (h handling) pass(r *lane.Run, i int, own *owned) (done int, err error) {
 	} else if g.decision == string(PolicySkip) {
 		h.rep.skipped(m, g)
 	}
-	if learn := h.seq.passes(r, m); learn != nil && g.decision != decisionPark {
-		learn()
-	}
+	learn()
 	it.Slot.Done()
 	if len(r.Items) > i+1 {
 		return i + 1, lane.ErrHalted

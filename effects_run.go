@@ -99,13 +99,19 @@ func (h handling) lane(r *lane.Run, own *owned) (done int, err error) {
 	var fresh, now []*lane.Item
 	var seen *jointly
 	defer func() { h.order.leave(r, items, now) }()
-	fates, err := own.Run(r.Ctx, r.Lane, recs, func(ctx context.Context, tx any, at []int) (int, error) {
-		fresh = fresh[:0]
-		for _, i := range at {
-			fresh = append(fresh, items[i])
-		}
-		seen = h.seq.jointly(r)
-		return h.together(ctx, r, tx, fresh, seen)
+	var fates []effects.Fate
+	err = h.numbered(r, own, items, &seen, func(base *sequenceBase, with func(*store.Step)) (err error) {
+		fates, err = own.Run(r.Ctx, r.Lane, recs, func(ctx context.Context, tx any, at []int) (n int, err error) {
+			fresh = fresh[:0]
+			for _, i := range at {
+				fresh = append(fresh, items[i])
+			}
+			if seen, err = h.seq.jointly(r, base); err != nil {
+				return 0, err
+			}
+			return h.together(ctx, r, tx, fresh, seen)
+		}, with)
+		return err
 	})
 	returned = true
 	switch {
@@ -254,9 +260,14 @@ func (h handling) release(r *lane.Run, one []*lane.Item, own *owned, rec effects
 	var now []*lane.Item
 	var seen *jointly
 	defer func() { h.order.leave(r, one, now) }()
-	applied, err = own.Release(r.Ctx, r.Lane, rec, func(ctx context.Context, tx any) error {
-		seen = h.seq.jointly(r)
-		_, err := h.together(ctx, r, tx, one, seen)
+	err = h.numbered(r, own, one, &seen, func(base *sequenceBase, with func(*store.Step)) (err error) {
+		applied, err = own.Release(r.Ctx, r.Lane, rec, func(ctx context.Context, tx any) (err error) {
+			if seen, err = h.seq.jointly(r, base); err != nil {
+				return err
+			}
+			_, err = h.together(ctx, r, tx, one, seen)
+			return err
+		}, with)
 		return err
 	})
 	if applied = applied && err == nil && !seen.done(one[0]); applied {

@@ -136,6 +136,9 @@ type ownership struct {
 	part  atomic.Pointer[lane.Partition]
 	park  atomic.Pointer[parked.Partition] // nil: no commands
 
+	newKeys atomic.Int64 // with sequence numbers of which the store had none
+	pruning atomic.Bool
+
 	mu      sync.Mutex
 	pending int64 // the low-water row is to be moved there
 	moving  bool
@@ -159,6 +162,7 @@ func (o *ownership) Take(ctx context.Context, token, low int64) (start, highest 
 	}
 	was := o.owner.Swap(newOwned(o.s.tending, own, token))
 	was.end()
+	o.prune()
 	return own.Start(), own.Positions(), nil
 }
 

@@ -13,7 +13,9 @@ import (
 // when Headers, Field or Number is set. docs/sequence-headers.md has the rules.
 //
 // What it has seen it forgets when the partition leaves: the next owner learns the
-// numbers anew, and skips nothing that it has not itself seen done.
+// numbers anew, and skips nothing that it has not itself seen done. With Effects it is
+// kept with the positions, where the store can (store.Sequencer: store/postgres and
+// store/sqlite), and the next owner goes on.
 type SequenceGuard struct {
 	// Headers takes writer, writer epoch and number from the headers that
 	// ProducerConfig.Sequence writes. Records that do not have them pass.
@@ -31,7 +33,7 @@ type SequenceGuard struct {
 	OnGap GapPolicy
 	// Keys is how many keys of a partition are remembered, those that were seen last,
 	// about 200 bytes each. One that was forgotten is as one that was never seen:
-	// nothing of it is skipped. Default 100,000.
+	// nothing of it is skipped. A store keeps at most twice as many. Default 100,000.
 	Keys int
 }
 

@@ -45,16 +45,26 @@ func handled(r *lane.Run, done int, skipped []*lane.Item) *lane.Run {
 type jointly struct {
 	w     *sequenceWatch
 	r     *lane.Run
+	base  *sequenceBase
 	ahead *seqguard.Ahead
 	seen  map[*lane.Item]judged
 }
 
 // jointly begins a transaction.
-func (w *sequenceWatch) jointly(r *lane.Run) *jointly {
+func (w *sequenceWatch) jointly(r *lane.Run, b *sequenceBase) (*jointly, error) {
 	if w == nil {
-		return nil
+		return nil, nil
 	}
-	return &jointly{w, r, sequencesOf(r).table.Ahead(), make(map[*lane.Item]judged)}
+	x := &jointly{w, r, b, sequencesOf(r).table.Ahead(), make(map[*lane.Item]judged)}
+	if b != nil {
+		if b.own.Looks() != b.looks {
+			return nil, errReread
+		}
+		for _, k := range b.keys {
+			x.ahead.Know(k.hash, k.key, k.state)
+		}
+	}
+	return x, nil
 }
 
 // judge looks at a record whose turn it is. skip: it is a duplicate.
@@ -72,7 +82,14 @@ func (x *jointly) done(it *lane.Item) (skipped bool) {
 	if x == nil {
 		return false
 	}
-	j := x.seen[it]
-	x.w.done(x.r, it.Payload.(*Message), j)
+	j, m := x.seen[it], it.Payload.(*Message)
+	if x.base != nil && j.numbered && !j.duplicate() {
+		s := sequencesOf(x.r)
+		hash, key := x.w.key(m)
+		s.table.Load(hash, key, *x.ahead.State(hash, key)) // what the store has
+		s.forget(m.Offset)
+		return false
+	}
+	x.w.done(x.r, m, j)
 	return j.duplicate()
 }

@@ -38,6 +38,10 @@ type sequences struct {
 
 	mu   sync.Mutex
 	told map[int64]struct{} // offsets of records that are not done and were told of
+
+	// With a store that remembers: whose rows table is a copy of.
+	own   *owned
+	looks uint64
 }
 
 // maxTold bounds told: what was forgotten may be told twice.

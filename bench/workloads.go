@@ -76,6 +76,7 @@ func workloads(o options) []workload {
 			return b.besideProducers(ctx, thousand, numbered, bar)
 		}}
 	}
+	ws = append(ws, effectWorkloads()...)
 	return append(ws,
 		workload{"failure machinery, empty, 1,000 keys", measureMachinery(thousand, 0, 0)},
 		workload{"failure machinery, sleep 1ms x 100", measureMachinery(load{Records: 600_000, Size: o.size}, ms, 100)},

@@ -103,10 +103,14 @@ type Step struct {
 	Tried *Tried
 	// Audit says who decided to go on without a record's effect, and why.
 	Audit *Audit
+	// Sequences, when it is set, says after the effects what a Sequencer keeps.
+	Sequences func() []Sequence
 }
 
 // An Advance moves a lane from the position that is expected there. Detach are
-// those of the run's records that are not applied.
+// those of the run's records that are not applied. A backend may write To before the
+// effects, and correct it after them: effects that end the transaction themselves may
+// leave it, so until they are through To covers no more than their first record.
 type Advance struct {
 	Lane     int
 	From, To int64
@@ -229,7 +233,7 @@ func (e *TopicError) Error() string {
 }
 
 // SchemaVersion is the version of the tables that this release knows.
-const SchemaVersion = 2
+const SchemaVersion = 3
 
 // A SchemaError says that the database's tables are not those of this version.
 type SchemaError struct{ Have, Want int }

@@ -42,6 +42,7 @@ func (o *Owner) Refresh(ctx context.Context, lane int) error { return o.look(ctx
 // look reads a lane anew. What another step of the lane has brought meanwhile is not
 // exchanged for what was read before it: then it is read once more.
 func (o *Owner) look(ctx context.Context, lane int) error {
+	o.looks.Add(1)
 	for range tries {
 		o.mu.Lock()
 		news := o.news[lane]

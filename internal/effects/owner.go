@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/orderly-go/orderly/internal/parking"
@@ -79,6 +80,8 @@ type Owner struct {
 	// Of what is parked: how much, keys that are released, and no key is due before.
 	records, parkedKeys, releases int
 	bytes, soonest                int64
+
+	looks atomic.Uint64
 }
 
 // Begin takes the partition over in the store. before is the same ownership under its
@@ -156,8 +159,8 @@ func (o *Owner) Exceptions() []store.Exception {
 // noted as what their fate says. It returns the fates. An error that apply returns
 // comes back as it is: nothing has happened then. apply may be called more than
 // once. It returns how many of them it has applied; with fewer than it was given
-// the run ends before the first of the others, and so do the fates.
-func (o *Owner) Run(ctx context.Context, lane int, recs []Record, apply func(ctx context.Context, tx any, fresh []int) (n int, err error)) (fates []Fate, err error) {
+// the run ends before the first of the others, and so do the fates. with adds to the step.
+func (o *Owner) Run(ctx context.Context, lane int, recs []Record, apply func(ctx context.Context, tx any, fresh []int) (n int, err error), with ...func(*store.Step)) (fates []Fate, err error) {
 	err = o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
 		fates = fates[:0]
 		from, ok := o.pos[lane]
@@ -181,24 +184,36 @@ func (o *Owner) Run(ctx context.Context, lane int, recs []Record, apply func(ctx
 		}
 		var effects func(context.Context, any) error
 		if len(fresh) > 0 {
+			if over(a, recs, fates[:fresh[0]+1]); len(a.Detach) > 0 { // not past rows that are not there yet
+				a.To, a.Detach = max(from, recs[0].Offset), nil
+			}
 			effects = func(ctx context.Context, tx any) error {
 				n, err := apply(ctx, tx, fresh)
-				if err != nil || n >= len(fresh) {
+				if err != nil {
 					return err
 				}
-				fates = fates[:fresh[n]]
+				if n < len(fresh) {
+					fates = fates[:fresh[n]]
+				}
 				if over(a, recs, fates); a.To == from {
 					return errNothing
 				}
 				return nil
 			}
 		}
-		return &store.Step{Advance: a}, effects, func() { o.advanced(a) }
+		return also(&store.Step{Advance: a}, with), effects, func() { o.advanced(a) }
 	})
 	if errors.Is(err, errNothing) {
 		err = nil
 	}
 	return fates, err
+}
+
+func also(s *store.Step, with []func(*store.Step)) *store.Step {
+	for _, f := range with {
+		f(s)
+	}
+	return s
 }
 
 // errNothing: the run has ended before its first record.
@@ -253,7 +268,7 @@ func (o *Owner) advanced(a *store.Advance) {
 
 // Release applies a detached record: the lowest of its key. It reports false when
 // it was applied already.
-func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx context.Context, tx any) error) (applied bool, err error) {
+func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx context.Context, tx any) error, with ...func(*store.Step)) (applied bool, err error) {
 	if err := o.detached(ctx, lane, r); err != nil {
 		return false, err
 	}
@@ -262,18 +277,18 @@ func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx 
 		if applied = ok; !ok {
 			return nil, nil, nil
 		}
-		return &store.Step{Release: &store.Release{Exception: e.exception(r.Offset)}}, apply, func() { o.drop(r.Offset) }
+		return also(&store.Step{Release: &store.Release{Exception: e.exception(r.Offset)}}, with), apply, func() { o.drop(r.Offset) }
 	})
 	return applied, err
 }
 
 // Skip goes past a record without its effect, and says why in the store: one that is
 // detached, or the next of its lane. Nothing is left to do when it is applied already.
-func (o *Owner) Skip(ctx context.Context, lane int, r Record, why store.Audit) error {
+func (o *Owner) Skip(ctx context.Context, lane int, r Record, why store.Audit, with ...func(*store.Step)) error {
 	why.Offset, why.Key = r.Offset, r.Key
 	return o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
 		if e, ok := o.exc[r.Offset]; ok {
-			return &store.Step{Release: &store.Release{Exception: e.exception(r.Offset)}, Audit: &why}, nil, func() { o.drop(r.Offset) }
+			return also(&store.Step{Release: &store.Release{Exception: e.exception(r.Offset)}, Audit: &why}, with), nil, func() { o.drop(r.Offset) }
 		}
 		from, ok := o.pos[lane]
 		if !ok {
@@ -283,7 +298,7 @@ func (o *Owner) Skip(ctx context.Context, lane int, r Record, why store.Audit) e
 			return nil, nil, nil
 		}
 		a := &store.Advance{Lane: lane, From: from, To: r.Offset + 1}
-		return &store.Step{Advance: a, Audit: &why}, nil, func() { o.advanced(a) }
+		return also(&store.Step{Advance: a, Audit: &why}, with), nil, func() { o.advanced(a) }
 	})
 }
 

@@ -183,8 +183,9 @@ func (s *Session) lookInStore(ctx context.Context, parts []*Partition, read map[
 // membership meanwhile is not known to the tokens: then the whole step again.
 func (s *Session) takeStore(ctx context.Context, items []commitItem, member string, gen int32) (open []*Partition, err error) {
 	var mu sync.Mutex
+	log := s.listed(ctx, items)
 	err = s.each(ctx, len(items), func(ctx context.Context, i int) error {
-		err := s.takeOne(ctx, items[i], member, gen)
+		err := s.takeOne(ctx, items[i], member, gen, log)
 		s.mu.Lock()
 		left := items[i].p.state == granting || items[i].p.state == live && items[i].p.needGrant
 		s.mu.Unlock()
@@ -198,7 +199,23 @@ func (s *Session) takeStore(ctx context.Context, items []commitItem, member stri
 	return open, err
 }
 
-func (s *Session) takeOne(ctx context.Context, it commitItem, member string, gen int32) error {
+// A listing is where the logs of partitions begin and end. Listing one costs as much as
+// all of its topic, so those that are granted together share one.
+type listing func() (map[tp]bound, error)
+
+func (s *Session) listed(ctx context.Context, items []commitItem) listing {
+	return sync.OnceValues(func() (map[tp]bound, error) {
+		ctx, cancel := context.WithTimeout(ctx, s.commitTimeout())
+		defer cancel()
+		parts, read := make([]*Partition, len(items)), make(map[tp]stored, len(items))
+		for i, it := range items {
+			parts[i], read[it.p.tp] = it.p, stored{}
+		}
+		return s.bounds(ctx, parts, read)
+	})
+}
+
+func (s *Session) takeOne(ctx context.Context, it commitItem, member string, gen int32, log listing) error {
 	p := it.p
 	start, highest, err := p.stored.Take(ctx, it.token, it.offset)
 	var above *StoreAboveError
@@ -214,7 +231,7 @@ func (s *Session) takeOne(ctx context.Context, it commitItem, member string, gen
 	first := p.state == granting
 	s.mu.Unlock()
 	if first {
-		if err = s.inLog(ctx, it, start, highest); err != nil {
+		if err = s.inLog(ctx, it, start, highest, log); err != nil {
 			return err
 		}
 	}
@@ -232,11 +249,13 @@ func (s *Session) takeOne(ctx context.Context, it commitItem, member string, gen
 }
 
 // inLog compares what the store knows with the partition's log.
-func (s *Session) inLog(ctx context.Context, it commitItem, start, highest int64) error {
+func (s *Session) inLog(ctx context.Context, it commitItem, start, highest int64, log listing) error {
 	p := it.p
 	var b bound
-	for range 2 { // a leader that was just elected may know of less
-		bounds, err := s.bounds(ctx, []*Partition{p}, map[tp]stored{p.tp: {}})
+	// The shared one may be of before an owner's last steps, and a leader that was just
+	// elected may know of less.
+	for _, log := range []listing{log, s.listed(ctx, []commitItem{it}), s.listed(ctx, []commitItem{it})} {
+		bounds, err := log()
 		if err != nil {
 			return err
 		}

@@ -19,8 +19,8 @@ type Options struct {
 	Version string // default Latest
 	// Jars is the folder of Kafka's jars, as the libs of a download, instead of those of
 	// the Version.
-	Jars string
-	Nodes   int    // 1 or 3; default 1
+	Jars  string
+	Nodes int // 1 or 3; default 1
 
 	// Dir takes data, configuration and logs. By default a temporary folder,
 	// which Close removes.

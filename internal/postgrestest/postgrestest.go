@@ -244,3 +244,16 @@ func Database(t testing.TB, url string, exec func(url, statement string) error) 
 	at := strings.LastIndexByte(before, '/')
 	return before[:at+1] + name + "?" + query
 }
+
+// Run starts a server for a program that is no test. end ends it.
+func Run(ctx context.Context) (url string, end func(), err error) {
+	s, err := start(ctx)
+	if err != nil {
+		return "", nil, err
+	}
+	return s.URL(), func() {
+		s.signal(syscall.SIGQUIT)
+		<-s.ended
+		_ = os.RemoveAll(s.dir)
+	}, nil
+}

@@ -25,8 +25,8 @@ func (db *DB) Effects(handle func(ctx context.Context, tx pgx.Tx, m *orderly.Mes
 }
 
 // ApplySQL is Apply for programs that use database/sql, with any driver for PostgreSQL
-// whose errors have the method SQLState (pgx's stdlib and lib/pq have it). Each
-// transaction asks the database once more than Apply's.
+// whose errors have the method SQLState (pgx's stdlib and lib/pq have it). It costs
+// four more round trips for each transaction than Apply.
 func ApplySQL(db *sql.DB, handle func(ctx context.Context, tx *sql.Tx, m *orderly.Message) error) orderly.Effects {
 	return NewSQL(db, Options{}).Effects(handle)
 }

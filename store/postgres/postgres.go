@@ -9,7 +9,6 @@ import (
 	"net"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/orderly-go/orderly/store"
@@ -38,7 +37,7 @@ type DB struct {
 // New uses a pool of the program's. The pool stays the program's to close.
 func New(pool *pgxpool.Pool, o Options) *DB {
 	o = o.withDefaults()
-	a := &adapter{pool: pool, begin: "BEGIN ISOLATION LEVEL READ COMMITTED; " + o.limits()}
+	a := &adapter{pool: pool, spare: newSpare(pool), begin: "BEGIN ISOLATION LEVEL READ COMMITTED; " + o.limits(), limits: o.condition()}
 	return &DB{Backend: protocol.New(a), pool: pool, o: o, a: a}
 }
 
@@ -66,6 +65,12 @@ func (o Options) limits() string {
 		max(o.IdleLimit.Milliseconds(), 1), max(o.LockLimit.Milliseconds(), 1))
 }
 
+// condition is limits as a condition, which costs no statement of its own.
+func (o Options) condition() string {
+	return fmt.Sprintf("set_config('idle_in_transaction_session_timeout', '%d', true) IS NOT NULL AND set_config('lock_timeout', '%d', true) IS NOT NULL",
+		max(o.IdleLimit.Milliseconds(), 1), max(o.LockLimit.Milliseconds(), 1))
+}
+
 // Pool is the pool.
 func (db *DB) Pool() *pgxpool.Pool { return db.pool }
 
@@ -80,48 +85,69 @@ func (db *DB) Migrate(ctx context.Context) (from int, err error) {
 // Schema is what Migrate does to a database without orderly's tables, as a script for
 // people who make tables themselves, and the rights that consuming needs.
 func Schema() string {
-	return protocol.Script((*adapter)(nil).Types()) + `
+	return protocol.Script(types) + `
 -- What consuming needs, beside the rights on the handler's own tables; orderly_low,
--- orderly_lane, orderly_exception and orderly_part are written, orderly_schema is read:
+-- orderly_lane, orderly_exception, orderly_sequence and orderly_part are written, orderly_schema is read:
 -- GRANT SELECT ON orderly_schema TO billing;
 -- GRANT SELECT, INSERT ON orderly_part, orderly_audit TO billing;
 -- GRANT SELECT, INSERT, UPDATE ON orderly_low, orderly_lane TO billing;
--- GRANT SELECT, INSERT, UPDATE, DELETE ON orderly_exception TO billing;
+-- GRANT SELECT, INSERT, UPDATE, DELETE ON orderly_exception, orderly_sequence TO billing;
 `
 }
 
+// READ COMMITTED is what the statements need: a compare-and-set waits for who was
+// first, and then finds no row.
 type adapter struct {
-	pool  *pgxpool.Pool
-	begin string
+	pool   *pgxpool.Pool
+	spare  *spare
+	begin  string // with the limits
+	limits string // as a condition
 }
 
 func (a *adapter) Begin(ctx context.Context) (protocol.Tx, error) {
-	// READ COMMITTED is what the statements need: a compare-and-set waits for who
-	// was first, and then finds no row.
+	if protocol.TakesOver(ctx) {
+		conn, release, err := a.spare.acquire(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return &transaction{ctx: ctx, conn: conn, release: release, begin: a.begin}, nil
+	}
 	conn, err := a.pool.Acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	tx, err := conn.Conn().BeginTx(ctx, pgx.TxOptions{BeginQuery: a.begin})
-	if err != nil {
-		conn.Release()
-		return nil, err
-	}
-	return &transaction{guarded: guarded{Tx: tx}, conn: conn}, nil
+	return &transaction{ctx: ctx, conn: conn, release: conn.Release, begin: a.begin}, nil
 }
 
 func (a *adapter) Query(ctx context.Context, text string, args ...any) (protocol.Rows, error) {
-	rows, err := a.pool.Query(ctx, dollars(text), args...)
+	if !protocol.TakesOver(ctx) {
+		rows, err := a.pool.Query(ctx, dollars(text), args...)
+		if err != nil {
+			return nil, err
+		}
+		return rows, nil
+	}
+	conn, release, err := a.spare.acquire(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return rows, nil
+	rows, err := conn.Query(ctx, dollars(text), args...)
+	if err != nil {
+		release()
+		return nil, err
+	}
+	return &ownRows{rows, release}, nil
 }
 
-func (*adapter) Types() protocol.Types {
-	return protocol.Types{Bytes: "BYTEA", Serial: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
-		Now: `to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`}
+func (a *adapter) Types() protocol.Types {
+	t := types
+	t.Limits = a.limits
+	return t
 }
+
+var types = protocol.Types{Bytes: "BYTEA", Serial: "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+	Now:   `to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"')`,
+	Roomy: `ALTER TABLE orderly_lane SET (fillfactor = 20)`}
 
 // Classify goes by SQLSTATE (PostgreSQL's manual, appendix A).
 func (*adapter) Classify(err error) store.Class { return classify(err) }

@@ -14,28 +14,95 @@ import (
 	"github.com/orderly-go/orderly/store/internal/protocol"
 )
 
-// guarded is the transaction that a handler gets: to end it is not the handler's
-// to do.
-type guarded struct {
-	pgx.Tx
-	touched bool
+// A transaction begins with its first statement, and not before: BEGIN, the statement
+// that decides about a step and the first one of its effects go to the database
+// together.
+type transaction struct {
+	ctx     context.Context // that it was begun with
+	conn    *pgxpool.Conn
+	release func()
+	begin   string // for one that nothing decides about
+	first   opening
+	tx      pgx.Tx // nil: not begun
+	err     error  // why it is to be rolled back, whatever the effects say
+	ended   bool   // the effects ended it
 }
 
-func (g *guarded) Commit(context.Context) error   { g.touched = true; return store.ErrEnded }
-func (g *guarded) Rollback(context.Context) error { g.touched = true; return store.ErrEnded }
+// An opening is the statement that decides about a step: it has to change a row.
+type opening struct {
+	text string // empty: there is none
+	args []any
+}
 
-type transaction struct {
-	guarded guarded
-	conn    *pgxpool.Conn
+// Open implements protocol.Opener.
+func (t *transaction) Open(text string, args ...any) { t.first = opening{dollars(text), args} }
+
+// Opened implements protocol.Opener.
+func (t *transaction) Opened(ctx context.Context) error {
+	if t.tx == nil && t.err == nil {
+		t.start(ctx)
+	}
+	return t.err
+}
+
+// start begins it.
+func (t *transaction) start(ctx context.Context) {
+	if t.first.text == "" {
+		t.tx, t.err = t.conn.Conn().BeginTx(ctx, pgx.TxOptions{BeginQuery: t.begin})
+		return
+	}
+	if results := t.send(ctx, "", nil); results != nil {
+		t.err = results.Close()
+	}
+}
+
+// send begins it, with a statement of the effects behind. It returns that statement's
+// result, which is to be closed, or nil: see err. When the database refused one of the
+// texts nothing has begun, and err is nil too.
+func (t *transaction) send(ctx context.Context, text string, args []any) pgx.BatchResults {
+	var b pgx.Batch
+	b.BeginTx(pgx.TxOptions{IsoLevel: pgx.ReadCommitted})
+	b.Queue(t.first.text, t.first.args...)
+	if text != "" {
+		b.Queue(text, args...)
+	}
+	conn := t.conn.Conn()
+	results := conn.SendBatch(ctx, &b)
+	var tag pgconn.CommandTag
+	_, err := results.Exec()
+	begun := err == nil
+	if begun {
+		if tag, err = results.Exec(); err == nil && tag.RowsAffected() == 0 {
+			err = store.ErrStale
+		}
+	}
+	if err == nil {
+		t.tx = results.Tx()
+		return results
+	}
+	_ = results.Close()
+	if begun {
+		t.tx = results.Tx()
+	} else if text != "" && !conn.IsClosed() && conn.PgConn().TxStatus() == 'I' {
+		return nil // perhaps the effects' text
+	}
+	t.err = err
+	return nil
 }
 
 func (t *transaction) Exec(ctx context.Context, text string, args ...any) (int64, error) {
-	tag, err := t.guarded.Tx.Exec(ctx, dollars(text), args...)
+	if err := t.Opened(ctx); err != nil {
+		return 0, err
+	}
+	tag, err := t.tx.Exec(ctx, dollars(text), args...)
 	return tag.RowsAffected(), err
 }
 
 func (t *transaction) Query(ctx context.Context, text string, args ...any) (protocol.Rows, error) {
-	rows, err := t.guarded.Tx.Query(ctx, dollars(text), args...)
+	if err := t.Opened(ctx); err != nil {
+		return nil, err
+	}
+	rows, err := t.tx.Query(ctx, dollars(text), args...)
 	if err != nil {
 		return nil, err
 	}
@@ -43,9 +110,11 @@ func (t *transaction) Query(ctx context.Context, text string, args ...any) (prot
 }
 
 func (t *transaction) Commit(ctx context.Context) error {
-	err := t.guarded.Tx.Commit(ctx)
-	t.conn.Release()
-	return outcome(err)
+	defer t.release()
+	if err := t.Opened(ctx); err != nil {
+		return err
+	}
+	return outcome(t.tx.Commit(ctx))
 }
 
 // errSwallowed: a statement of the effects failed, and they did not say so.
@@ -67,49 +136,63 @@ func outcome(err error) error {
 	return errors.Join(store.ErrUnknown, err)
 }
 
-// Finish implements protocol.Finisher. The COMMIT is under way before it is known
-// whether the statement changed a row: one that did not has to fail, by a division by
-// zero; what comes behind it is then passed over.
-func (t *transaction) Finish(ctx context.Context, text string, args ...any) error {
+// Finish implements protocol.Finisher: one that fails keeps the COMMIT behind it from
+// being looked at.
+func (t *transaction) Finish(ctx context.Context, last []protocol.Statement) error {
+	defer t.release()
+	if err := t.Opened(ctx); err != nil {
+		return err
+	}
 	var b pgx.Batch
-	b.Queue("WITH changed AS ("+dollars(text)+" RETURNING 1) SELECT 1 / count(*) FROM changed", args...)
+	for _, s := range last {
+		b.Queue(dollars(s.Text), s.Args...)
+	}
 	b.Queue("COMMIT")
-	results := t.guarded.Tx.SendBatch(ctx, &b)
-	_, err := results.Exec()
+	results := t.tx.SendBatch(ctx, &b)
+	var err error
+	for range last {
+		if _, err = results.Exec(); err != nil {
+			break
+		}
+	}
 	var refused *pgconn.PgError
 	switch {
-	case errors.As(err, &refused) && refused.Code == "22012": // division_by_zero
-		err = store.ErrStale
-	case errors.As(err, &refused) && refused.Code == "25P02": // in_failed_sql_transaction
-		err = errors.Join(errSwallowed, err)
-	case errors.As(err, &refused) && refused.Code[:2] != "57" && refused.Code[:2] != "08":
 	case err == nil:
 		var tag pgconn.CommandTag
 		if tag, err = results.Exec(); err == nil && tag.String() == "ROLLBACK" {
 			err = pgx.ErrTxCommitRollback
 		}
 		err = outcome(err)
+	case errors.As(err, &refused) && refused.Code == "25P02": // in_failed_sql_transaction
+		err = errors.Join(errSwallowed, err)
+	case errors.As(err, &refused) && refused.Code[:2] != "57" && refused.Code[:2] != "08":
+	case errors.As(err, new(pgx.ErrPreprocessingBatch)): // it was not sent
 	default: // the commit was sent with it
 		err = errors.Join(store.ErrUnknown, err)
 	}
 	_ = results.Close()
-	if err == nil {
-		t.conn.Release() // its transaction is over; t.guarded.Tx does not know, and is not asked again
+	if !t.idle() { // t.tx does not know when its transaction is over, and is not asked then
+		_ = t.tx.Rollback(ctx)
 	}
 	return err
 }
 
 func (t *transaction) Rollback() {
-	_ = t.guarded.Tx.Rollback(context.Background())
-	t.conn.Release()
+	if t.tx != nil {
+		_ = t.tx.Rollback(context.Background())
+	}
+	t.release()
 }
 
-func (t *transaction) Handler() any { return pgx.Tx(&t.guarded) }
+func (t *transaction) Handler() any { return handed{t} }
 
 // Ended also notices a COMMIT that was sent as a statement.
-func (t *transaction) Ended() bool {
-	conn := t.guarded.Tx.Conn()
-	return t.guarded.touched || !conn.IsClosed() && conn.PgConn().TxStatus() == 'I'
+func (t *transaction) Ended() bool { return t.ended || t.tx != nil && t.idle() }
+
+// idle says that the connection has no transaction.
+func (t *transaction) idle() bool {
+	conn := t.conn.Conn()
+	return !conn.IsClosed() && conn.PgConn().TxStatus() == 'I'
 }
 
 // lost reports that the connection broke.

@@ -32,6 +32,7 @@ func TestTakeoverPassesLanes(t *testing.T) {
 	done := 0
 	holds, goOn := make(chan struct{}), make(chan struct{})
 	var once sync.Once
+	release := sync.OnceFunc(func() { close(goOn) })
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	for lane := range lanes {
@@ -51,7 +52,10 @@ func TestTakeoverPassesLanes(t *testing.T) {
 		})
 	}
 	<-holds
-	waiting := func(n int, queue func() int) {
+	waiting := func(what string, n int, queue func() int) {
+		t.Helper()
+		tick, late := time.NewTicker(time.Millisecond), time.After(time.Minute)
+		defer tick.Stop()
 		for {
 			db.a.writer.mu.Lock()
 			have := queue()
@@ -59,10 +63,15 @@ func TestTakeoverPassesLanes(t *testing.T) {
 			if have == n {
 				return
 			}
-			time.Sleep(time.Millisecond)
+			select {
+			case <-tick.C:
+			case <-late:
+				release()
+				t.Fatalf("%d %s wait for the right to write, want %d", have, what, n)
+			}
 		}
 	}
-	waiting(lanes-1, func() int { return len(db.a.writer.lanes) })
+	waiting("lanes", lanes-1, func() int { return len(db.a.writer.lanes) })
 	other := part
 	other.Partition = 1
 	gone, cancel := context.WithCancelCause(t.Context())
@@ -82,10 +91,10 @@ func TestTakeoverPassesLanes(t *testing.T) {
 			t.Errorf("%v of one that does not wait any longer", err)
 		}
 	})
-	waiting(2, func() int { return len(db.a.writer.first) })
+	waiting("takeovers", 2, func() int { return len(db.a.writer.first) })
 	cancel(fmt.Errorf("enough"))
-	waiting(1, func() int { return len(db.a.writer.first) })
-	close(goOn)
+	waiting("takeovers", 1, func() int { return len(db.a.writer.first) })
+	release()
 	wg.Wait()
 	if took > lanes/2 {
 		t.Errorf("%d lanes came before it", took)

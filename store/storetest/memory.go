@@ -176,6 +176,11 @@ func (m *Memory) Apply(ctx context.Context, s store.Step, effects func(ctx conte
 	if s.Audit != nil {
 		m.audits = append(m.audits, *s.Audit)
 	}
+	if s.Sequences != nil {
+		for _, q := range s.Sequences() {
+			r.seq[q.Key] = q
+		}
+	}
 	for _, f := range tx.do {
 		f()
 	}

@@ -18,11 +18,12 @@ type reference struct {
 	pos        map[int]int64
 	exc        map[int64]store.Exception
 	effects    map[int64]int
+	seq        map[store.SequenceKey]store.Sequence
 }
 
 func (r *reference) begin(token, low int64) bool {
 	if r.pos == nil {
-		*r = reference{token: token, low: low, pos: map[int]int64{}, exc: map[int64]store.Exception{}, effects: map[int64]int{}}
+		*r = reference{token: token, low: low, pos: map[int]int64{}, exc: map[int64]store.Exception{}, effects: map[int64]int{}, seq: map[store.SequenceKey]store.Sequence{}}
 		return true
 	}
 	if token <= r.token {

@@ -55,6 +55,7 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 		{"a null key is not the empty key", (*suite).nullKey},
 		{"a handler that ends the transaction is told so", (*suite).handlerEnds},
 		{"a rewind begins anew, and closes what was before", (*suite).rewind},
+		{"what the sequence guard knows is kept with its step", (*suite).sequences},
 		{"random owners against a model", (*suite).model},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -511,22 +512,24 @@ func (s *suite) handlerEnds() {
 		return
 	}
 	s.begin(1, 0)
-	for name, end := range map[string]func(context.Context, any) error{
-		"by its method":  func(_ context.Context, tx any) error { return s.End(tx) },
-		"by a statement": s.EndBySQL,
+	for lane, end := range []func(context.Context, any) error{
+		func(_ context.Context, tx any) error { return s.End(tx) }, // by its method
+		s.EndBySQL, // by a statement
 	} {
-		err := s.Backend.Apply(s.Context(), store.Step{Part: s.part, Advance: &store.Advance{Lane: 0, From: store.Unknown, To: 5}},
+		err := s.Backend.Apply(s.Context(), store.Step{Part: s.part, Advance: &store.Advance{Lane: lane, From: store.Unknown, To: 5}},
 			func(ctx context.Context, tx any) error {
 				_ = end(ctx, tx) // as a handler that takes no notice
 				return nil
 			})
 		if !errors.Is(err, store.ErrEnded) {
-			s.Errorf("%s: %v, want ErrEnded", name, err)
+			s.Errorf("%d: %v, want ErrEnded", lane, err)
 		}
-		s.position(0, store.Unknown)
+		if st := s.look(lane); len(st.Lanes) > 0 && st.Lanes[0].Position != 5 {
+			s.Errorf("%d: the lane is at %+v: nowhere that it was ever to be", lane, st.Lanes)
+		}
 	}
-	s.must(s.advance(0, store.Unknown, 5, []int64{4}))
-	s.position(0, 5)
+	s.must(s.advance(2, store.Unknown, 5, []int64{4}))
+	s.position(2, 5)
 }
 
 func (s *suite) String() string { return fmt.Sprint(s.part) }

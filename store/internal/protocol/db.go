@@ -20,8 +20,15 @@ type DB interface {
 	Types() Types
 }
 
-// Types are the names of types that differ.
-type Types struct{ Bytes, Serial, Now string }
+// Types are the names of types that differ, and what else differs in texts.
+type Types struct {
+	Bytes, Serial, Now string
+	// Roomy is a statement that leaves room in the pages of orderly_lane; empty: none.
+	Roomy string
+	// Limits is a condition that is always true. By being looked at it sets the limits
+	// of its transaction, where the database has to be told; empty: it has not.
+	Limits string
+}
 
 // A Tx is a transaction.
 type Tx interface {
@@ -37,12 +44,29 @@ type Tx interface {
 	Ended() bool
 }
 
-// A Finisher is a Tx that can send its last statement together with the commit, so
-// that a step costs no more round trips than its effects alone.
+// An Opener is a Tx that can send the statement that decides about a step together
+// with the first one of its effects, so that a step costs no more round trips than its
+// effects alone.
+type Opener interface {
+	// Open has a statement run before all others. One that changes no row, or fails,
+	// takes the transaction with it: whatever is done in it fails, with store.ErrStale
+	// or the statement's error.
+	Open(sql string, args ...any)
+	// Opened runs it, if nothing has yet, and returns its error.
+	Opened(ctx context.Context) error
+}
+
+// A Statement is one whose result decides nothing.
+type Statement struct {
+	Text string
+	Args []any
+}
+
+// A Finisher is a Tx that can send its last statements together with the commit.
 type Finisher interface {
-	// Finish runs a statement that has no RETURNING and commits, if it changed a row.
-	// With store.ErrStale, or another error but store.ErrUnknown, nothing is committed.
-	Finish(ctx context.Context, sql string, args ...any) error
+	// Finish runs the statements and commits. With an error that is not
+	// store.ErrUnknown nothing is committed.
+	Finish(ctx context.Context, last []Statement) error
 }
 
 // Rows are a query's results.

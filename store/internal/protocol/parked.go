@@ -35,7 +35,7 @@ func hashOf(key []byte) int64 {
 	return int64(h.Sum64() | 1)
 }
 
-// before are the statements of a step before its last.
+// before are the statements of a step between the one that decides and those at its end.
 func before(ctx context.Context, tx Tx, id int64, s *store.Step) error {
 	switch {
 	case s.Advance != nil:
@@ -43,8 +43,7 @@ func before(ctx context.Context, tx Tx, id int64, s *store.Step) error {
 	case s.Park != nil:
 		all := s.Park.Exceptions
 		for i := range len(all) - 1 {
-			text, args := park(id, &all[i])
-			if err := changed(tx.Exec(ctx, text, args...)); err != nil {
+			if err := changed(tx.Exec(ctx, parkText, parkArgs(id, &all[i])...)); err != nil {
 				return err
 			}
 		}
@@ -90,14 +89,14 @@ func detach(ctx context.Context, tx Tx, id int64, detached []store.Exception) er
 	return nil
 }
 
-// park gives an exception its payload: it never makes one.
-func park(id int64, e *store.Exception) (text string, args []any) {
-	return `UPDATE orderly_exception SET payload = ?3, cause = ?4, permanent = ?5, attempts = ?6, first_failed = ?7, last_failed = ?8, releases = ?9
-		WHERE part = ?1 AND off = ?2`, append([]any{id, e.Offset, nonNil(e.Payload)}, failureArgs(&e.Failure)...)
+// parkText gives an exception its payload: it never makes one.
+const parkText = `UPDATE orderly_exception SET payload = ?3, cause = ?4, permanent = ?5, attempts = ?6, first_failed = ?7, last_failed = ?8, releases = ?9
+	WHERE part = ?1 AND off = ?2`
+
+func parkArgs(id int64, e *store.Exception) []any {
+	return append([]any{id, e.Offset, nonNil(e.Payload)}, failureArgs(&e.Failure)...)
 }
 
-// tried notes a failure of one that is parked.
-func tried(id int64, e *store.Exception) (text string, args []any) {
-	return `UPDATE orderly_exception SET cause = ?3, permanent = ?4, attempts = ?5, first_failed = ?6, last_failed = ?7, releases = ?8
-		WHERE part = ?1 AND off = ?2 AND payload IS NOT NULL`, append([]any{id, e.Offset}, failureArgs(&e.Failure)...)
-}
+// triedText notes a failure of one that is parked.
+const triedText = `UPDATE orderly_exception SET cause = ?3, permanent = ?4, attempts = ?5, first_failed = ?6, last_failed = ?7, releases = ?8
+	WHERE part = ?1 AND off = ?2 AND payload IS NOT NULL`

@@ -13,14 +13,17 @@ import (
 
 // A Backend is a store.Backend on a DB.
 type Backend struct {
-	db DB
+	db    DB
+	texts texts
 
 	mu  sync.Mutex
 	ids map[store.Part]int64 // rows of orderly_part never change their id
 }
 
 // New returns a backend. The tables are looked at when a partition begins.
-func New(db DB) *Backend { return &Backend{db: db, ids: make(map[store.Part]int64)} }
+func New(db DB) *Backend {
+	return &Backend{db: db, texts: textsFor(db.Types()), ids: make(map[store.Part]int64)}
+}
 
 // commitLimit is how long a commit may take after its context has ended: the
 // transaction is whole by then, and to leave it without an answer costs more.
@@ -31,10 +34,11 @@ func (b *Backend) Classify(err error) store.Class { return b.db.Classify(err) }
 
 // Begin takes a partition over.
 func (b *Backend) Begin(ctx context.Context, p store.Part, l store.Layout, token, low int64) (store.State, error) {
+	ctx = context.WithValue(ctx, takesOver{}, true)
 	if err := b.schema(ctx); err != nil {
 		return store.State{}, err
 	}
-	if err := b.begin(context.WithValue(ctx, takesOver{}, true), p, l, token, low); err != nil {
+	if err := b.begin(ctx, p, l, token, low); err != nil {
 		return store.State{}, err
 	}
 	// Only now, when the token is committed: a transaction of an owner before that
@@ -52,8 +56,8 @@ func (b *Backend) Begin(ctx context.Context, p store.Part, l store.Layout, token
 
 type takesOver struct{}
 
-// TakesOver says that a transaction is begun to take a partition over: there is little
-// time for it, and a DB may let it pass those of lanes.
+// TakesOver says that a transaction, or a query, is to take a partition over: there is
+// little time for it, and a DB may let it pass those of lanes.
 func TakesOver(ctx context.Context) bool { return ctx.Value(takesOver{}) != nil }
 
 // schema looks at the tables' version.
@@ -117,6 +121,7 @@ func (b *Backend) begin(ctx context.Context, p store.Part, l store.Layout, token
 
 // Token reads the partition's token.
 func (b *Backend) Token(ctx context.Context, p store.Part) (token int64, err error) {
+	ctx = context.WithValue(ctx, takesOver{}, true)
 	if err := b.schema(ctx); err != nil {
 		return 0, err
 	}
@@ -183,74 +188,104 @@ func (b *Backend) read(ctx context.Context, p store.Part, lane string) (st store
 	return st, nil
 }
 
-// Apply runs effects and a step.
+// Apply runs effects and a step. The statement that decides about the step comes first:
+// who else is at this lane waits for its row, and the effects of who is too late are
+// never looked at.
 func (b *Backend) Apply(ctx context.Context, s store.Step, effects func(ctx context.Context, tx any) error) error {
 	id, err := b.id(s.Part)
 	if err != nil {
 		return err
 	}
-	return write(ctx, b.db, func(tx Tx) error {
+	return finish(ctx, b.db, func(tx Tx) ([]Statement, error) {
+		text, args := b.decides(id, &s)
+		opened := func() error { return nil }
+		if o, ok := tx.(Opener); ok {
+			o.Open(text, args...)
+			opened = func() error { return o.Opened(ctx) }
+		} else if err := changed(tx.Exec(ctx, text, args...)); err != nil {
+			return nil, err
+		}
+		var to int64
+		if s.Advance != nil {
+			to = s.Advance.To
+		}
 		if effects != nil {
-			if err := effects(ctx, tx.Handler()); err != nil {
-				if tx.Ended() {
-					return errors.Join(store.ErrEnded, err)
-				}
-				return err
+			err := effects(ctx, tx.Handler())
+			if err := opened(); err != nil {
+				return nil, err // whatever the effects made of it
 			}
 			if tx.Ended() {
-				return store.ErrEnded
+				return nil, errors.Join(store.ErrEnded, err)
+			}
+			if err != nil {
+				return nil, err
 			}
 		}
 		if err := context.Cause(ctx); err != nil {
-			return err
+			return nil, err
 		}
-		if s.Audit != nil {
-			if _, err := tx.Exec(ctx, `INSERT INTO orderly_audit (part, off, key, decision, by_whom, why, token, at)
-				VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, `+b.db.Types().Now+`)`, id, s.Audit.Offset, s.Audit.Key, s.Audit.Decision, s.Audit.By, s.Audit.Why, s.Token); err != nil {
-				return err
-			}
+		if err := opened(); err != nil {
+			return nil, err
 		}
-		text, args := last(id, &s)
 		if err := before(ctx, tx, id, &s); err != nil {
-			return err
+			return nil, err
 		}
-		if f, ok := tx.(Finisher); ok {
-			return finish(ctx, f, text, args)
-		}
-		return changed(tx.Exec(ctx, text, args...))
+		return b.last(id, &s, to), nil
 	})
 }
 
-// last is the statement on whose row a step depends.
-func last(id int64, s *store.Step) (text string, args []any) {
+// last are the statements that decide nothing. to is where the lane's position is.
+func (b *Backend) last(id int64, s *store.Step, to int64) (last []Statement) {
+	if s.Advance != nil && s.Advance.To != to { // the effects went further, or less far
+		last = append(last, Statement{`UPDATE orderly_lane SET pos = ?3 WHERE part = ?1 AND lane = ?2`, []any{id, s.Advance.Lane, s.Advance.To}})
+	}
+	if s.Audit != nil {
+		last = append(last, Statement{`INSERT INTO orderly_audit (part, off, key, decision, by_whom, why, token, at)
+			VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ` + b.db.Types().Now + `)`,
+			[]any{id, s.Audit.Offset, s.Audit.Key, s.Audit.Decision, s.Audit.By, s.Audit.Why, s.Token}})
+	}
+	if s.Sequences != nil {
+		last = append(last, keep(id, s.Sequences())...)
+	}
+	return last
+}
+
+// decides is the statement on whose row a step depends.
+func (b *Backend) decides(id int64, s *store.Step) (text string, args []any) {
 	switch {
 	case s.Advance != nil && s.Advance.From == store.Unknown:
-		return `INSERT INTO orderly_lane (part, lane, pos) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING`, []any{id, s.Advance.Lane, s.Advance.To}
+		return b.texts.begin, []any{id, s.Advance.Lane, s.Advance.To}
 	case s.Advance != nil:
-		return `UPDATE orderly_lane SET pos = ?4 WHERE part = ?1 AND lane = ?2 AND pos = ?3`, []any{id, s.Advance.Lane, s.Advance.From, s.Advance.To}
+		return b.texts.advance, []any{id, s.Advance.Lane, s.Advance.From, s.Advance.To}
 	case s.Release != nil: // if no lower one of its key is there
 		e := &s.Release.Exception
-		return `DELETE FROM orderly_exception WHERE part = ?1 AND off = ?2 AND NOT EXISTS (
-			SELECT 1 FROM orderly_exception lower WHERE lower.part = ?1 AND lower.off < ?2 AND lower.lane = ?3 AND lower.keyed = ?4 AND lower.key = ?5 AND lower.hash IN (0, ?6))`,
-			[]any{id, e.Offset, e.Lane, e.Key != nil, nonNil(e.Key), hashOf(e.Key)}
+		return b.texts.release, []any{id, e.Offset, e.Lane, e.Key != nil, nonNil(e.Key), hashOf(e.Key)}
 	case s.Tried != nil:
-		return tried(id, &s.Tried.Exception)
+		e := &s.Tried.Exception
+		return b.texts.tried, append([]any{id, e.Offset}, failureArgs(&e.Failure)...)
 	}
-	return park(id, &s.Park.Exceptions[len(s.Park.Exceptions)-1])
+	e := &s.Park.Exceptions[len(s.Park.Exceptions)-1]
+	return b.texts.park, parkArgs(id, e)
 }
 
-// finish commits with the last statement.
-func finish(ctx context.Context, f Finisher, text string, args []any) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
-	defer cancel()
-	if err := f.Finish(ctx, text, args...); err != nil {
-		return err
-	}
-	return errFinished
-}
+// texts are the statements that decide.
+type texts struct{ begin, advance, release, park, tried string }
 
-// errFinished: the transaction is committed.
-var errFinished = errors.New("committed")
+func textsFor(t Types) texts {
+	limits := t.Limits
+	if limits == "" {
+		limits = "1 = 1"
+	}
+	return texts{
+		begin: `INSERT INTO orderly_lane (part, lane, pos) SELECT CAST(?1 AS BIGINT), CAST(?2 AS INTEGER), CAST(?3 AS BIGINT) WHERE ` + limits +
+			` ON CONFLICT DO NOTHING`,
+		advance: `UPDATE orderly_lane SET pos = ?4 WHERE part = ?1 AND lane = ?2 AND pos = ?3 AND ` + limits,
+		release: `DELETE FROM orderly_exception WHERE part = ?1 AND off = ?2 AND NOT EXISTS (
+			SELECT 1 FROM orderly_exception lower WHERE lower.part = ?1 AND lower.off < ?2 AND lower.lane = ?3 AND lower.keyed = ?4 AND lower.key = ?5 AND lower.hash IN (0, ?6)) AND ` + limits,
+		park:  parkText + ` AND ` + limits,
+		tried: triedText + ` AND ` + limits,
+	}
+}
 
 // changed makes sure that a statement has changed its row.
 func changed(rows int64, err error) error {
@@ -312,6 +347,11 @@ func (b *Backend) id(p store.Part) (int64, error) {
 
 // write runs f in a transaction of its own.
 func write(ctx context.Context, db DB, f func(Tx) error) (err error) {
+	return finish(ctx, db, func(tx Tx) ([]Statement, error) { return nil, f(tx) })
+}
+
+// finish is write with an f that leaves statements for the end.
+func finish(ctx context.Context, db DB, f func(Tx) ([]Statement, error)) (err error) {
 	tx, err := db.Begin(ctx)
 	if err != nil {
 		return err
@@ -322,16 +362,23 @@ func write(ctx context.Context, db DB, f func(Tx) error) (err error) {
 			tx.Rollback()
 		}
 	}()
-	switch err := f(tx); {
-	case errors.Is(err, errFinished):
-		done = true
-		return nil
-	case err != nil:
+	last, err := f(tx)
+	if err != nil {
 		return err
 	}
-	done = true
 	commit, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitLimit)
 	defer cancel()
+	whole, together := tx.(Finisher)
+	if together && len(last) > 0 {
+		done = true
+		return whole.Finish(commit, last)
+	}
+	for _, s := range last {
+		if _, err := tx.Exec(commit, s.Text, s.Args...); err != nil {
+			return err
+		}
+	}
+	done = true
 	return tx.Commit(commit)
 }
 

@@ -114,8 +114,7 @@ func parkedRows(ctx context.Context, tx Tx, r store.Rewind, id int64) error {
 func closeRows(ctx context.Context, tx Tx, r store.Rewind, id int64, lanes int) error {
 	// The name first: it holds the partition's row, and who inserts rows of the
 	// partition has it shared.
-	err := changed(tx.Exec(ctx, `UPDATE orderly_part SET handler = ?2 WHERE id = ?1 AND handler = ?3`, id, fmt.Sprint(r.Part.Handler, former, id), r.Part.Handler))
-	if err != nil {
+	if err := changed(tx.Exec(ctx, `UPDATE orderly_part SET handler = ?2 WHERE id = ?1 AND handler = ?3`, id, fmt.Sprint(r.Part.Handler, former, id), r.Part.Handler)); err != nil {
 		return err
 	}
 	if err := changed(tx.Exec(ctx, `UPDATE orderly_low SET token = ?2 WHERE part = ?1 AND token < ?2`, id, r.Token)); err != nil {
@@ -130,5 +129,6 @@ func closeRows(ctx context.Context, tx Tx, r store.Rewind, id int64, lanes int) 
 			return err
 		}
 	}
-	return nil
+	_, err := tx.Exec(ctx, `DELETE FROM orderly_sequence WHERE part = ?1`, id)
+	return err
 }

@@ -68,6 +68,17 @@ var migrations = []string{
 	ALTER TABLE orderly_exception ADD COLUMN last_failed BIGINT NOT NULL DEFAULT 0;
 	ALTER TABLE orderly_exception ADD COLUMN releases INTEGER NOT NULL DEFAULT 0;
 	CREATE INDEX orderly_exception_key ON orderly_exception (part, hash, off);`,
+	// What the sequence guard has seen. No reference to orderly_part: each row that is
+	// made would lock the partition's. {roomy}: positions change often, in place where
+	// their page has room.
+	`CREATE TABLE orderly_sequence (
+		part  BIGINT NOT NULL,
+		key   {bytes} NOT NULL,
+		off   BIGINT NOT NULL,
+		state {bytes} NOT NULL,
+		PRIMARY KEY (part, key)
+	);
+	{roomy};`,
 }
 
 // beginning makes the table that says which version the others have.
@@ -78,7 +89,7 @@ var beginning = []string{
 
 // statements are those of a migration, in a dialect.
 func statements(migration string, t Types) (out []string) {
-	text := strings.NewReplacer("{bytes}", t.Bytes, "{serial}", t.Serial).Replace(migration)
+	text := strings.NewReplacer("{bytes}", t.Bytes, "{serial}", t.Serial, "{roomy}", t.Roomy).Replace(migration)
 	for _, statement := range strings.Split(text, ";") {
 		if statement = strings.TrimSpace(statement); statement != "" {
 			out = append(out, statement)
