@@ -219,6 +219,24 @@ func (sc *scanner) springUnits(s source, entries []entry) {
 	}
 }
 
+// mistyped notes a name that Spring hands on to the client as it is, and that is only
+// much like one of the client's settings.
+func (sc *scanner) mistyped(s source, role facts.Kind, name string, e entry) {
+	if _, ok := known(name); ok || len(name) < 4 {
+		return
+	}
+	if near := facts.Near(name, string(role)); near != "" {
+		sc.strange(facts.Strange{Name: safeName(e.written()), Near: near, Rule: "X07", Place: placeOf(s, e)})
+	}
+}
+
+func placeOf(s source, e entry) facts.Place {
+	if e.file != "" {
+		return facts.Place{File: e.file, Line: e.line}
+	}
+	return facts.Place{File: s.file, Line: e.line}
+}
+
 // bootName is where a setting below spring.kafka goes. A field that Spring Boot has
 // not is noted.
 func (sc *scanner) bootName(s source, path string, e entry) (string, bool) {
@@ -227,6 +245,7 @@ func (sc *scanner) bootName(s source, path string, e entry) (string, bool) {
 	case facts.Producer, facts.Consumer:
 		field, under, _ := strings.Cut(rest, ".")
 		if strings.EqualFold(field, "properties") {
+			sc.mistyped(s, role, dots(under), e)
 			return "kafka." + string(role) + "." + dots(under), true
 		}
 		if to, ok := bootFields[role][flat(rest)]; ok {
@@ -240,12 +259,8 @@ func (sc *scanner) bootName(s source, path string, e entry) (string, bool) {
 			to = facts.Near(dots(rest), string(role))
 		}
 		if to != "" {
-			file := s.file
-			if e.file != "" {
-				file = e.file
-			}
 			sc.strange(facts.Strange{Name: safeName(e.written()), Near: "spring.kafka." + string(role) + ".properties." + to, Rule: "P29",
-				Why: "Spring Boot has no such field and ignores it", Place: facts.Place{File: file, Line: e.line}})
+				Why: "Spring Boot has no such field and ignores it", Place: placeOf(s, e)})
 		}
 		return "", false
 	case "properties":

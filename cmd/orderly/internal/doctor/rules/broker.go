@@ -243,7 +243,7 @@ var broker = []Rule{
 	},
 	{
 		ID: "B17", Title: "Brokers of one cluster disagree", Severity: Warn, Needs: cfgLive, Versions: "all",
-		Cause: "A setting that decides about losses has different values in the files of several brokers.", Diagnosis: "Compare the files; describe the configs of each broker.",
+		Cause: "A setting that decides about losses or duplicates has different values in the files of several brokers.", Diagnosis: "Compare the files; describe the configs of each broker.",
 		Fix: "Give all brokers the same value.", Why: "What holds depends on which broker leads, or makes the topic.",
 		WhenNot: "They are brokers of different clusters.", Source: "found in real configurations", Damage: notByItself,
 		set: disagree,
@@ -281,7 +281,7 @@ func disagree(s *facts.Set, say sayAt) {
 			dir = dir[:i]
 		}
 		for _, name := range []string{"min.insync.replicas", "unclean.leader.election.enable", "default.replication.factor", "auto.create.topics.enable",
-			"offsets.topic.replication.factor", "transaction.state.log.replication.factor", "transaction.state.log.min.isr", "log.cleanup.policy"} {
+			"offsets.topic.replication.factor", "transaction.state.log.replication.factor", "transaction.state.log.min.isr", "log.cleanup.policy", "producer.id.expiration.ms"} {
 			val, ok := u.Set[name]
 			if !ok || val.Elsewhere {
 				continue
