@@ -53,6 +53,11 @@ func (a *app) start(ctx context.Context) error {
 	if err := a.openLetters(ctx); err != nil {
 		return err
 	}
+	if a.s.who.Parks {
+		if err := a.s.world.parking(a.s.parkingPrefix(), a.s.group, a.s.topic); err != nil {
+			return err
+		}
+	}
 	if a.s.cfg.strike != "" {
 		a.processes = newProcesses()
 		a.join("a")

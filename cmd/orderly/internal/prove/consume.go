@@ -54,9 +54,7 @@ func (a *app) runOurs(ctx context.Context, name string) error {
 		Logger:    slog.New(slog.DiscardHandler),
 		KafkaOpts: append([]kgo.Opt{kgo.ClientID(s.role + "-" + name), kgo.MetadataMinAge(20 * time.Millisecond), kgo.WithHooks(&polls{a, name})}, s.cfg.Opts...),
 	}
-	if err := a.parks(&cfg, name); err != nil {
-		return err
-	}
+	a.parks(&cfg, name)
 	c, err := orderly.NewConsumer(cfg)
 	if err != nil {
 		return err
@@ -181,16 +179,13 @@ func (a *app) acknowledged(member string, req *kmsg.OffsetCommitRequest, resp *k
 
 // parks sets the consumer up for records that fail until much later: it parks their
 // keys, and asks the dependency whether it is back.
-func (a *app) parks(cfg *orderly.ConsumerConfig, name string) error {
+func (a *app) parks(cfg *orderly.ConsumerConfig, name string) {
 	s := a.s
 	if !s.who.Parks {
-		return nil
+		return
 	}
 	cfg.OnExhausted, cfg.Retry.MaxAttempts = orderly.PolicyPark, max(s.who.Client.Attempts, 1)
-	cfg.Parking = orderly.Parking{Prefix: s.world.prefix + "parked", First: 50 * time.Millisecond}
-	if err := s.world.parking(cfg.Parking.Prefix, s.group, s.topic); err != nil {
-		return err
-	}
+	cfg.Parking = orderly.Parking{Prefix: s.parkingPrefix(), First: 50 * time.Millisecond}
 	cfg.Events.Parked = func(e orderly.ParkedEvent) {
 		if !e.Before {
 			a.aside.Add(1)
@@ -205,5 +200,6 @@ func (a *app) parks(cfg *orderly.ConsumerConfig, name string) error {
 			return nil
 		}}
 	}
-	return nil
 }
+
+func (s *side) parkingPrefix() string { return s.world.prefix + "parked" }
