@@ -23,7 +23,7 @@ type app struct {
 	done   map[place]bool
 	failed map[place]int
 	tokens map[string]map[int32]int64 // of members, by partition
-	off    map[string]bool            // members that the coordinator does not hear of
+	off    map[string]bool            // members that the coordinator does not hear of; true: they have lost what they had
 	given  int                        // partitions that members gave up
 	err    error
 
@@ -222,6 +222,7 @@ func (a *app) owns(member string, partition int32, token int64) {
 		again = true
 	}
 	t[partition] = token
+	a.back(member)
 	e := history.Event{Kind: history.Own, Member: member, Topic: a.s.topic, Partition: partition, Token: token}
 	if !a.strict() {
 		if again {
@@ -246,7 +247,9 @@ func (a *app) gives(member string, partition int32, token int64, lost bool) {
 		e.Kind = history.Lost
 	}
 	a.s.book.add(e)
-	a.back(member)
+	if _, off := a.off[member]; off && lost {
+		a.off[member] = true
+	}
 }
 
 func (a *app) commits(member string, partition int32, offset, token int64) {

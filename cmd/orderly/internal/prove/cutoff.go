@@ -15,14 +15,15 @@ import (
 func (a *app) cutOff(member string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.off[member] {
-		return
+	if _, off := a.off[member]; !off {
+		a.s.book.add(history.Event{Kind: history.Freeze, Member: member})
 	}
-	a.off[member] = true
-	a.s.book.add(history.Event{Kind: history.Freeze, Member: member})
+	a.off[member] = false
 }
 
-// back says that a member takes part again: it has given something up. Called with the lock held.
+// back says that a member takes part again: it has lost what it had, and is given
+// something anew. Until then handlers of what it lost may still end. Called with the
+// lock held.
 func (a *app) back(member string) {
 	if a.off[member] {
 		delete(a.off, member)
