@@ -79,7 +79,7 @@ func TestExceptionsOfTheVersionBefore(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, statement := range []string{
-		`DROP INDEX orderly_exception_key`,
+		`DROP TABLE orderly_sequence`, `DROP INDEX orderly_exception_key`,
 		`ALTER TABLE orderly_exception DROP COLUMN hash`, `ALTER TABLE orderly_exception DROP COLUMN cause`,
 		`ALTER TABLE orderly_exception DROP COLUMN permanent`, `ALTER TABLE orderly_exception DROP COLUMN attempts`,
 		`ALTER TABLE orderly_exception DROP COLUMN first_failed`, `ALTER TABLE orderly_exception DROP COLUMN last_failed`,
