@@ -53,11 +53,9 @@ func runParking(ctx context.Context, s spec, m *meter) error {
 	var r parkingResult
 	until := func(done func([]orderly.PartitionState) bool) (float64, error) {
 		from := time.Now()
-		t := time.NewTicker(20 * time.Millisecond) // looking at the state costs too
-		defer t.Stop()
 		for !done(c.State().Partitions) {
 			select {
-			case <-t.C:
+			case <-time.After(max(5*time.Millisecond, time.Since(from)/50)): // looking at the state costs too
 			case err := <-ended:
 				return 0, fmt.Errorf("the consumer ended: %w", err)
 			case <-ctx.Done():
