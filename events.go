@@ -194,7 +194,7 @@ type CommittedEvent struct {
 	FencingToken int64
 	Offset       int64
 	DoneAhead    int64 // offsets above it that the metadata names as done
-	NotRecorded  int64 // of those done ahead: did not fit the metadata
+	NotRecorded  int64 // of those done ahead: did not fit the metadata, nor stand in a note of the parking topic yet
 	Err          error // nil: acknowledged
 	Unknown      bool  // no answer: a new generation is joined before the next commit
 	Latency      time.Duration

@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/orderly-go/orderly"
 )
 
 // What the hidden commands are called by which the program starts itself.
@@ -46,6 +48,7 @@ type spec struct {
 	Idle        time.Duration // how long to sit there when all is handled
 
 	Machinery machinery // what of ours is on
+	Policy    orderly.Policy
 
 	Write    *load // what a producer writes
 	Numbered bool  // with sequence headers

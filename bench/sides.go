@@ -49,9 +49,9 @@ func runFloor(ctx context.Context, s spec, m *meter) error {
 func runOurs(ctx context.Context, s spec, m *meter) error {
 	cfg := orderly.ConsumerConfig{
 		Brokers: s.Brokers, Group: s.Group, Topics: []string{s.Topic},
-		Concurrency: s.Concurrency,
-		KafkaOpts:   []kgo.Opt{kgo.WithHooks(m)},
-		Logger:      slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Concurrency: s.Concurrency, OnExhausted: s.Policy,
+		KafkaOpts: []kgo.Opt{kgo.WithHooks(m)},
+		Logger:    slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	if s.Whole {
 		cfg.Scope = orderly.ScopePartition

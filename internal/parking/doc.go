@@ -3,7 +3,7 @@
 // Entry is what a record of the parking topic says (codec.go), a State is what
 // the entries of one partition, read in order, add up to (state.go), and an Owner
 // decides what is written, settled and run next (owner.go, work.go, command.go,
-// trim.go). Positions are offsets in the parking topic; offsets are those of the
+// note.go, trim.go). Positions are offsets in the parking topic; offsets are those of the
 // source topic.
 //
 // # What counts
@@ -34,6 +34,9 @@
 // are parked or done. A record below upTo that comes again is not handled again.
 // upTo is kept, also across trims, until the group's commit has passed it.
 //
+// Records that follow and come together are written as one entry (run.go): it says what
+// as many entries in a row say, and stands there as a whole or not at all.
+//
 // A release hands the parked records to the handler, one after the other, and
 // stops at the first failure. The handlers run ahead; one resolution at a time is
 // written for all that was done by then. The key is live again when nothing of it
@@ -51,6 +54,11 @@
 // A partition whose commit names no topic takes a new one into use as a trim does
 // (below), from its own first marker on: nothing before counts, except commands,
 // and nothing is parked before the commit names the topic.
+//
+// # Notes
+//
+// What is done ahead and does not fit the metadata of a commit is written as a note
+// (note.go). It holds when a commit names it.
 //
 // # Trims
 //
@@ -73,6 +81,8 @@
 //     it was found.
 //   - Every write's outcome that is not a success is told to Failed; when in doubt,
 //     as Unknown.
+//   - A note is named by commits made after it was read back, for as long as Noted returns
+//     it, and handed to the Granted of the next owner.
 //   - Records of a key arrive in order. Nothing starts while Open is false.
 //
 // The model (model_test.go) drives this code through delayed, lost and repeated

@@ -129,6 +129,9 @@ func (w *run) prepareFailures() {
 	f.died = func(*member) { w.later(w.revive) }
 	if f.policy == orderly.PolicyPark {
 		w.prepareParking()
+		if f.seed%3 == 0 {
+			w.limitMetadata(260) // then notes are written
+		}
 	}
 	if f.policy == orderly.PolicyDeadLetter {
 		w.letters.source = w.c.TopicInfo(topicName).TopicID

@@ -245,7 +245,11 @@ func (l *ledger) assigned(m *member, e orderly.AssignedEvent) {
 		return
 	}
 	t.recorded = make(map[int64]int)
-	for _, a := range st.meta.Attempts {
+	for _, a := range l.w.parkings.noted(e.Partition, st.meta) {
+		t.recorded[a.Offset] = a.Count
+		l.tally["attempts taken over from a note"]++
+	}
+	for _, a := range st.meta.Attempts { // younger
 		t.recorded[a.Offset] = a.Count
 		l.tally["attempts taken over"]++
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/orderly-go/orderly/internal/history"
 	"github.com/orderly-go/orderly/internal/parked"
 	"github.com/orderly-go/orderly/internal/parking"
+	"github.com/orderly-go/orderly/internal/progress"
 	"github.com/twmb/franz-go/pkg/kbin"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -45,10 +46,32 @@ type parkings struct {
 	tops   map[int32]int64   // the highest token of a marker that a broker was handed
 	valid  map[letterID]bool // no higher marker was handed to a broker before
 	parked map[record]bool   // written
+	notes  map[noteID]*parking.ProgressBody
+	runs   int
+}
+
+// noteID is what a commit knows a note by, within the partition.
+type noteID struct {
+	partition  int32
+	token, seq int64
+}
+
+// noted returns the attempts of the note that a commit names.
+func (l *parkings) noted(partition int32, m progress.Meta) []parking.Attempts {
+	at := progress.NoteOf(m.Extra, m.Token)
+	if at == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := l.notes[noteID{partition, at.Token, at.Seq}]; n != nil {
+		return n.Attempts
+	}
+	return nil
 }
 
 func newParkings(w *world) *parkings {
-	return &parkings{w: w, tops: make(map[int32]int64), valid: make(map[letterID]bool), parked: make(map[record]bool)}
+	return &parkings{w: w, tops: make(map[int32]int64), valid: make(map[letterID]bool), parked: make(map[record]bool), notes: make(map[noteID]*parking.ProgressBody)}
 }
 
 // entriesOf reads the entries of one partition's batch.
@@ -159,6 +182,13 @@ func (l *parkings) answered(reqBytes, respBytes []byte) error {
 				switch {
 				case e.Kind == parking.KindParked:
 					l.parked[record{place{topicName, p.Partition}, e.Offset}] = true
+				case e.Run != nil:
+					l.runs++
+					for _, f := range e.Run.Records {
+						l.parked[record{place{topicName, p.Partition}, f.Offset}] = true
+					}
+				case e.Progress != nil:
+					l.notes[noteID{p.Partition, e.Token, e.Seq}] = e.Progress
 				case e.Resolved != nil && !e.Resolved.Skipped && l.valid[id]:
 					l.done(p.Partition, e, "resolved")
 				}

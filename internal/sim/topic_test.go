@@ -184,21 +184,26 @@ func TestForeignMemberIsNoticed(t *testing.T) {
 	})
 }
 
+// limitMetadata lets the brokers refuse commits with more metadata.
+func (w *world) limitMetadata(limit int) {
+	w.c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.OffsetMetadataTooLarge, Count: -1, When: func(r kmsg.Request) bool {
+		for _, t := range r.(*kmsg.OffsetCommitRequest).Topics {
+			for _, p := range t.Partitions {
+				if p.Metadata != nil && len(*p.Metadata) > limit {
+					return true
+				}
+			}
+		}
+		return false
+	}})
+}
+
 // A broker with a smaller limit for commit metadata refuses what does not fit: then
 // less is recorded, and the offsets are committed all the same.
 func TestBrokerAllowsLessMetadata(t *testing.T) {
 	scene(t, 1, func(t *testing.T, w *world) {
 		const limit = 300
-		w.c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.OffsetMetadataTooLarge, Count: -1, When: func(r kmsg.Request) bool {
-			for _, t := range r.(*kmsg.OffsetCommitRequest).Topics {
-				for _, p := range t.Partitions {
-					if p.Metadata != nil && len(*p.Metadata) > limit {
-						return true
-					}
-				}
-			}
-			return false
-		}})
+		w.limitMetadata(limit)
 		s := newScript()
 		recs := many(4000)
 		for i, r := range recs {
