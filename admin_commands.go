@@ -219,8 +219,16 @@ func (a *Admin) opened(ctx context.Context, topic string) (*parkinglog.Log, stri
 	if err != nil {
 		return nil, name, refused(fmt.Errorf("commands are records of it, and it cannot be made: %w", err))
 	}
-	l, name, _, err = a.find(ctx, topic)
-	return l, name, err
+	for tries := 0; ; tries++ {
+		if l, name, _, err = a.find(ctx, topic); !errors.Is(err, errNoParkingTopic) || tries == 100 {
+			return l, name, err
+		}
+		select { // the broker that was asked has not heard of it yet
+		case <-ctx.Done():
+			return l, name, err
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // send writes a command to a partition and waits for its owner's answer.

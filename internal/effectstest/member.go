@@ -82,13 +82,17 @@ func Member(open func(ctx context.Context, dsn string) (*DB, error)) (is bool) {
 			return err
 		}
 		defer db.Close()
-		c, err := orderly.NewConsumer(orderly.ConsumerConfig{
+		cfg := orderly.ConsumerConfig{
 			Brokers: strings.Split(brokers, ","), Group: group, Topics: []string{topic}, Lanes: 8,
 			SessionTimeout: session, RebalanceTimeout: 2 * session, HeartbeatInterval: session / 10, CommitInterval: 100 * time.Millisecond,
 			Retry: orderly.Retry{Backoff: 20 * time.Millisecond, MaxBackoff: 200 * time.Millisecond}, OnExhausted: orderly.PolicyStop,
 			Breaker: orderly.Breaker{ProbeInterval: 100 * time.Millisecond, MaxInterval: 200 * time.Millisecond},
 			Effects: db.Effects(db.apply), Logger: log,
-		})
+		}
+		if os.Getenv(parksEnv) != "" {
+			parking(db, &cfg)
+		}
+		c, err := orderly.NewConsumer(cfg)
 		if err != nil {
 			return err
 		}

@@ -28,6 +28,9 @@ type Scene struct {
 	// Outages is how often Outage is called, which stops the database and starts it.
 	Outages int
 	Outage  func()
+	// Parks has handlers fail now and then, so that keys are parked and released all the
+	// time.
+	Parks bool
 	// Broker is a cluster of the scene's own; nil: one in this process.
 	Broker *orderlytest.Broker
 	// Log reads so many records of a topic, by a client that is none of ours.
@@ -80,6 +83,11 @@ func (s Scene) Run(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 0))
 	var events []event
 	var running []*process
+	parked := &parkedRows{}
+	if s.Parks {
+		t.Setenv(parksEnv, "1")
+		parked.watch(t, db)
+	}
 	start := func() { running = append(running, begin(t, b.Addrs(), s.DSN)) }
 	defer func() {
 		for _, p := range running {
@@ -131,6 +139,9 @@ func (s Scene) Run(t *testing.T) {
 	b.Produce(topic, recs[len(events)*part:]...)
 	s.wait(t, db, running, "all changes", func(n int) bool { return n >= len(changes) })
 	compare(t, db, len(changes), truth)
+	if s.Parks {
+		parked.enough(t, db)
+	}
 	if s.Log != nil {
 		againstLog(t, db, s.Log(topic, len(changes)))
 	}

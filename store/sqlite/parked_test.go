@@ -5,12 +5,15 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/internal/effectstest"
 	"github.com/orderly-go/orderly/orderlytest"
 	"github.com/orderly-go/orderly/store"
 )
@@ -120,4 +123,23 @@ func TestExceptionsOfTheVersionBefore(t *testing.T) {
 	if want := []int64{3, 5, 7}; !slices.Equal(released, want) {
 		t.Errorf("released %v, want %v", released, want)
 	}
+}
+
+// The change history while keys are parked and released all the time, by processes that
+// are killed: each change once, and the end is the known truth.
+func TestChangeHistoryWithParkedKeys(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "files.db")
+	db, err := Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	_ = db.Close()
+	s := effectstest.Scene{DSN: file, Open: openHistory, Kills: 4, Parks: true}
+	if os.Getenv("ORDERLY_SOAK") == "1" {
+		s.Kills = 20
+	}
+	s.Run(t)
 }

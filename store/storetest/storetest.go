@@ -49,6 +49,7 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 		{"exceptions are released lowest of the key first", (*suite).lowestFirst},
 		{"an exception is released once", (*suite).releasedOnce},
 		{"parking changes an exception and never makes one", (*suite).parkNeverInserts},
+		{"several are parked, or none", (*suite).parkTogether},
 		{"a parked payload comes back as it was", (*suite).payload},
 		{"skipping is audited in the transaction", (*suite).skip},
 		{"the low-water row rises under its own token only", (*suite).low},
@@ -438,6 +439,48 @@ func (s *suite) parkNeverInserts() {
 	s.must(s.release(e))
 	s.stale("parking what was released", park())
 	s.exceptions(0)
+}
+
+func (s *suite) parkTogether() {
+	s.begin(1, 0)
+	a, b, gone := exc(0, 10, "k"), exc(0, 11, "k"), exc(0, 12, "k")
+	for _, e := range []*store.Exception{&a, &b, &gone} {
+		e.Payload = []byte{byte(e.Offset)}
+	}
+	// Whatever an error's text is made of.
+	a.Failure = store.Failure{Cause: "größer \x00 \xff", Attempts: 3, First: 1, Last: 2}
+	park := func(all ...store.Exception) error {
+		return s.Backend.Apply(s.Context(), store.Step{Part: s.part, Park: &store.Park{Exceptions: all}}, nil)
+	}
+	s.must(s.advance(0, store.Unknown, 13, nil, exc(0, 10, "k"), exc(0, 11, "k")))
+	for _, all := range [][]store.Exception{{gone, a, b}, {a, b, gone}} {
+		s.stale("parking three of which one is not there", park(all...))
+		for _, e := range s.look(0).Exceptions {
+			if e.Parked() {
+				s.Fatalf("offset %d is parked", e.Offset)
+			}
+		}
+	}
+	s.must(park(a, b))
+	got := s.look(0).Exceptions
+	if len(got) != 2 || !got[0].Parked() || !got[1].Parked() || got[0].Failure.Attempts != 3 || got[1].Failure != (store.Failure{}) || got[0].Size != 1 {
+		s.Fatalf("%+v", got)
+	}
+	s.must(s.advance(1, store.Unknown, 200, nil, many(1, 20, 150)...))
+	s.stale("many of which one is there", s.advance(2, store.Unknown, 400, nil, many(2, 149, 349)...))
+	if n := len(s.begin(2, 0).Exceptions); n != 132 {
+		s.Errorf("%d exceptions, want 132", n)
+	}
+}
+
+// many are exceptions of a lane.
+func many(lane int, from, to int64) (out []store.Exception) {
+	for o := from; o < to; o++ {
+		e := exc(lane, o, "m")
+		e.Payload = []byte("x")
+		out = append(out, e)
+	}
+	return out
 }
 
 func (s *suite) payload() {
