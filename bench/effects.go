@@ -19,8 +19,8 @@ import (
 
 // What a store's bookkeeping costs: transactions of effects (inserted rows), by workers
 // of which each has a lane of one partition, beside the same effects in transactions of
-// their own. Kafka has no part in it. Both sides run in this process; its processor time
-// does not have the database's.
+// their own. Kafka has no part in it. Processor times are those of this process and of
+// PostgreSQL's.
 
 // effectWorkers is how many transactions run at a time.
 const effectWorkers = 16
@@ -35,7 +35,15 @@ type database struct {
 	effect func(ctx context.Context, tx any, worker, place int64) error
 	bare   func(ctx context.Context, effects func(ctx context.Context, tx any) error) error
 	bytes  func(ctx context.Context, table string) (int64, error) // with its indexes; nil: it does not say
+	cpu    func() time.Duration                                   // of the database's own processes; nil: it has none
 	serial int
+}
+
+func (d *database) time() time.Duration {
+	if d.cpu == nil {
+		return cpuTime()
+	}
+	return cpuTime() + d.cpu()
 }
 
 // An effectRun is one side's part of a pair.
@@ -58,13 +66,13 @@ func (d *database) run(ctx context.Context, e effectRun) (result, error) {
 	share := int64(e.total / effectWorkers)
 	errs := make([]error, effectWorkers)
 	var wg sync.WaitGroup
-	began, cpu := time.Now(), cpuTime()
+	began, cpu := time.Now(), d.time()
 	for w := range int64(effectWorkers) {
 		wg.Go(func() { errs[w] = d.work(ctx, e, part, w, share) })
 	}
 	wg.Wait()
 	took := time.Since(began)
-	r := result{Records: share * effectWorkers, Seconds: took.Seconds(), CPU: (cpuTime() - cpu).Seconds() / took.Seconds()}
+	r := result{Records: share * effectWorkers, Seconds: took.Seconds(), CPU: (d.time() - cpu).Seconds() / took.Seconds()}
 	r.Rate = float64(r.Records) / r.Seconds
 	return r, errors.Join(errs...)
 }
@@ -138,7 +146,12 @@ func (b *bench) compare(ctx context.Context, d *database, against string, bar fl
 		b.say("%s", line)
 	}
 	r := ratioRow(against, got[0], got[1], bar)
-	r.Note = fmt.Sprintf("this process: CPU %s and %s an effect", micros(median(each(got[0], perRecord))), micros(median(each(got[1], perRecord))))
+	var ratios []float64
+	for i := range got[0] {
+		ratios = append(ratios, perRecord(got[1][i])/perRecord(got[0][i]))
+	}
+	s := summarize(ratios)
+	r.Note = fmt.Sprintf("CPU of both %s and %s an effect: %.3f [%.3f, %.3f]", micros(median(each(got[0], perRecord))), micros(median(each(got[1], perRecord))), s.Median, s.Low, s.High)
 	return []row{r}, nil
 }
 
@@ -224,7 +237,7 @@ func onPostgres(ctx context.Context) (*database, func(), error) {
 	if postgrestest.Missing() != "" {
 		return nil, nil, nil
 	}
-	url, end, err := postgrestest.Run(ctx)
+	url, pid, end, err := postgrestest.Run(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -233,6 +246,7 @@ func onPostgres(ctx context.Context) (*database, func(), error) {
 		end()
 		return nil, nil, err
 	}
+	d.cpu = func() time.Duration { return childrenTime(pid) }
 	return d, func() { pool.Close(); end() }, nil
 }
 

@@ -245,13 +245,14 @@ func Database(t testing.TB, url string, exec func(url, statement string) error) 
 	return before[:at+1] + name + "?" + query
 }
 
-// Run starts a server for a program that is no test. end ends it.
-func Run(ctx context.Context) (url string, end func(), err error) {
+// Run starts a server for a program that is no test. Its processes are children of pid;
+// end ends it.
+func Run(ctx context.Context) (url string, pid int, end func(), err error) {
 	s, err := start(ctx)
 	if err != nil {
-		return "", nil, err
+		return "", 0, nil, err
 	}
-	return s.URL(), func() {
+	return s.URL(), s.cmd.Process.Pid, func() {
 		s.signal(syscall.SIGQUIT)
 		<-s.ended
 		_ = os.RemoveAll(s.dir)
