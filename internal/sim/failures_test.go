@@ -130,7 +130,7 @@ func (w *run) prepareFailures() {
 	if f.policy == orderly.PolicyPark {
 		w.prepareParking()
 		if f.seed%3 == 0 {
-			w.limitMetadata(260) // then notes are written
+			w.limitMetadata(260) // then less is recorded, and the rest in notes
 		}
 	}
 	if f.policy == orderly.PolicyDeadLetter {
