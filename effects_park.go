@@ -368,6 +368,20 @@ func (o *ownership) releaseOne(own *owned, part *lane.Partition, e store.Excepti
 	}
 }
 
+// catchUp reads again what runs under the token before may have changed after it was
+// taken over: a record that they parked is known as detached otherwise, and nobody would
+// release its key.
+func (o *ownership) catchUp(own *owned) {
+	for _, after := range []time.Duration{time.Second, 10 * time.Second, time.Minute} {
+		if !own.sleep(after) {
+			return
+		}
+		for _, lane := range own.DetachedLanes() {
+			o.doubtful(own, own.Refresh(own.ctx, lane))
+		}
+	}
+}
+
 // doubtful takes errors of the store that say whose the partition is.
 func (o *ownership) doubtful(own *owned, err error) {
 	var fenced *effects.FencedError

@@ -160,8 +160,11 @@ func (o *ownership) Take(ctx context.Context, token, low int64) (start, highest 
 	if err != nil {
 		return 0, 0, o.s.problem(o.ask, err)
 	}
-	was := o.owner.Swap(newOwned(o.s.tending, own, token))
-	was.end()
+	now := newOwned(o.s.tending, own, token)
+	was := o.owner.Swap(now)
+	if was.end(); was != nil {
+		o.s.wg.Go(func() { o.catchUp(now) })
+	}
 	o.prune()
 	return own.Start(), own.Positions(), nil
 }

@@ -36,6 +36,18 @@ func (o *Owner) detached(ctx context.Context, lane int, r Record) error {
 	return o.look(ctx, lane)
 }
 
+// DetachedLanes are the lanes with exceptions that are not parked.
+func (o *Owner) DetachedLanes() (lanes []int) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, e := range o.exc {
+		if !e.parked && !slices.Contains(lanes, int(e.lane)) {
+			lanes = append(lanes, int(e.lane))
+		}
+	}
+	return lanes
+}
+
 // Refresh reads a lane anew.
 func (o *Owner) Refresh(ctx context.Context, lane int) error { return o.look(ctx, lane) }
 

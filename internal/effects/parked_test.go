@@ -287,6 +287,26 @@ func TestParkBehind(t *testing.T) {
 	}
 }
 
+// What a run under the token before has parked after the takeover is found by a refresh.
+func TestParkedUnderTheTokenBefore(t *testing.T) {
+	mem := storetest.NewMemory()
+	o := begin(t, mem, 1)
+	if _, err := o.Detach(t.Context(), 0, rec(1, "k")); err != nil {
+		t.Fatal(err)
+	}
+	next := begin(t, mem, 2)
+	park(t, o, store.Failure{Cause: "no", Last: 1}, 1)
+	if lanes := next.DetachedLanes(); !slices.Equal(lanes, []int{0}) {
+		t.Fatalf("%v", lanes)
+	}
+	if err := next.Refresh(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	if keys := next.DueKeys(minutes(10)); len(keys) != 1 || len(next.DetachedLanes()) != 0 {
+		t.Errorf("%q are due", keys)
+	}
+}
+
 // The form of payloads is fixed: what one release has parked the next one reads.
 func TestPayloadForm(t *testing.T) {
 	for name, p := range map[string]Payload{
