@@ -3,12 +3,14 @@ package cli
 import (
 	"context"
 	"database/sql"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/orderly-go/orderly/internal/postgrestest"
+	"github.com/orderly-go/orderly/store"
 	"github.com/orderly-go/orderly/store/sqlite"
 )
 
@@ -66,7 +68,7 @@ func TestStoreMigratePostgres(t *testing.T) {
 	if err := exec(other, script); err != nil {
 		t.Fatalf("%v\n%s", err, script)
 	}
-	if code, out, errs := call(t.Context(), "store", "migrate", "--dsn", other); code != exitOK || !strings.Contains(out, "the tables are there: version 1") {
+	if code, out, errs := call(t.Context(), "store", "migrate", "--dsn", other); code != exitOK || !strings.Contains(out, fmt.Sprint("the tables are there: version ", store.SchemaVersion)) {
 		t.Errorf("exit %d: %s%s", code, out, errs)
 	}
 	if !strings.Contains(script, "-- GRANT ") {
@@ -76,7 +78,7 @@ func TestStoreMigratePostgres(t *testing.T) {
 
 func storeMigrates(t *testing.T, dsn string, exec func(string)) {
 	t.Helper()
-	for _, want := range []string{"made the tables: version 1\n", "the tables are there: version 1\n"} {
+	for _, want := range []string{fmt.Sprint("made the tables: version ", store.SchemaVersion, "\n"), fmt.Sprint("the tables are there: version ", store.SchemaVersion, "\n")} {
 		if code, out, errs := call(t.Context(), "store", "migrate", "--dsn", dsn); code != exitOK || out != want {
 			t.Fatalf("exit %d: %s%s, want %s", code, out, errs, want)
 		}
@@ -85,7 +87,7 @@ func storeMigrates(t *testing.T, dsn string, exec func(string)) {
 	if code, _, errs := call(t.Context(), "store", "migrate", "--dsn", dsn); code != exitFailed || !strings.Contains(errs, "version 7") || !strings.Contains(errs, "newer release") {
 		t.Errorf("exit %d: %s", code, errs)
 	}
-	exec("UPDATE orderly_schema SET version = 1")
+	exec(fmt.Sprint("UPDATE orderly_schema SET version = ", store.SchemaVersion))
 }
 
 func TestStoreMigrateRefusals(t *testing.T) {
