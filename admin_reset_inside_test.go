@@ -30,7 +30,7 @@ func TestResetRefusesToKeep(t *testing.T) {
 		if newResetStep(p, 20, r).keeps(r) {
 			t.Errorf("%s: what is dropped still counts", c.what)
 		}
-		p.ParkedRecords = 0 // of a topic in which nothing is parked, the same decides
+		p.ParkedRecords, p.parked.offsets = 0, nil // of a topic in which nothing is parked, the same decides
 		if s := newResetStep(p, 20, r); s.keeps(r) != (c.parked.released <= 20) {
 			t.Errorf("%s: with nothing parked the topic counts: %t", c.what, s.keeps(r))
 		}

@@ -15,11 +15,14 @@ import (
 var wallClock = map[string]string{
 	"admin_commands.go":            "when a command was given, written with it",
 	"admin_reset.go":               "a time that the operator named; the token's floor; when a command was given",
+	"effects_park.go":              "when it failed, and when it is released, written with what is parked",
+	"effects_words.go":             "the same",
 	"internal/group/grant.go":      "the token's floor; a time that the user named",
 	"internal/parked/partition.go": "releases of parked keys, whose times outlive the process",
 	"internal/parked/read.go":      "the same",
 	"internal/parked/tend.go":      "the same",
 	"park.go":                      "when it failed, written with the parked record; a record's time",
+	"park_follow.go":               "a record's time",
 	"producer_sender.go":           "a record's time",
 }
 

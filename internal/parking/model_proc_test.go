@@ -43,7 +43,7 @@ type exec struct {
 
 func (w *world) join() *proc {
 	w.gen++
-	p := &proc{w: w, n: len(w.procs), gen: w.gen, needGrant: true, blind: w.rng.IntN(3) == 0, settled: map[int64]bool{}, words: map[int64]Ask{}, lanes: map[string]*laneOf{}}
+	p := &proc{w: w, n: len(w.procs), gen: w.gen, needGrant: true, blind: w.rng.IntN(3) == 0 && !w.seen, settled: map[int64]bool{}, words: map[int64]Ask{}, lanes: map[string]*laneOf{}}
 	w.procs = append(w.procs, p)
 	w.cur = p
 	w.say("p%d joins generation %d", p.n, w.gen)
@@ -404,7 +404,8 @@ func (p *proc) do(actions []Action) {
 			}
 		case Live:
 			p.lane(a.Offset).live += a.N
-			if p.owner.Paused(ID([]byte(w.keys[a.Offset]))) {
+			// A pause that is answered in the same breath may come after this one.
+			if s := p.owner.state; s.whole != nil || s.held[ID([]byte(w.keys[a.Offset]))] != nil {
 				w.violate("%d goes to its handler while its key is paused", a.Offset)
 			}
 		case Block:
@@ -412,8 +413,7 @@ func (p *proc) do(actions []Action) {
 			l.live++
 		case Run:
 			p.runs = append(p.runs, exec{a.Offset, p.token, false})
-			// A pause that is answered in the same breath may come after this one.
-			if s := p.owner.state; s.whole != nil || s.held[a.ID] != nil {
+			if s := p.owner.state; s.whole != nil || s.held[a.ID] != nil { // as above
 				w.violate("%d is released while its key is paused", a.Offset)
 			}
 		case Probe:

@@ -42,7 +42,8 @@ func (w *world) step() {
 			w.say("the commit is deleted")
 			w.first = w.store.offset // where one without a commit begins: "latest"
 			w.store, w.cur.dead = nil, true
-			w.join().blind = false
+			w.seen = true
+			w.join()
 		}
 	default:
 		w.act(p)

@@ -33,6 +33,7 @@ type world struct {
 	late  []*commit // without an answer: they land at any time
 
 	topic    bool
+	seen     bool // by whoever joins: a topic that is not new, and no commit, are told by all brokers
 	log      []logged
 	start    int64 // of the log
 	held     int64 // past the last entry of the log that Found calls state

@@ -231,7 +231,8 @@ func (o *Owner) tellSkipped(e *Entry) {
 // landed takes a write of ours out of those under way for its key. Whether it
 // counts, the state says.
 func (o *Owner) landed(e *Entry) {
-	w := o.work[ID(e.Key)]
+	id := ID(e.Key)
+	w := o.work[id]
 	if w == nil || w.inflight == 0 || e.Kind != KindParked && e.Kind != KindRun && e.Kind != KindResolved && e.Kind != KindTried || o.trim != nil && o.trim.next != nil {
 		return
 	}
@@ -239,6 +240,7 @@ func (o *Owner) landed(e *Entry) {
 	if w.inflight -= max(e.Records(), 1); w.inflight == 0 {
 		w.written, w.resolving = 0, none
 	}
+	o.unreserveKey(id, w)
 }
 
 // Acked takes the acknowledgement of a write. It says nothing about whether the

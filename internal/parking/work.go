@@ -287,10 +287,14 @@ func (o *Owner) unreserve(w *work, e *Entry) {
 		for i := range e.Run.Records {
 			o.newBytes -= e.Run.Records[i].Record.Size()
 		}
-	default:
-		return
 	}
-	if w.first { // the first of them to come
+}
+
+// unreserveKey takes the key out of what the caps hold for, when it is parked or nothing
+// that could park it is on its way. Writes may land in another order: one that rests on
+// the first of its key and comes before it parks nothing.
+func (o *Owner) unreserveKey(id KeyID, w *work) {
+	if k := o.state.keys[id]; w.first && (w.inflight == 0 || k != nil && len(k.recs) > 0) {
 		w.first = false
 		o.newKeys--
 	}
