@@ -69,6 +69,9 @@ func NewOwner(rules *Rules, self MarkerBody) *Owner {
 func (o *Owner) Granted(g Grant) []Action {
 	o.token, o.seq, o.watermark = g.Token, 0, g.Watermark
 	o.guard, o.fresh = g.Guard, g.Fresh && !o.rules.broken(ruleFresh)
+	if t := o.trim; t != nil && t.commit && g.Guard.Trim == t.base {
+		o.state = t.next // its commit was taken, though nobody answered
+	}
 	o.marked, o.stale, o.trim = false, false, nil
 	o.pending, o.handled = make(map[int64]*Entry), make(map[string]bool)
 	o.doubtful, o.pausing = nil, nil

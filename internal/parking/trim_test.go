@@ -98,6 +98,27 @@ func TestATrimKeepsWhatLaterEntriesRestOn(t *testing.T) {
 	}
 }
 
+// The same when the commit of the trim was taken without an answer: the owner's next
+// grant names it, and the owner goes on with what a reader from there knows.
+func TestATrimThatIsCommittedWithoutAnAnswer(t *testing.T) {
+	b := newBench(t, nil)
+	b.arrive("a", 1, permanent)
+	b.arrive("a", 2, nil)
+	b.command("s", Skip, "a", 2)
+	b.do(b.o.Committed(5, Guard{}, true))
+	b.do(b.o.Trim())
+	g, _ := b.o.Guard()
+	b.do(b.o.Granted(Grant{Token: b.o.token + 1, Watermark: 5, Guard: g}))
+	b.arrive("a", 7, nil)
+	next := NewState()
+	for pos := g.Trim; pos < int64(len(b.log)); pos++ {
+		next.Apply(pos, b.log[pos], &b.rules)
+	}
+	if settled, _ := next.Settled(ID([]byte("a")), 7); !settled || next.records != 2 {
+		t.Errorf("settled %t, %d records", settled, next.records)
+	}
+}
+
 // Two rules that random runs of the model meet seldom, each with its schedule.
 
 // a is parked, released and done at 1 while the watermark stays at 0; a trim drops
