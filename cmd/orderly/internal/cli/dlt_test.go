@@ -36,7 +36,7 @@ func TestDeadLetterAndBack(t *testing.T) {
 		t.Errorf("without its topic: %s", text)
 	}
 	setup := []string{"setup", "-t", "orders", "-g", "g", "--dead-letter"}
-	if text := step(exitOK, append(setup, "--dry-run")...); !strings.Contains(text, "would make orders-dlt: 2 partitions, 1 replicas") {
+	if text := step(exitOK, append(setup, "--dry-run")...); !strings.Contains(text, "would make orders-dlt: 2 partitions, 1 replica") {
 		t.Error(text)
 	}
 	if text := step(exitOK, setup...); !strings.HasPrefix(text, "made orders-dlt: 2 partitions") {
