@@ -1,8 +1,11 @@
 package prove
 
 import (
+	"math/rand/v2"
 	"os"
 	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -12,10 +15,14 @@ import (
 
 // Each scenario comes out as its page says.
 func TestScenarios(t *testing.T) {
+	chosen := sample(t)
 	for i := range Scenarios {
 		sc := &Scenarios[i]
-		if sc.kills {
-			continue // see TestRealKafka
+		if sc.kills { // see TestRealKafka
+			continue
+		}
+		if slices.Contains(takeLong, sc.Name) && !slices.Contains(chosen, sc.Name) {
+			continue
 		}
 		t.Run(sc.Name, func(t *testing.T) {
 			res, err := sc.Run(t.Context(), Config{Version: "test", Seed: 7, Records: 150, Command: []string{os.Args[0]}})
@@ -32,6 +39,33 @@ func TestScenarios(t *testing.T) {
 			}
 		})
 	}
+}
+
+// takeLong are scenarios with processes, pauses and waits in them.
+var takeLong = []string{"zombie", "auto-commit-kill", "dead-letter", "auto-commit", "premature-resume", "rebalance", "async-hand-off"}
+
+// sample chooses which of those that take long are run: two by the seed, and in a soak all.
+func sample(t *testing.T) []string {
+	for _, name := range takeLong {
+		if FindScenario(name) == nil {
+			t.Fatalf("there is no scenario %s", name)
+		}
+	}
+	if os.Getenv("ORDERLY_SOAK") != "" {
+		return takeLong
+	}
+	seed := rand.Uint64()
+	if s := os.Getenv("ORDERLY_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatalf("ORDERLY_SEED is a number: %v", err)
+		}
+		seed = n
+	}
+	n := uint64(len(takeLong))
+	chosen := []string{takeLong[seed%n], takeLong[(seed+1+seed/n%(n-1))%n]}
+	t.Logf("seed %d (ORDERLY_SEED=%d repeats it): of those that take long %v", seed, seed, chosen)
+	return chosen
 }
 
 // What does not come out as expected is said, and is not called shown.
