@@ -96,16 +96,16 @@ func TestHugeInputsNeedLittleMemory(t *testing.T) {
 		says  []string
 		heap  int64 // MiB
 	}{
-		{"a log of many findings", "app.log", repeat(size/4, func(b []byte, i int) []byte {
+		{"a log of many findings", "app.log", repeat(size/16, func(b []byte, i int) []byte {
 			return fmt.Appendf(b, "2026-01-02 03:04:05,678 WARN [Producer clientId=c-%d] Got error produce response on topic-partition orders-%d, retrying. Error: NOT_ENOUGH_REPLICAS\n\tat a.b.C(D.java:1)\n", i%100_000, i)
 		}), []string{"explain", "-f", "FILE"}, exitOK, []string{"NOT_ENOUGH_REPLICAS", "of other subjects: no more than 2000"}, 48},
 		{"a log of one line", "app.log", repeat(size, word("NOT_ENOUGH_REPLICAS ")), []string{"explain", "-f", "FILE"}, exitOK, []string{"NOT_ENOUGH_REPLICAS"}, 48},
-		{"a log of nested JSON", "", repeat(size/4, word(strings.Repeat(`{"a":"{\"a\":[`, 40)+"NOT_ENOUGH_REPLICAS\n")), []string{"explain", "-"}, exitOK, nil, 48},
+		{"a log of nested JSON", "", repeat(size/16, word(strings.Repeat(`{"a":"{\"a\":[`, 40)+"NOT_ENOUGH_REPLICAS\n")), []string{"explain", "-"}, exitOK, nil, 48},
 		{"a log that is a hole", "app.log", nil, []string{"explain", "-f", "FILE"}, exitUsage, []string{"is binary"}, 48},
 		{"a configuration", "kafka.properties", repeat(size, word(good)), []string{"doctor", "config", "FILE", "GOOD"}, exitViolated, []string{"kafka.properties  ", "good.properties:3"}, 48},
 		{"a configuration that is a hole", "kafka.yml", nil, []string{"doctor", "config", "FILE", "GOOD"}, exitViolated, []string{"kafka.yml  ", "configurations have 1048576 at the most", "good.properties:3"}, 48},
 		{"a configuration from standard input", "", repeat(size, word(good)), []string{"doctor", "config", "-", "GOOD"}, exitViolated, []string{"more than 1048576 bytes", "good.properties:3"}, 48},
-		{"a history", "run.jsonl", io.MultiReader(header, repeat(size/4, record)), []string{"prove", "check", "FILE"}, exitInconclusive, []string{"INCONCLUSIVE", "100"}, 48},
+		{"a history", "run.jsonl", io.MultiReader(header, repeat(size/8, record)), []string{"prove", "check", "FILE"}, exitInconclusive, []string{"INCONCLUSIVE", "100"}, 48},
 		{"a history of one line", "run.jsonl", io.MultiReader(strings.NewReader("{\"history\":2}\n"), repeat(size, word(`{"n":1,"w":"`))), []string{"prove", "check", "FILE"}, exitUsage, []string{"rule "}, 256},
 		{"a history that is a hole", "run.jsonl", nil, []string{"prove", "check", "FILE"}, exitUsage, []string{"rule length"}, 256},
 	} {
