@@ -105,7 +105,7 @@ func TestHugeInputsNeedLittleMemory(t *testing.T) {
 		{"a configuration", "kafka.properties", repeat(size, word(good)), []string{"doctor", "config", "FILE", "GOOD"}, exitViolated, []string{"kafka.properties  ", "good.properties:3"}, 48},
 		{"a configuration that is a hole", "kafka.yml", nil, []string{"doctor", "config", "FILE", "GOOD"}, exitViolated, []string{"kafka.yml  ", "configurations have 1048576 at the most", "good.properties:3"}, 48},
 		{"a configuration from standard input", "", repeat(size, word(good)), []string{"doctor", "config", "-", "GOOD"}, exitViolated, []string{"more than 1048576 bytes", "good.properties:3"}, 48},
-		{"a history", "run.jsonl", io.MultiReader(header, repeat(size/8, record)), []string{"prove", "check", "FILE"}, exitInconclusive, []string{"INCONCLUSIVE", "100"}, 48},
+		{"a history", "run.jsonl", io.MultiReader(header, repeat(size/4, record)), []string{"prove", "check", "FILE"}, exitInconclusive, []string{"INCONCLUSIVE", "100"}, 48},
 		{"a history of one line", "run.jsonl", io.MultiReader(strings.NewReader("{\"history\":2}\n"), repeat(size, word(`{"n":1,"w":"`))), []string{"prove", "check", "FILE"}, exitUsage, []string{"rule "}, 256},
 		{"a history that is a hole", "run.jsonl", nil, []string{"prove", "check", "FILE"}, exitUsage, []string{"rule length"}, 256},
 	} {
