@@ -7,6 +7,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"github.com/orderly-go/orderly/health"
 )
 
@@ -49,7 +50,7 @@ func parkedText(k *health.Parking) string {
 	case k.Records == 0:
 		return "0"
 	}
-	return fmt.Sprintf("%d (%d keys)", k.Records, k.Keys)
+	return fmt.Sprintf("%d (%s)", k.Records, plural.Of(k.Keys, "key"))
 }
 
 func oldestText(oldest *time.Time, now time.Time) string {

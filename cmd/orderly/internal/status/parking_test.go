@@ -34,7 +34,7 @@ func TestParkingTroubleIsShown(t *testing.T) {
 	}
 	text := out.String()
 	for _, want := range []string{
-		"parked: 1 keys with 7 records, the oldest for 1h30m0s\n",
+		"parked: 1 key with 7 records, the oldest for 1h30m0s\n",
 		"parked.orders/0: parking-unreadable: LEADER_NOT_AVAILABLE: no leader\n",
 		"parked.orders/1: in use: not written: TOPIC_AUTHORIZATION_FAILED\n",
 		`orders/2  all of it  "ann"  1h30m0s  moving  c1`,
