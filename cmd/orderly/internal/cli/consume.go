@@ -51,7 +51,7 @@ With --sequence the numbers of records are looked at: "headers" are those that o
 missing, or a writer was replaced and still writes, that is logged, and --on-gap says whether the record behind a gap is
 handed over, waits in the parking topic, or ends the command. The numbers are learned anew when a partition comes.
 
-With --until-end it ends when every record that was there at the start is done and committed. Ctrl-C, or SIGTERM, lets
+With --until-end it ends when every record that was there at the start is done, or parked, and committed. Ctrl-C, or SIGTERM, lets
 what runs finish, commits and ends with 0; a second one ends it at once with 130.`,
 		Example: `  orderly consume -t orders -g billing -- python3 worker.py
   orderly consume -t orders -g audit --until-end > orders.jsonl
@@ -61,7 +61,7 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 	}
 	f := cmd.Flags()
 	conn := connect.AddFlags(f, connect.Topic, connect.Group)
-	f.BoolVar(&o.UntilEnd, "until-end", false, "end when all records that were there at the start are done")
+	f.BoolVar(&o.UntilEnd, "until-end", false, "end when all records that were there at the start are done, or parked")
 	f.IntVar(&o.Concurrency, "concurrency", 0, "records (and so workers) at a time (default: 256; with CMD one for each processor)")
 	f.DurationVar(&o.SessionTimeout, "session-timeout", 45*time.Second, "after this time without a sign of life another member takes over")
 	f.StringVar(&scope, "scope", "key", "what is one sequence: key or partition")
@@ -169,10 +169,17 @@ func report(ctx context.Context, s Streams, untilEnd bool, res consume.Result) {
 	switch {
 	case res.AtEnd:
 		how = "; everything up to the end is done"
+		if res.Parked > 0 {
+			how += " or parked"
+		}
 	case untilEnd && ctx.Err() != nil:
 		how = "; interrupted before the end"
 	}
-	fmt.Fprintf(s.Err, "orderly: %s done, %d of them after retries%s\n", plural.Of(res.Done, "record"), res.Retried, how)
+	parked := ""
+	if res.Parked > 0 {
+		parked = fmt.Sprintf("; %d parked", res.Parked)
+	}
+	fmt.Fprintf(s.Err, "orderly: %s done, %d of them after retries%s%s\n", plural.Of(res.Done, "record"), res.Retried, parked, how)
 }
 
 func parseScope(s string) (orderly.Scope, error) {

@@ -97,8 +97,8 @@ blocked key the record at --offset is tried.`, "", ""},
 	"skip": {"Let a parked record, or the first of a blocked key, count as done", `The record is never handed to the handler: a hole in the order of its key, written down with who and why.`,
 		"it makes a hole in the order of the key", "duplicate of 4710"},
 	"park": {"Park a blocked key", `The oldest record of a blocked key, at --offset, and all later ones of the key go to the parking topic, or the database of a
-consumer with effects, in order and without a call of the handler, until somebody releases them; other keys go on, and the committed offset passes. For a key that blocks
-under the policies block and park, or waits for its next attempt.`, "its records wait until somebody releases them", "the customer has to be asked"},
+consumer with effects, in order and without a call of the handler, until somebody releases them; other keys go on, and the
+committed offset passes. For a key that blocks under the policies block and park, or waits for its next attempt.`, "its records wait until somebody releases them", "the customer has to be asked"},
 }
 
 // newKeysWord is the command of an operator's word about a key.
