@@ -235,7 +235,8 @@ func (s *resetStep) problem(r *OffsetReset, group string) error {
 	where := fmt.Sprintf("orderly: topic %s partition %d: ", p.Topic, p.Partition)
 	switch {
 	case p.ParkedRecords > 0 && r.Parked == "":
-		return fmt.Errorf(where+"%d records of %d keys are parked, from offset %d on: say what becomes of them, \"keep\" or \"drop\" (--parked)", p.ParkedRecords, p.ParkedKeys, slices.Min(slices.Concat(p.parked.offsets, p.stored)))
+		return fmt.Errorf(where+"parked: %s of %s, from offset %d on: say what becomes of that, \"keep\" or \"drop\" (--parked)",
+			counted(int64(p.ParkedRecords), "record"), counted(int64(p.ParkedKeys), "key"), slices.Min(slices.Concat(p.parked.offsets, p.stored)))
 	case p.parked.unknown && r.Parked == ParkedKeep:
 		return errors.New(where + "the parked records cannot be kept: the commit that said from where the parking topic counts was replaced by something other than orderly; only \"drop\" is possible, and the records can be read from the topic before")
 	case r.Parked == ParkedKeep && len(p.parked.offsets) > 0 && p.parked.released > s.out.To:

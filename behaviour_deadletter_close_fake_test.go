@@ -19,13 +19,7 @@ func TestRunEndsWhileDeadLettersAreUnderWay(t *testing.T) {
 	c := fake(t)
 	b := orderlytest.Dial(t, c.ListenAddrs()...)
 	topic := newTopic(t, b, 1)
-	dlt := topic + "-dlt"
-	b.CreateTopic(dlt, 1)
-	md, err := b.Admin().Metadata(t.Context(), dlt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	id := [16]byte(md.Topics[dlt].ID)
+	dlt, id := deadLetterTopic(t, b, topic)
 	const records = 200
 	held, answer := make(chan struct{}), make(chan struct{})
 	var once sync.Once

@@ -27,13 +27,7 @@ func TestRowDeadLetterWriteRefused(t *testing.T) {
 			c := fake(t)
 			b := orderlytest.Dial(t, c.ListenAddrs()...)
 			topic := newTopic(t, b, 1)
-			dlt := topic + "-dlt"
-			b.CreateTopic(dlt, 1)
-			md, err := b.Admin().Metadata(t.Context(), dlt)
-			if err != nil {
-				t.Fatal(err)
-			}
-			id := [16]byte(md.Topics[dlt].ID)
+			dlt, id := deadLetterTopic(t, b, topic)
 			var refuse atomic.Bool
 			refuse.Store(true)
 			c.ControlKey(int16(kmsg.Produce), func(req kmsg.Request) (kmsg.Response, error, bool) {
@@ -103,4 +97,16 @@ func TestBackoffLongerThanTheSession(t *testing.T) {
 	if attempts.Load() != 2 || assigned.len() != 1 || lost.len() != 0 {
 		t.Errorf("%d attempts, assigned %v, lost %v", attempts.Load(), assigned.get(), lost.get())
 	}
+}
+
+// deadLetterTopic makes a topic's dead-letter topic, and returns its name and id.
+func deadLetterTopic(t *testing.T, b *orderlytest.Broker, topic string) (dlt string, id [16]byte) {
+	t.Helper()
+	dlt = topic + "-dlt"
+	b.CreateTopic(dlt, 1)
+	md, err := b.Admin().Metadata(t.Context(), dlt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dlt, md.Topics[dlt].ID
 }

@@ -3,15 +3,11 @@ package orderly_test
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/orderly-go/orderly"
-	"github.com/orderly-go/orderly/store"
-	"github.com/orderly-go/orderly/store/storetest"
 )
 
 // failing is a handler with effects that fails the records of bad keys until they are
@@ -216,21 +212,7 @@ func TestEffectsParkingOnce(t *testing.T) {
 	b := engine(t)
 	topic := newTopic(t, b, 3)
 	book := newEffectBook()
-	var mu sync.Mutex
-	rnd := rand.New(rand.NewPCG(3, 4))
-	book.Fault = func(store.Step) (error, bool) {
-		mu.Lock()
-		defer mu.Unlock()
-		switch rnd.IntN(20) {
-		case 0:
-			return store.ErrUnknown, false
-		case 1:
-			return nil, true
-		case 2:
-			return storetest.ErrAgain, false
-		}
-		return nil, false
-	}
+	book.Fault = commitFaults(3, 4)
 	var n atomic.Int64
 	var mended atomic.Bool
 	var parkedEvents seen[orderly.ParkedEvent]

@@ -86,16 +86,11 @@ func (b *effectBook) effects() orderly.Effects {
 	}}
 }
 
-// Members come, go and die; commits fail, are unknown, or are chosen to lose: each
-// effect happens once, those of a key in order.
-func TestEffectsOnce(t *testing.T) {
-	t.Parallel()
-	b := engine(t)
-	topic := newTopic(t, b, 3)
-	book := newEffectBook()
+// commitFaults has one commit of twenty fail, one end unknown, and one chosen to lose.
+func commitFaults(seed1, seed2 uint64) func(store.Step) (error, bool) {
 	var mu sync.Mutex
-	rnd := rand.New(rand.NewPCG(1, 2))
-	book.Fault = func(store.Step) (error, bool) {
+	rnd := rand.New(rand.NewPCG(seed1, seed2))
+	return func(store.Step) (error, bool) {
 		mu.Lock()
 		defer mu.Unlock()
 		switch rnd.IntN(20) {
@@ -108,6 +103,16 @@ func TestEffectsOnce(t *testing.T) {
 		}
 		return nil, false
 	}
+}
+
+// Members come, go and die; commits fail, are unknown, or are chosen to lose: each
+// effect happens once, those of a key in order.
+func TestEffectsOnce(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 3)
+	book := newEffectBook()
+	book.Fault = commitFaults(1, 2)
 	var n atomic.Int64
 	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Lanes: 4, CommitInterval: 20 * time.Millisecond,
 		Effects: orderly.Effects{Store: book.Memory, MaxRecords: 7, Handler: func(_ context.Context, tx any, m *orderly.Message) error {

@@ -148,7 +148,7 @@ func TestResetParked(t *testing.T) {
 				t.Errorf("%+v", now)
 			}
 			r := orderly.OffsetReset{Topic: topic, To: orderly.ToOffset(2), Reason: "to see"}
-			if _, err := a.ResetOffsets(t.Context(), r); err == nil || !strings.Contains(err.Error(), "2 records of 1 keys are parked") {
+			if _, err := a.ResetOffsets(t.Context(), r); err == nil || !strings.Contains(err.Error(), "parked: 2 records of 1 key,") {
 				t.Fatalf("it does not ask what becomes of parked records: %v", err)
 			}
 			r.Parked = word

@@ -2,6 +2,7 @@ package orderly_test
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -11,6 +12,38 @@ import (
 	"github.com/orderly-go/orderly/store"
 	"github.com/orderly-go/orderly/store/storetest"
 )
+
+// With a store a restart does not forget the gap: who starts next stops there again,
+// until another OnGap is set.
+func TestRowSequenceGapStopsAgainWithAStore(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	c, mem := &calls{}, storetest.NewMemory()
+	cfg := orderly.ConsumerConfig{Topics: []string{topic}, OnExhausted: orderly.PolicyBlock,
+		Sequence: orderly.SequenceGuard{Headers: true, OnGap: orderly.GapStop},
+		Effects: orderly.Effects{Store: mem, Handler: func(ctx context.Context, tx any, m *orderly.Message) error {
+			tx.(*storetest.MemoryTx).Do(func() { _ = c.handle(ctx, m) })
+			return nil
+		}}}
+	g := b.Group(cfg)
+	b.Produce(topic, sequenced("k", "1", "w", 1, 1), sequenced("k", "2", "w", 1, 2), sequenced("k", "4", "w", 1, 4), sequenced("k", "5", "w", 1, 5))
+	for range 3 {
+		var gap *orderly.SequenceGapError
+		if err := g.Start().Wait(); !errors.As(err, &gap) || gap.Number != 4 || gap.Last != 2 {
+			t.Fatalf("Run: %v", err)
+		}
+	}
+	if got := c.of("k"); !slices.Equal(got, []string{"1", "2"}) {
+		t.Errorf("handled %v", got)
+	}
+	cfg.Group, cfg.Sequence.OnGap = g.Name(), orderly.GapDetect
+	m := b.Group(cfg).Start()
+	committed(t, b, m, topic, 0, 4)
+	if got := c.of("k"); !slices.Equal(got, []string{"1", "2", "4", "5"}) {
+		t.Errorf("handled %v", got)
+	}
+}
 
 // With a store the numbers outlive their owner: a duplicate, a late one, and one that
 // was given up, of before a restart or a takeover, are known for what they are.

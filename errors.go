@@ -33,8 +33,8 @@ type StopError struct {
 
 // Error names the record and the cause.
 func (e *StopError) Error() string {
-	return fmt.Sprintf("orderly: stopped by policy at topic %s partition %d offset %d key %q after %d attempts: %v",
-		e.Topic, e.Partition, e.Offset, e.Key, e.Attempts, e.Err)
+	return fmt.Sprintf("orderly: stopped by policy at topic %s partition %d offset %d key %q after %s: %v",
+		e.Topic, e.Partition, e.Offset, e.Key, counted(int64(e.Attempts), "attempt"), e.Err)
 }
 
 // Unwrap returns the error of the last attempt.
@@ -54,8 +54,11 @@ type OffsetRangeError struct {
 // Error names the range and the way out.
 func (e *OffsetRangeError) Error() string {
 	what := fmt.Sprintf("%d records were deleted before they were processed", e.Start-e.Offset)
+	if e.Start-e.Offset == 1 {
+		what = "a record was deleted before it was processed"
+	}
 	if e.Offset > e.End {
-		what = fmt.Sprintf("the log ends %d records before it: it was cut, or the offset is another topic's", e.Offset-e.End)
+		what = "the log ends " + counted(e.Offset-e.End, "record") + " before it: it was cut, or the offset is another topic's"
 	}
 	return fmt.Sprintf("orderly: topic %s partition %d: the committed offset %d is outside the log [%d, %d]: %s; "+
 		"set Reset to ResetEarliest or ResetLatest to go on by name", e.Topic, e.Partition, e.Offset, e.Start, e.End, what)
@@ -150,3 +153,11 @@ var (
 	// ErrAborted: Abort was called.
 	ErrAborted = errors.New("orderly: aborted")
 )
+
+// counted is a count with its noun.
+func counted(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

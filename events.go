@@ -25,8 +25,9 @@ type Events struct {
 	// called before the next record of the key is handed over.
 	DeadLettered func(DeadLetteredEvent)
 	Skipped      func(SkippedEvent)
-	// Parked: a record was written to the parking topic, and read back; or it
-	// followed parked ones of its key. Released: a parked record is done.
+	// Parked: a record was written to the parking topic, and read back (with Effects:
+	// to the store, and committed); or it followed parked ones of its key. Released: a
+	// parked record is done.
 	Parked   func(ParkedEvent)
 	Released func(ReleasedEvent)
 	// WriteFailed: the dead letter of a record, or the record itself to the parking

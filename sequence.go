@@ -49,13 +49,14 @@ const (
 	GapDetect GapPolicy = "detect"
 	// GapPark: the record is parked without a call of its handler, and the later ones
 	// of its key follow, until an operator releases the key: then it is handed over.
-	// Records without an ordering key block instead. It needs the parking topic: see
-	// Parking.
+	// Records without an ordering key block instead. It needs the parking topic (see
+	// Parking), or with Effects the store alone.
 	GapPark GapPolicy = "park"
 	// GapIgnore: numbers rise and leave some out, as offsets do: none is missing, and one
 	// that is not above the last is a duplicate.
 	GapIgnore GapPolicy = "ignore"
-	// GapStop: Run ends with a StopError whose cause is a SequenceGapError.
+	// GapStop: Run ends with a StopError whose cause is a SequenceGapError. A new start
+	// goes on with that record; where a store keeps the numbers it stops there again.
 	GapStop GapPolicy = "stop"
 )
 

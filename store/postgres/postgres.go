@@ -86,8 +86,7 @@ func (db *DB) Migrate(ctx context.Context) (from int, err error) {
 // people who make tables themselves, and the rights that consuming needs.
 func Schema() string {
 	return protocol.Script(types) + `
--- What consuming needs, beside the rights on the handler's own tables; orderly_low,
--- orderly_lane, orderly_exception, orderly_sequence and orderly_part are written, orderly_schema is read:
+-- What consuming needs, beside the rights on the handler's own tables:
 -- GRANT SELECT ON orderly_schema TO billing;
 -- GRANT SELECT, INSERT ON orderly_part, orderly_audit TO billing;
 -- GRANT SELECT, INSERT, UPDATE ON orderly_low, orderly_lane TO billing;

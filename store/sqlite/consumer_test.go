@@ -63,9 +63,9 @@ func openHistory(_ context.Context, file string) (*effectstest.DB, error) {
 	}, nil
 }
 
-// A real change history, applied by processes that are killed: each change once, and
-// the end is the known truth.
-func TestChangeHistory(t *testing.T) {
+// migratedFile is a new database with the tables.
+func migratedFile(t *testing.T) string {
+	t.Helper()
 	file := filepath.Join(t.TempDir(), "files.db")
 	db, err := Open(file)
 	if err != nil {
@@ -75,6 +75,13 @@ func TestChangeHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = db.Close()
+	return file
+}
+
+// A real change history, applied by processes that are killed: each change once, and
+// the end is the known truth.
+func TestChangeHistory(t *testing.T) {
+	file := migratedFile(t)
 	s := effectstest.Scene{DSN: file, Open: openHistory, Kills: 4}
 	if os.Getenv("ORDERLY_SOAK") == "1" {
 		s.Kills = 20

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -129,14 +128,6 @@ func TestExceptionsOfTheVersionBefore(t *testing.T) {
 // with more a record may count as the one that kills its process, and wait parked for an
 // operator.
 func TestChangeHistoryWithParkedKeys(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "files.db")
-	db, err := Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	_ = db.Close()
+	file := migratedFile(t)
 	effectstest.Scene{DSN: file, Open: openHistory, Kills: 1, Parks: true}.Run(t)
 }

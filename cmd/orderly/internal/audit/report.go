@@ -97,7 +97,7 @@ func (a *audit) judge(r *Report) {
 			what = plural.Of(t.Late.Count, "record") + plural.Verb(t.Late.Count, " comes", " come") + " after one of the same key with a later time"
 			damaged, sev = "perhaps: unless the broker sets them, times are those of the writers' clocks; a number of your own tells for sure (--seq)", finding.Warn
 		}
-		r.Add(finding.Finding{Rule: "L06", Severity: sev, What: what, Where: lines, Damaged: damaged,
+		r.Add(finding.Finding{Rule: "L06", Severity: sev, What: what, Where: lines, Damage: damaged,
 			Fix: "the producers below wrote them: see orderly doctor log for how, and make them idempotent, one for each key at a time"})
 	}
 	if n := t.Duplicates.Count + t.Again; n > 0 {
@@ -108,8 +108,8 @@ func (a *audit) judge(r *Report) {
 			return fmt.Sprintf("key %q: numbers %d-%d in partition %d and in partition %d", w.Key, w.From, w.To, w.Partitions[0], w.Partitions[1])
 		})...)
 		r.Add(finding.Finding{Rule: "duplicate", Severity: finding.Error, What: plural.Of(n, "record") + plural.Verb(n, " has", " have") + " a number that the key had before", Where: lines,
-			Damaged: "yes, unless readers recognise a number that they had",
-			Fix:     "an idempotent producer writes nothing twice by itself; a program that sends again after an error does: stop at the first failed record instead"})
+			Damage: "yes, unless readers recognise a number that they had",
+			Fix:    "an idempotent producer writes nothing twice by itself; a program that sends again after an error does: stop at the first failed record instead"})
 	}
 	if t.Gaps.Count > 0 {
 		sev, damaged := finding.Error, "yes: these numbers are in no record that is there"
@@ -120,7 +120,7 @@ func (a *audit) judge(r *Report) {
 			Where: list(t.Gaps, func(g Gap) string {
 				return fmt.Sprintf("partition %d offset %d: key %q has no %s", g.Partition, g.Offset, g.Key, between(g.From, g.To))
 			}),
-			Damaged: damaged, Fix: "compare with the source of the numbers; a producer that gives records up leaves such gaps (orderly doctor log, L02)"})
+			Damage: damaged, Fix: "compare with the source of the numbers; a producer that gives records up leaves such gaps (orderly doctor log, L02)"})
 	}
 	if t.Splits.Count > 0 {
 		overlap := 0
@@ -139,8 +139,8 @@ func (a *audit) judge(r *Report) {
 				}
 				return fmt.Sprintf("key %q: %s", s.Key, strings.Join(in, "; "))
 			}),
-			Damaged: "yes: records of one key in two partitions are read in any order",
-			Fix:     "orderly doctor log says which writers place keys differently, and whether partitions were added"})
+			Damage: "yes: records of one key in two partitions are read in any order",
+			Fix:    "orderly doctor log says which writers place keys differently, and whether partitions were added"})
 	}
 	if t.Zombies.Count > 0 {
 		r.Add(finding.Finding{Rule: "zombie", Severity: finding.Error, What: plural.Of(t.Zombies.Count, "record") + plural.Verb(t.Zombies.Count, " was", " were") + " written by a writer that a later epoch of it had replaced",
@@ -151,7 +151,7 @@ func (a *audit) judge(r *Report) {
 				}
 				return fmt.Sprintf("partition %d offset %d: key %q by %s after epoch %d (%s)", z.Partition, z.Offset, z.Key, who, z.Highest, stamp(z.Time))
 			}),
-			Damaged: "yes: what it wrote came after what replaced it", Fix: "end the old writer before the new one begins, or fence it with a transactional.id"})
+			Damage: "yes: what it wrote came after what replaced it", Fix: "end the old writer before the new one begins, or fence it with a transactional.id"})
 	}
 	if none := t.NullKeys.Count + t.EmptyKeys.Count; none > 0 {
 		sev := finding.Warn

@@ -38,7 +38,10 @@ takes are no faults. It joins no group and changes nothing.
 What it knows of keys takes some 200 bytes for each; what does not fit into --memory goes to files. With --state it goes on where it was ended, or
 where it came to: what is new since then is read, and judged with what was there before.
 
-The user needs Describe and Read on the topic. With DescribeConfigs on it, gaps are told from compaction.`,
+The user needs Describe and Read on the topic. With DescribeConfigs on it, gaps are told from compaction.
+
+It ends with 3 when there are findings of the severity of --fail-on, 4 when there was no record, or none with a number, to
+judge by, 2 when the topic has no such partition. With --json the result is one JSON object; docs/audit.md has its fields.`,
 		Example: `  orderly audit -t orders --seq .version
   orderly audit -t orders --seq-header version --since 24h --json
   orderly audit -t orders --by-time --partitions 0,4-7 --html report.html

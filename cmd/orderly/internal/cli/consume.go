@@ -32,12 +32,14 @@ UTF-8; null when null), headers (a list of {key, value}), attempt, fencing_token
 
 With CMD that many copies of it run as --concurrency says. Each gets one record at a time, as such a line on standard
 input, and answers it with a line on standard output: {"ok":true}, {"error":"why"}, {"permanent":"why"} or
-{"unavailable":"why"}. Records of one key are never with two workers. Logs belong on standard error. docs/pipe-protocol.md has workers in Python, Node, Java and bash.
+{"unavailable":"why"}. Records of one key are never with two workers. Logs belong on standard error. docs/pipe-protocol.md has
+workers in Python, Node, Java and bash.
 
 A record that fails is tried again (--max-attempts, --backoff, --max-backoff) while its key waits and the others go on.
 When its attempts are used up, or a worker calls it permanent, --on-exhausted says what happens: stop ends the command
-with 1 and names the record; block goes on trying; dead-letter copies it to --dead-letter-topic ("orderly setup" makes
-that) and goes on with its key, and skip goes on without: both leave a hole in the order of the key, which is logged.
+with 1 and names the record; block goes on trying; park sets it aside with the later ones of its key, in order, in a topic
+that the command makes, until the key is released ("orderly keys"); dead-letter copies it to --dead-letter-topic ("orderly
+setup" makes that) and goes on with its key, and skip goes on without: both leave a hole in the order of the key, which is logged.
 
 When records of many keys begin to fail together, or workers answer {"unavailable":"why"}, a breaker opens: nothing is
 attempted, attempts that were spent on the way are given back, and every key keeps its place. --probe is asked whether the
@@ -49,7 +51,7 @@ With --sequence the numbers of records are looked at: "headers" are those that o
 missing, or a writer was replaced and still writes, that is logged, and --on-gap says whether the record behind a gap is
 handed over, waits in the parking topic, or ends the command. The numbers are learned anew when a partition comes.
 
-With --until-end it ends when every record that was there at the start is done and committed. Ctrl-C, or SIGTERM, lets
+With --until-end it ends when every record that was there at the start is done, or parked, and committed. Ctrl-C, or SIGTERM, lets
 what runs finish, commits and ends with 0; a second one ends it at once with 130.`,
 		Example: `  orderly consume -t orders -g billing -- python3 worker.py
   orderly consume -t orders -g audit --until-end > orders.jsonl
@@ -59,7 +61,7 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 	}
 	f := cmd.Flags()
 	conn := connect.AddFlags(f, connect.Topic, connect.Group)
-	f.BoolVar(&o.UntilEnd, "until-end", false, "end when all records that were there at the start are done")
+	f.BoolVar(&o.UntilEnd, "until-end", false, "end when all records that were there at the start are done, or parked")
 	f.IntVar(&o.Concurrency, "concurrency", 0, "records (and so workers) at a time (default: 256; with CMD one for each processor)")
 	f.DurationVar(&o.SessionTimeout, "session-timeout", 45*time.Second, "after this time without a sign of life another member takes over")
 	f.StringVar(&scope, "scope", "key", "what is one sequence: key or partition")
@@ -67,7 +69,7 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 	f.StringVar(&reset, "reset", "stop", "when the records to go on from were deleted, or the log was cut: stop, earliest or latest")
 	f.StringVar(&onExhausted, "on-exhausted", string(orderly.PolicyStop), "when a record's attempts are used up: stop, block (its key alone waits, it is tried for ever), park (its key waits in the parking topic, in order), dead-letter or skip")
 	f.StringVar(&o.DeadLetter.Topic, "dead-letter-topic", "", "where --on-exhausted dead-letter writes (default: TOPIC-dlt)")
-	f.StringVar(&onWriteFailure, "on-write-failure", "", "when a dead letter cannot be written: block (the default) or stop")
+	f.StringVar(&onWriteFailure, "on-write-failure", "", "when a dead letter cannot be written, or a record not parked: block (the default) or stop")
 	f.IntVar(&o.Retry.MaxAttempts, "max-attempts", 10, "attempts of a record")
 	f.DurationVar(&o.Retry.Backoff, "backoff", time.Second, "longest wait before the second attempt; it doubles")
 	f.DurationVar(&o.Retry.MaxBackoff, "max-backoff", time.Minute, "longest wait between attempts")
@@ -131,10 +133,11 @@ what runs finish, commits and ends with 0; a second one ends it at once with 130
 			return usagef("--probe and --probe-interval are of no use with --no-breaker: nobody would ask")
 		}
 		o.OnWriteFailure = orderly.Policy(onWriteFailure)
-		for _, name := range []string{"dead-letter-topic", "on-write-failure"} {
-			if f.Changed(name) && o.OnExhausted != orderly.PolicyDeadLetter {
-				return usagef("--%s is of use only with --on-exhausted dead-letter", name)
-			}
+		if f.Changed("dead-letter-topic") && o.OnExhausted != orderly.PolicyDeadLetter {
+			return usagef("--dead-letter-topic is of use only with --on-exhausted dead-letter")
+		}
+		if f.Changed("on-write-failure") && o.OnExhausted != orderly.PolicyDeadLetter && o.OnExhausted != orderly.PolicyPark {
+			return usagef("--on-write-failure is of use only with --on-exhausted dead-letter or park")
 		}
 		if f.Changed("on-write-failure") && o.OnWriteFailure != orderly.PolicyBlock && o.OnWriteFailure != orderly.PolicyStop {
 			return usagef("--on-write-failure is %q: it must be block or stop", onWriteFailure)
@@ -166,10 +169,17 @@ func report(ctx context.Context, s Streams, untilEnd bool, res consume.Result) {
 	switch {
 	case res.AtEnd:
 		how = "; everything up to the end is done"
+		if res.Parked > 0 {
+			how += " or parked"
+		}
 	case untilEnd && ctx.Err() != nil:
 		how = "; interrupted before the end"
 	}
-	fmt.Fprintf(s.Err, "orderly: %s done, %d of them after retries%s\n", plural.Of(res.Done, "record"), res.Retried, how)
+	parked := ""
+	if res.Parked > 0 {
+		parked = fmt.Sprintf("; %d parked", res.Parked)
+	}
+	fmt.Fprintf(s.Err, "orderly: %s done, %d of them after retries%s%s\n", plural.Of(res.Done, "record"), res.Retried, parked, how)
 }
 
 func parseScope(s string) (orderly.Scope, error) {

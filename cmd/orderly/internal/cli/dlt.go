@@ -83,8 +83,8 @@ headers are taken off. One that failed again is held from --max-redrives on, so 
 		}
 		fmt.Fprintf(s.Err, "orderly: %s %s, %s held, %s\n", plural.Of(res.Sent, "record"), what, plural.Of(len(res.Held), "key"), plural.Of(res.Wait, "record")+plural.Verb(res.Wait, " waits", " wait")+" behind them")
 		if res.Unrecorded > 0 {
-			fmt.Fprintf(s.Err, "orderly: warning: %d records were sent back of which the group's progress has no room to tell: the next call sends them again; "+
-				"see to the held keys first\n", res.Unrecorded)
+			fmt.Fprintf(s.Err, "orderly: warning: of what was sent back the group's progress has no room to tell of %s: the next call sends that again; "+
+				"see to the held keys first\n", plural.Of(res.Unrecorded, "record"))
 		}
 		switch {
 		case err != nil:
@@ -92,7 +92,7 @@ headers are taken off. One that failed again is held from --max-redrives on, so 
 		case cmd.Context().Err() != nil:
 			return errInterrupted
 		case len(res.Held) > 0:
-			return fmt.Errorf("%d keys of %s are held", len(res.Held), o.DLT)
+			return fmt.Errorf("%s of %s %s held", plural.Of(len(res.Held), "key"), o.DLT, plural.Verb(len(res.Held), "is", "are"))
 		}
 		return nil
 	})

@@ -64,9 +64,9 @@ func newKeysShow(s Streams) *cobra.Command {
 	)
 	cmd := &cobra.Command{
 		Use: "show -t TOPIC -g GROUP --partition N --key KEY [flags]", Short: "Show the parked records of a key, and the commands about it",
-		Long: `show reads the group's parking topic, and the database of a consumer with effects (--store): the parked records of one key, the oldest first, with why and how often each failed,
-and the commands that operators gave about the key, with their answers. Values and headers are often personal data: they are
-shown with --show-values alone.
+		Long: `show reads the group's parking topic, and the database of a consumer with effects (--store): the parked records of one key,
+the oldest first, with why and how often each failed, and the commands that operators gave about the key, with their answers.
+Values and headers are often personal data: they are shown with --show-values alone.
 
 With --json it prints one object a line: {"record": {"offset", "timestamp", "bytes", "cause", "attempts", "releases",
 "first_failure", "last_failure", "value" or "value_base64", "headers"}}, then {"command": {"id", "verb", "offset", "who",

@@ -90,14 +90,15 @@ answered within --timeout: then its state is "requested", and it is done when th
 Where there is no parking topic the first command makes it, with the partitions and replicas of its topic, if the group has
 committed something of that topic; owners find it within half a minute. "orderly setup --parking" makes it beforehand.`
 
-var keyWords = map[string]struct{ short, long, reason string }{
+// reason says why a reason has to be given; because is one, for the example.
+var keyWords = map[string]struct{ short, long, reason, because string }{
 	"retry": {"Release a parked key, or try a blocked one, now", `The parked records of the key are handed to the handler in order, and the release stops at the first that fails. Of a
-blocked key the record at --offset is tried.`, ""},
+blocked key the record at --offset is tried.`, "", ""},
 	"skip": {"Let a parked record, or the first of a blocked key, count as done", `The record is never handed to the handler: a hole in the order of its key, written down with who and why.`,
-		"it makes a hole in the order of the key"},
-	"park": {"Park a blocked key", `The oldest record of a blocked key, at --offset, and all later ones of the key go to the parking topic, in order and without
-a call of the handler, until somebody releases them; other keys go on, and the committed offset passes. For a key that blocks
-under the policies block and park, or waits for its next attempt.`, "its records wait until somebody releases them"},
+		"it makes a hole in the order of the key", "duplicate of 4710"},
+	"park": {"Park a blocked key", `The oldest record of a blocked key, at --offset, and all later ones of the key go to the parking topic, or the database of a
+consumer with effects, in order and without a call of the handler, until somebody releases them; other keys go on, and the
+committed offset passes. For a key that blocks under the policies block and park, or waits for its next attempt.`, "its records wait until somebody releases them", "the customer has to be asked"},
 }
 
 // newKeysWord is the command of an operator's word about a key.
@@ -109,7 +110,7 @@ func newKeysWord(s Streams, verb string) *cobra.Command {
 	)
 	example := "  orderly keys " + verb + " -t orders -g billing --partition 3 --key c-17 --offset 4711"
 	if about.reason != "" {
-		example += " --reason 'duplicate of 4710'"
+		example += " --reason '" + about.because + "'"
 	}
 	cmd := &cobra.Command{
 		Use: verb + " -t TOPIC -g GROUP --partition N --key KEY --offset N [flags]", Short: about.short, Long: about.long + "\n\n" + aboutWords, Args: noArgs, Example: example,

@@ -23,14 +23,16 @@ func newPause(s Streams, verb string) *cobra.Command {
 partition says so ("paused", with who and why). The records of a paused key wait in memory while other keys run, up to the
 partition's window; then the partition waits as well. Nothing passes them.
 
-` + aboutWords + ` Each partition gets its own command, and one line is printed for each.`
+` + aboutWords + `
+Each partition gets its own command, and one line is printed for each.`
 		cmd.Example = "  orderly pause -g billing --reason 'the ledger is being moved'\n  orderly pause -g billing -t orders --partition 3 --key c-17 --reason 'ask the customer'"
 	} else {
 		cmd.Short = "End the pause of a group, topic, partition or key"
 		cmd.Long = `resume ends what "orderly pause" began. The pause of a key is ended by naming the key, that of a partition by naming the
 partition, its topic or its group.
 
-` + aboutWords + ` Each partition gets its own command, and one line is printed for each.`
+` + aboutWords + `
+Each partition gets its own command, and one line is printed for each.`
 		cmd.Example = "  orderly resume -g billing\n  orderly resume -g billing -t orders --partition 3 --key c-17"
 	}
 	f := cmd.Flags()

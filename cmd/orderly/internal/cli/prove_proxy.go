@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"github.com/orderly-go/orderly/cmd/orderly/internal/proxy"
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -240,20 +241,20 @@ func (discard) Close() error                { return nil }
 
 func writeFacts(w io.Writer, f *proxy.Facts) {
 	for _, c := range f.Clients {
-		fmt.Fprintf(w, "proxy: client %q: %d connections, produced %d records in %d batches (with those sent again), fetched %d records\n",
-			c.Client, c.Connections, c.ProducedRecords, c.ProducedBatches, c.FetchedRecords)
+		fmt.Fprintf(w, "proxy: client %q: %s, produced %s in %s (with those sent again), fetched %s\n", c.Client, plural.Of(c.Connections, "connection"),
+			plural.Of(c.ProducedRecords, "record"), plural.Of(c.ProducedBatches, "batch"), plural.Of(c.FetchedRecords, "record"))
 	}
 	for _, c := range f.Counts {
-		fmt.Fprintf(w, "proxy: fault %s: struck %d requests, for %d that were chosen\n", faultWords(&c.Fault), c.Requests, c.Chosen)
+		fmt.Fprintf(w, "proxy: fault %s: struck %s, for %d that were chosen\n", faultWords(&c.Fault), plural.Of(c.Requests, "request"), c.Chosen)
 		if c.Impossible > 0 {
-			fmt.Fprintf(w, "proxy: fault %s: %d requests could not be struck: acks=0 has no answer\n", c.Fault.Kind, c.Impossible)
+			fmt.Fprintf(w, "proxy: fault %s: %s could not be struck: acks=0 has no answer\n", c.Fault.Kind, plural.Of(c.Impossible, "request"))
 		}
 	}
 	if f.Unknowable > 0 {
-		fmt.Fprintf(w, "proxy: warning: %d records could not be chosen: they have no number (--seq), and their writer is not idempotent\n", f.Unknowable)
+		fmt.Fprintf(w, "proxy: warning: %s could not be chosen, without a number (--seq) and of a writer that is not idempotent\n", plural.Of(f.Unknowable, "record"))
 	}
 	if f.Unreadable > 0 {
-		fmt.Fprintf(w, "proxy: warning: %d batches could not be looked into, and passed\n", f.Unreadable)
+		fmt.Fprintf(w, "proxy: warning: %s could not be looked into, and passed\n", plural.Of(f.Unreadable, "batch"))
 	}
 	for _, text := range f.Troubles {
 		fmt.Fprintf(w, "proxy: warning: %s\n", text)

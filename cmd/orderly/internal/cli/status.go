@@ -141,16 +141,15 @@ func newKeysList(s Streams) *cobra.Command {
 		Short: "List blocked or parked keys with offset, records, cause, attempts and since when",
 		Long: `list asks the members that serve their state ("orderly consume --metrics", or health.Handler) for the keys whose oldest
 record failed and waits: for its next attempt, a dependency, its dead letter, or somebody (the state says which; they are
-explained in docs/operating.md). Only the members know them; --members names all of the group's. Parked keys
-stand in the group's parking topic, or in the database of a consumer with effects (--store): --state parked reads that, the
-key that was parked first before the others. With --json
-it prints one object a line: {"topic", "partition", "key" or "key_hex", "state", "first_offset", "records", "cause",
-"attempts", "releases", "since", "next"}.
+explained in docs/operating.md). Only the members know them; --members names all of the group's. Members show keys as hashes
+unless they are told otherwise (consume --log-keys plain). The command ends with 4 when a member was not reached: the list is
+not complete then. With --json it prints one object: {"version": 1, "blocked": how many there are, "keys": [{"topic",
+"partition", "key" or "key_hex", "key_hash", "state", "first_offset", "records", "cause", "attempts", "since", "next"}, ...],
+"unreached": [{"address", "error"}, ...]}.
 
-With --json: {"version": 1, "blocked": how many there are, "keys": [{"topic", "partition", "key" or "key_hex", "key_hash",
-"state", "first_offset", "records", "cause", "attempts", "since", "next"}, ...], "unreached": [{"address", "error"}, ...]}.
-Members show keys as hashes unless they are told otherwise (consume --log-keys plain). The command ends with 4 when a
-member was not reached: the list is not complete then.`,
+Parked keys stand in the group's parking topic, or in the database of a consumer with effects (--store): --state parked reads
+that, and lists the key first that was parked first. With --json it prints one object a line: {"topic", "partition", "key" or
+"key_hex", "state", "first_offset", "records", "cause", "attempts", "releases", "since", "next"}.`,
 		Example: `  orderly keys list --members 127.0.0.1:9464
   orderly keys list --members 10.0.0.7:9464,10.0.0.8:9464 --sort records --json
   orderly keys list --members 127.0.0.1:9464 --state permanent
@@ -165,7 +164,7 @@ member was not reached: the list is not complete then.`,
 	f.StringVar(&state, "state", allBlocked, "which keys: parked, blocked (all that are), or those in one state: "+strings.Join(orderly.BlockedStates(), ", "))
 	f.StringVar(&order, "sort", "age", "first is the one with the most of: "+strings.Join(status.Orders[:3], ", ")+"; or by partition")
 	f.IntVar(&limit, "limit", health.DefaultKeys, fmt.Sprintf("how many at the most, to %d", health.KeysMost))
-	f.BoolVar(&asJSON, "json", false, "print one JSON object")
+	f.BoolVar(&asJSON, "json", false, "print one JSON object; with --state parked one a line")
 	cmd.RunE = run(func(cmd *cobra.Command, _ []string) error {
 		set, err := resolve(conn, s.Err)
 		if err != nil {

@@ -85,10 +85,10 @@ func (c *check) lag() {
 		c.r.Add(finding.Finding{Rule: "L07", Severity: finding.Error, What: plural.Of(len(beyond), "commit") + plural.Verb(len(beyond), " is", " are") + " beyond the end of the log", Where: cut(beyond)})
 	}
 	if len(gone) > 0 {
-		c.r.Add(finding.Finding{Rule: "B11", Severity: finding.Error, What: plural.Of(len(gone), "partition") + plural.Verb(len(gone), " has", " have") + " deleted what a group had not read", Where: cut(gone), Damaged: "yes: these records were deleted before the group read them"})
+		c.r.Add(finding.Finding{Rule: "B11", Severity: finding.Error, What: plural.Of(len(gone), "partition") + plural.Verb(len(gone), " has", " have") + " deleted what a group had not read", Where: cut(gone), Damage: "yes: these records were deleted before the group read them"})
 	}
 	if len(soon) > 0 {
-		c.r.Add(finding.Finding{Rule: "B11", Severity: finding.Warn, What: plural.Of(len(soon), "partition") + " will soon delete what a group has not read", Where: cut(soon), Damaged: "not yet"})
+		c.r.Add(finding.Finding{Rule: "B11", Severity: finding.Warn, What: plural.Of(len(soon), "partition") + " will soon delete what a group has not read", Where: cut(soon), Damage: "not yet"})
 	}
 }
 

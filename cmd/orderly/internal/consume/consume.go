@@ -56,6 +56,7 @@ const startTimeout = 30 * time.Second
 type Result struct {
 	Done    int64 // records
 	Retried int64 // of these: needed more than one attempt
+	Parked  int64 // as often as a record was parked
 	AtEnd   bool  // with UntilEnd: everything up to the end is settled
 }
 
@@ -75,7 +76,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 
-	var done, retried atomic.Int64
+	var done, retried, parked atomic.Int64
 	cfg := orderly.ConsumerConfig{
 		Brokers: o.Cluster.Brokers, KafkaOpts: o.Cluster.Opts, Group: o.Group, Topics: []string{o.Topic},
 		Scope: o.Scope, Start: o.Start, Reset: o.Reset, OnExhausted: o.OnExhausted, OnWriteFailure: o.OnWriteFailure, DeadLetter: o.DeadLetter, Retry: o.Retry, Breaker: o.Breaker, Sequence: o.Sequence,
@@ -83,6 +84,10 @@ func Run(ctx context.Context, o Options) (Result, error) {
 		Events: orderly.Events{Settled: func(e orderly.SettledEvent) {
 			done.Add(int64(e.Records))
 			retried.Add(int64(e.Retried))
+		}, Parked: func(e orderly.ParkedEvent) {
+			if !e.Before {
+				parked.Add(1)
+			}
 		}},
 	}
 	cfg.LogKeys = o.LogKeys
@@ -139,7 +144,7 @@ func Run(ctx context.Context, o Options) (Result, error) {
 	if w != nil {
 		w.wait()
 	}
-	res := Result{Done: done.Load(), Retried: retried.Load(), AtEnd: errors.Is(cause, errAtEnd)}
+	res := Result{Done: done.Load(), Retried: retried.Load(), Parked: parked.Load(), AtEnd: errors.Is(cause, errAtEnd)}
 	var failed *failure
 	if errors.As(cause, &failed) {
 		err = failed // what else there is came of it

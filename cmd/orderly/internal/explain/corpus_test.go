@@ -189,6 +189,7 @@ var knownLines = []knownLine{
 
 	// Our own.
 	{`time=2026-11-20T03:12:44Z level=ERROR msg="orderly: a record was dead-lettered: a hole in the order of its key" group=billing member=m-1 topic=orders partition=3 offset=99 key_hash=ab`, "orderly-hole", Orderly, "orders-3, group billing", ""},
+	{`time=2026-11-20T03:12:44Z level=ERROR msg="orderly: a record was parked; the later ones of its key follow it until the key is released" group=billing member=m-1 topic=orders partition=3 offset=99 key_hash=ab attempt=10 reason=exhausted error="ledger says no"`, "orderly-key-parked", Orderly, "orders-3, group billing", ""},
 	{"orderly: topic orders partition 3: the committed offset 10 is outside the log [400, 900]: 390 records were deleted before they were processed; set Reset to ResetEarliest or ResetLatest to go on by name", "orderly-offset-range", Orderly, "orders-3", ""},
 	{"orderly: stopped by policy at topic orders partition 3 offset 99 key \"k\" after 10 attempts: boom", "orderly-stopped", Orderly, "orders-3", ""},
 	{`level=ERROR msg="orderly: records failed; their keys are closed until Clear" topic=orders partition=3`, "orderly-key-closed", Orderly, "orders-3", ""},

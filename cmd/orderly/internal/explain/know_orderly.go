@@ -31,6 +31,15 @@ var orderlyEntries = []*Entry{
 		See:   []string{"orderly keys list -g GROUP"}, Sources: []string{"docs/operating.md"},
 	},
 	{
+		ID: "orderly-key-parked", Severity: Note,
+		Title: "A record was given up, and its key is parked",
+		What:  "The record and the later ones of its key are set aside, in order, and none is handed over until the key is released: on a schedule, or when it failed for good at an operator's word. Other keys run, and the committed offset passes.",
+		Data:  "Yes: nothing of the key passed it.",
+		Tell:  "The line names topic, partition, offset, reason and error; `orderly keys list --state parked` lists the keys with their causes, `orderly keys show` the records of one.",
+		Do:    []string{"Mend what the error names, then `orderly keys retry`; or skip the record by hand."},
+		See:   []string{"orderly keys list --state parked -g GROUP -t TOPIC"}, Sources: []string{"docs/failure-policies.md", "docs/operating.md"},
+	},
+	{
 		ID: "orderly-stopped", Severity: May,
 		Title: "orderly's consumer stopped by its policy",
 		What:  "A record used up its attempts, and the policy is stop. Each member that gets the partition stops in its turn.",

@@ -8,6 +8,7 @@ var orderlyPatterns = []pattern{
 	p("orderly-hole", Orderly, "by policy: a hole in the order of its key"),
 	p("orderly-hole", Orderly, "dead-lettered: a hole in the order of its key"),
 	p("orderly-key-blocked", Orderly, "its key stays blocked and is tried at the maximum backoff"),
+	p("orderly-key-parked", Orderly, "a record was parked; the later ones of its key follow it"),
 	px("orderly-stopped", Orderly, "stopped by policy at topic", `stopped by policy at topic (?P<topic>\S+) partition (?P<partition>\d+) offset (?P<offset>\d+)`),
 	px("orderly-offset-range", Orderly, "is outside the log [", `topic (?P<topic>\S+) partition (?P<partition>\d+): the committed offset (?P<offset>\d+) is outside the log \[\d+, \d+\]`),
 	px("orderly-partitions-changed", Orderly, "of all keys would move to another partition", `topic (?P<topic>\S+) had \d+ partitions`),

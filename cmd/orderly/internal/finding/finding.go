@@ -26,8 +26,8 @@ type Finding struct {
 	Severity string   `json:"severity"`
 	Title    string   `json:"title,omitempty"`
 	What     string   `json:"what"`
-	Where    []string `json:"where,omitempty"`   // the evidence
-	Damaged  string   `json:"damaged,omitempty"` // is data damaged already
+	Where    []string `json:"where,omitempty"`  // the evidence
+	Damage   string   `json:"damage,omitempty"` // is data damaged already
 	Fix      string   `json:"fix,omitempty"`
 	Why      string   `json:"why,omitempty"`
 	WhenNot  string   `json:"when_not,omitempty"`
@@ -74,7 +74,7 @@ func (f *Finding) explain() {
 	}
 	f.Title = cmp.Or(f.Title, r.Title)
 	fix, whenNot := r.Plain()
-	f.Damaged, f.Fix, f.WhenNot = cmp.Or(f.Damaged, r.Damage), cmp.Or(f.Fix, fix), cmp.Or(f.WhenNot, whenNot)
+	f.Damage, f.Fix, f.WhenNot = cmp.Or(f.Damage, r.Damage), cmp.Or(f.Fix, fix), cmp.Or(f.WhenNot, whenNot)
 	f.Why, f.Source, f.Prove = cmp.Or(f.Why, r.Why), cmp.Or(f.Source, r.Source), cmp.Or(f.Prove, r.Prove)
 }
 

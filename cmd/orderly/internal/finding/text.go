@@ -80,7 +80,7 @@ func (p *Printer) finding(f *Finding) {
 		p.part("when", "with "+strings.Join(f.When, "; "))
 	}
 	p.part("where", f.Where...)
-	p.part("damage", f.Damaged)
+	p.part("damage", f.Damage)
 	p.part("fix", f.Fix)
 	p.part("why", f.Why)
 	p.part("not if", f.WhenNot)

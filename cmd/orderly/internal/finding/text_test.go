@@ -14,7 +14,7 @@ func TestLayout(t *testing.T) {
 	r := &Report{}
 	r.Add(Finding{Rule: "L03", Severity: Note, What: "a note", Where: []string{"here"}})
 	r.Add(Finding{Rule: "B07", Severity: Warn, What: "a warning"})
-	r.Add(Finding{Rule: "duplicate", Severity: Error, What: "no rule of the table", Where: []string{"key \"a\"", "key \"b\x1b[31m\""}, Damaged: "yes", Fix: "stop"})
+	r.Add(Finding{Rule: "duplicate", Severity: Error, What: "no rule of the table", Where: []string{"key \"a\"", "key \"b\x1b[31m\""}, Damage: "yes", Fix: "stop"})
 	r.Add(Finding{Rule: "B05", Severity: Error, What: "an error", Where: []string{"topic orders"}})
 	r.Checks("B05", "B07", "L03", "L04")
 	r.Cannot("no right", "L04", "B01")

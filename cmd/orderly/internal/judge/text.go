@@ -77,7 +77,7 @@ var table = []struct {
 	name string
 	of   func(Summary) string
 }{
-	{"history", func(s Summary) string { return plain(s.Name) }},
+	{"history", func(s Summary) string { return clipped(s.Name) }},
 	{"records", func(s Summary) string { return thousands(s.Records) }},
 	{"keys", func(s Summary) string { return thousands(s.Keys) }},
 	{"sent: ok", func(s Summary) string { return thousands(s.Acked) }},

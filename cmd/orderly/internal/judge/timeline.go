@@ -185,13 +185,28 @@ func or(a, b string) string {
 
 // plain gives text from a history as one short line without anything that a
 // terminal would obey.
-func plain(s string) string {
-	return cut(strings.Map(func(r rune) rune {
+func plain(s string) string { return cut(printable(s)) }
+
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
 		if r == utf8.RuneError || !unicode.IsPrint(r) {
 			return '\uFFFD'
 		}
 		return r
-	}, s))
+	}, s)
+}
+
+// clipped is a name for the head of a column: of a longer one its first parts.
+func clipped(s string) string {
+	s = printable(s)
+	if utf8.RuneCountInString(s) <= maxText {
+		return s
+	}
+	r := []rune(s)[:maxText-3]
+	if n := strings.LastIndex(string(r), ", "); n > 0 {
+		return string(r)[:n] + ", …"
+	}
+	return string(r) + "…"
 }
 
 const maxText = 60

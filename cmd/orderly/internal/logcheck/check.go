@@ -160,9 +160,9 @@ func (c *check) noID() {
 	c.r.Add(finding.Finding{Rule: "L01", Severity: finding.Error,
 		What: fmt.Sprintf("%d of %s (%d of %s) %s no producer id: a writer is not idempotent, whatever its configuration says",
 			n.Batches, plural.Of(c.s.Batches, "batch"), n.Records, plural.Of(c.s.Records, "record"), plural.Verb(n.Batches, "has", "have")),
-		Where:   []string{"the oldest in the sample: " + spot(w.First), "the newest: " + spot(w.Last), "its keys: " + partitioner(w)},
-		Damaged: "the headers cannot tell: a retry that was written twice or too late looks like any other record; orderly audit with a number of your own can",
-		Fix:     "find the writer (its client.id is in the broker's request log; the partitioner says which client it may be) and make it idempotent: enable.idempotence=true and acks=all"})
+		Where:  []string{"the oldest in the sample: " + spot(w.First), "the newest: " + spot(w.Last), "its keys: " + partitioner(w)},
+		Damage: "the headers cannot tell: a retry that was written twice or too late looks like any other record; orderly audit with a number of your own can",
+		Fix:    "find the writer (its client.id is in the broker's request log; the partitioner says which client it may be) and make it idempotent: enable.idempotence=true and acks=all"})
 }
 
 func (c *check) bumps() {
@@ -175,8 +175,8 @@ func (c *check) bumps() {
 		Where: some(c.s.Bumps, c.s.BumpN, func(b wire.Bump) string {
 			return fmt.Sprintf("%s: epoch %d to %d", spot(b.At), b.From, b.To)
 		}),
-		Damaged: "records that were given up are missing before these offsets, unless the program sent them again: then they are later than their successors, or twice there",
-		Fix:     "raise delivery.timeout.ms and stop at the first failed record; orderly's producer closes the key"})
+		Damage: "records that were given up are missing before these offsets, unless the program sent them again: then they are later than their successors, or twice there",
+		Fix:    "raise delivery.timeout.ms and stop at the first failed record; orderly's producer closes the key"})
 }
 
 func (c *check) several() {
@@ -192,8 +192,8 @@ func (c *check) several() {
 				return fmt.Sprintf("key %q: producer %d at offset %d, producer %d at offset %d, and producer %d again at offset %d of partition %d",
 					m.Key, m.First.ProducerID, m.First.Offset, m.Second.ProducerID, m.Second.Offset, m.Back.ProducerID, m.Back.Offset, m.Back.Partition)
 			}),
-			Damaged: "perhaps: only a number of your own in the records can tell (orderly audit --seq)",
-			Fix:     "one writer for each key at a time"})
+			Damage: "perhaps: only a number of your own in the records can tell (orderly audit --seq)",
+			Fix:    "one writer for each key at a time"})
 		return
 	}
 	active := map[int32][]string{}
@@ -238,8 +238,8 @@ func (c *check) breaks() {
 		Where: some(c.s.Breaks, c.s.BreakN, func(b wire.Break) string {
 			return fmt.Sprintf("%s, epoch %d: sequence %d where %d follows", spot(b.At), b.Epoch, b.Have, b.Want)
 		}),
-		Damaged: "yes, unless the producer had been idle for longer than the brokers keep its state (producer.id.expiration.ms): the records in between are lost",
-		Fix:     "look for an unclean leader election or a lost disk at that time; unclean.leader.election.enable=false, three replicas, min.insync.replicas=2"})
+		Damage: "yes, unless the producer had been idle for longer than the brokers keep its state (producer.id.expiration.ms): the records in between are lost",
+		Fix:    "look for an unclean leader election or a lost disk at that time; unclean.leader.election.enable=false, three replicas, min.insync.replicas=2"})
 }
 
 func (c *check) falls() {
@@ -252,8 +252,8 @@ func (c *check) falls() {
 		Where: some(c.s.Falls, c.s.FallN, func(b wire.EpochFall) string {
 			return fmt.Sprintf("%s: leader epoch %d after %d", spot(b.At), b.To, b.From)
 		}),
-		Damaged: "yes: acknowledged records were cut off, and offsets given again",
-		Fix:     "unclean.leader.election.enable=false, three replicas, min.insync.replicas=2"})
+		Damage: "yes: acknowledged records were cut off, and offsets given again",
+		Fix:    "unclean.leader.election.enable=false, three replicas, min.insync.replicas=2"})
 }
 
 func (c *check) limits() {

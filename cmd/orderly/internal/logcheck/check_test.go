@@ -34,7 +34,7 @@ func TestFaultsInBatches(t *testing.T) {
 		t.Errorf("warnings %v", got)
 	}
 	for _, f := range r.Findings {
-		if f.Fix == "" || f.Why == "" || f.Damaged == "" || len(f.Where) == 0 || f.Source == "" {
+		if f.Fix == "" || f.Why == "" || f.Damage == "" || len(f.Where) == 0 || f.Source == "" {
 			t.Errorf("%+v", f)
 		}
 	}

@@ -29,7 +29,7 @@ func (c *check) nullKeys() {
 	c.r.Add(finding.Finding{Rule: "K01", Severity: sev,
 		What: fmt.Sprintf("%d of %d records have no key (%d null, %d empty): clients spread them over the partitions, in no order",
 			none, c.s.Records, c.s.NullKeys, c.s.EmptyKeys),
-		Where: where, Damaged: "order among these records is not kept by anything", Fix: "give every record the key of what it belongs to"})
+		Where: where, Damage: "order among these records is not kept by anything", Fix: "give every record the key of what it belongs to"})
 	for _, w := range c.writers {
 		in := w.NullKeysIn()
 		if len(in) == 1 && w.NullKeys >= 100 && len(w.Fingerprint.Fits) > 0 && w.Fingerprint.Fits[0].Hash.Name == "crc32" && len(w.Partitions) > 1 {
@@ -47,10 +47,10 @@ func (c *check) splits() {
 		return
 	}
 	c.r.Add(finding.Finding{Rule: "K02", Severity: finding.Error,
-		What:    fmt.Sprintf("%d of %d keys in the sample are in more than one partition: the order of their records is void", len(all), c.s.Keys()),
-		Where:   some(all, int64(len(all)), func(s wire.Split) string { return c.proof(s) }),
-		Damaged: "yes: records of one key in two partitions are read in any order",
-		Fix:     "find the writers by what put the key there; give all of them the same partitioner (murmur2) and never add partitions to a topic with keys"})
+		What:   fmt.Sprintf("%d of %d keys in the sample are in more than one partition: the order of their records is void", len(all), c.s.Keys()),
+		Where:  some(all, int64(len(all)), func(s wire.Split) string { return c.proof(s) }),
+		Damage: "yes: records of one key in two partitions are read in any order",
+		Fix:    "find the writers by what put the key there; give all of them the same partitioner (murmur2) and never add partitions to a topic with keys"})
 }
 
 // proof is where a key was found, and what explains each place.
@@ -156,10 +156,10 @@ func (c *check) hashes() {
 			where = append(where, some(k.where, int64(len(k.where)), func(s string) string { return s })...)
 		}
 		c.r.Add(finding.Finding{Rule: "K03", Severity: finding.Error,
-			What:    "keys are placed by different hashes: " + strings.Join(names, ", ") + "; the same key of two writers goes to two partitions",
-			Where:   where,
-			Damaged: "yes, for every key that writers of both kinds have written (K02 shows those in the sample)",
-			Fix:     "one hash for all writers, best murmur2: librdkafka partitioner=murmur2_random, Sarama a murmur2 partitioner, kafka-go Murmur2Balancer. A writer that changes moves its keys: change while nothing of them waits to be read"})
+			What:   "keys are placed by different hashes: " + strings.Join(names, ", ") + "; the same key of two writers goes to two partitions",
+			Where:  where,
+			Damage: "yes, for every key that writers of both kinds have written (K02 shows those in the sample)",
+			Fix:    "one hash for all writers, best murmur2: librdkafka partitioner=murmur2_random, Sarama a murmur2 partitioner, kafka-go Murmur2Balancer. A writer that changes moves its keys: change while nothing of them waits to be read"})
 	}
 	for _, k := range kinds {
 		if k.names[0] == "kafkajs-legacy" {
@@ -175,10 +175,10 @@ func (c *check) hashes() {
 	slices.SortFunc(counts, func(a, b int32) int { return cmp.Compare(b, a) })
 	for _, n := range counts {
 		c.r.Add(finding.Finding{Rule: "K04", Severity: finding.Error,
-			What:    fmt.Sprintf("keys stand where a hash puts them among %d partitions, and the topic has %d: partitions were added, or a writer has an old count", n, c.s.Partitions),
-			Where:   some(before[n], int64(len(before[n])), func(s string) string { return s }),
-			Damaged: "yes, for keys that were written before and after: their older records stand in another partition than the newer ones",
-			Fix:     "a new topic with the new count, filled when the old one has been read to its end"})
+			What:   fmt.Sprintf("keys stand where a hash puts them among %d partitions, and the topic has %d: partitions were added, or a writer has an old count", n, c.s.Partitions),
+			Where:  some(before[n], int64(len(before[n])), func(s string) string { return s }),
+			Damage: "yes, for keys that were written before and after: their older records stand in another partition than the newer ones",
+			Fix:    "a new topic with the new count, filled when the old one has been read to its end"})
 	}
 }
 

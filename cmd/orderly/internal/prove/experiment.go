@@ -86,13 +86,17 @@ func both(ctx context.Context, c *Config, subject, control *side, stop <-chan st
 		control.mirrored = subject.inOrder()
 		return control.run(ctx, nil)
 	}
-	ctx, cancel := context.WithCancel(ctx)
+	beside, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var errs [2]error
 	var wg sync.WaitGroup
 	for i, s := range []*side{subject, control} {
 		wg.Go(func() {
-			if errs[i] = s.run(ctx, stop); errs[i] != nil {
+			err := s.run(beside, stop)
+			if errors.Is(err, context.Canceled) && beside.Err() != nil && ctx.Err() == nil {
+				return // the other one's error ended it, and says why
+			}
+			if errs[i] = err; err != nil {
 				cancel()
 			}
 		})

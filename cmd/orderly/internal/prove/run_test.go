@@ -158,4 +158,10 @@ func TestRefused(t *testing.T) {
 			t.Errorf("%v, want %q", err, want)
 		}
 	}
+	// The side beside it is ended, and adds nothing to the reason.
+	c := weakControl(Config{Workload: Consumer})
+	c.Subject = Subject{Kind: Program, Command: []string{"/absent/program"}}
+	if _, err := Run(t.Context(), c, nil); err == nil || !strings.Contains(err.Error(), "cannot be started") || strings.Contains(err.Error(), "canceled") {
+		t.Errorf("%v", err)
+	}
 }

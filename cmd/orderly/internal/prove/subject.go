@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -149,7 +150,7 @@ func (c *Client) words(w Workload) string {
 		}
 		switch {
 		case c.Aside != "":
-			parts = append(parts, fmt.Sprintf("%s after %d attempts", c.Aside, c.Attempts))
+			parts = append(parts, string(c.Aside)+" after "+plural.Of(c.Attempts, "attempt"))
 		case c.Pauses:
 			parts = append(parts, "retries in place")
 		}

@@ -107,11 +107,14 @@ func breakerText(b *Breaker, now time.Time) string {
 // Write prints the keys for people.
 func (k *Keys) Write(w io.Writer) error {
 	if k.Blocked == 0 {
+		text := "no key is blocked"
 		if k.State != "" {
-			fmt.Fprintf(w, "no key is blocked as %s\n", k.State)
-			return unreached(w, k.Unreached)
+			text += " as " + string(k.State)
 		}
-		fmt.Fprintln(w, "no key is blocked")
+		if len(k.Unreached) > 0 {
+			text += ", of the members that were reached"
+		}
+		fmt.Fprintln(w, text)
 		return unreached(w, k.Unreached)
 	}
 	fmt.Fprintf(w, "%s blocked", plural.Of(k.Blocked, "key")+plural.Verb(k.Blocked, " is", " are"))

@@ -22,7 +22,7 @@ func (r *Report) Text(w io.Writer) error {
 // plain are the findings as all commands print them.
 func (r *Report) plain() (all []finding.Finding) {
 	for _, f := range r.Findings {
-		out := finding.Finding{Rule: f.Rule, Severity: f.Severity, Title: f.Title, What: f.What, Damaged: f.Damage, Fix: f.Fix, Why: f.Why,
+		out := finding.Finding{Rule: f.Rule, Severity: f.Severity, Title: f.Title, What: f.What, Damage: f.Damage, Fix: f.Fix, Why: f.Why,
 			Source: f.Source, Prove: f.Prove, Subject: f.Unit, When: f.When, WhenNot: f.WhenNot}
 		for _, e := range f.Where {
 			at := facts.Place{File: e.File, Line: e.Line}.String()
