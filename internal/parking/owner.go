@@ -192,6 +192,9 @@ func (o *Owner) mine(pos int64, e *Entry, v Verdict) {
 				}
 			}
 			o.marked = true
+			if o.self.Store != "" {
+				clear(o.state.keys) // of those that went on without it: what is settled, its rows say
+			}
 			if o.fresh {
 				o.trim = &trimming{}
 				o.trimFrom(pos, e)
