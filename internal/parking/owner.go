@@ -318,7 +318,7 @@ func (o *Owner) needToken(reason string) {
 // ok is false when it names none yet. Its watermark must have been taken before.
 func (o *Owner) Guard() (g Guard, ok bool) {
 	g = o.guard
-	g.Holds = len(o.state.keys) > 0
+	g.Holds = o.state.holdsAbove(o.watermark)
 	if t := o.trim; t != nil && t.commit {
 		g.Trim = t.base
 		return g, true
