@@ -121,3 +121,26 @@ func TestHandlersAfterParkedInAStore(t *testing.T) {
 		})
 	}
 }
+
+// A reset that drops what is parked lets others in, also without the store.
+func TestStoredIsDroppedByReset(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	book := newEffectBook()
+	var mended atomic.Bool
+	g := commanded(t, b, topic, book, &mended, nil)
+	b.Produce(topic, keyed(3, "bad", "good")...)
+	m := g.Start()
+	parkedRecords(t, b, m, topic, 1, 3)
+	committed(t, b, m, topic, 0, 6)
+	stopAll(t, m)
+	r := orderly.OffsetReset{Topic: topic, To: orderly.ToOffset(6), Reason: "given up", Parked: orderly.ParkedDrop}
+	if _, err := newAdmin(t, b, g).ResetOffsets(t.Context(), r); err != nil {
+		t.Fatal(err)
+	}
+	m = g.Start(without(func(context.Context, *orderly.Message) error { return nil }))
+	b.Produce(topic, keyed(1, "bad", "good")...)
+	committed(t, b, m, topic, 0, 8)
+	stopAll(t, m)
+}
