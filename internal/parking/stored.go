@@ -12,6 +12,14 @@ import (
 // nothing of the store would never hand them over. There may be several.
 const storedTag = "stored"
 
+// StoredSize is what the field of a handler takes up: the metadata has room for it.
+func StoredSize(handler string) int {
+	if handler == "" {
+		return 0
+	}
+	return len(";"+storedTag+"=") + len(handler)
+}
+
 // WithStored returns the fields with one that names a handler, or without it.
 func WithStored(fields []progress.Field, handler string, holds bool) []progress.Field {
 	mine := progress.Field{Tag: storedTag, Value: handler}
