@@ -1,6 +1,7 @@
 package orderly_test
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -67,4 +68,42 @@ func TestSequenceOfASkippedRecord(t *testing.T) {
 			stopAll(t, m)
 		})
 	}
+}
+
+// The numbers of parked records are learned when they are released, with their effects: a
+// duplicate that was parked behind its first is skipped then, and one that comes after the
+// next owner began is known for what it is.
+func TestSequenceOfReleasedRecords(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	book := newEffectBook()
+	var mended atomic.Bool
+	var events seen[orderly.SequenceEvent]
+	g := commanded(t, b, topic, book, &mended, func(cfg *orderly.ConsumerConfig) {
+		cfg.Sequence = orderly.SequenceGuard{Headers: true}
+		cfg.Events.Sequence = events.add
+		cfg.Effects = book.failing(badKey("k"), &mended)
+	})
+	b.Produce(topic, sequenced("k", "1", "w", 1, 1), sequenced("k", "2", "w", 1, 2), sequenced("k", "1 again", "w", 1, 1), sequenced("k", "4", "w", 1, 4))
+	m := g.Start()
+	parkedRecords(t, b, m, topic, 1, 4)
+	stopAll(t, m)
+	m = g.Start()
+	mended.Store(true)
+	ans, err := admin(t, b, g).Retry(patient(t), orderly.Command{Topic: topic, Key: []byte("k")})
+	answered(t, ans, err, "done", "released")
+	book.require(t, b, 3)
+	stopAll(t, m)
+	m = g.Start()
+	b.Produce(topic, sequenced("k", "2 again", "w", 1, 2), sequenced("k", "3", "w", 1, 3), sequenced("k", "5", "w", 1, 5))
+	committed(t, b, m, topic, 0, 7)
+	book.require(t, b, 5)
+	if got, want := found(&events), []string{"2 duplicate", "3 gap 1", "4 duplicate", "5 late"}; !slices.Equal(got, want) {
+		t.Errorf("found %v, want %v", got, want)
+	}
+	if n := book.Exceptions(); n != 0 {
+		t.Errorf("%d exceptions are left", n)
+	}
+	stopAll(t, m)
 }
