@@ -290,6 +290,9 @@ func (s *resetStep) through(r *OffsetReset) (kadm.Offset, error) {
 			extra = append(extra, f)
 		}
 	}
+	if r.Parked == ParkedDrop {
+		extra = parking.WithoutStored(extra)
+	}
 	extra = progress.WithNote(extra, nil, 0) // what it says is done comes again
 	if r.Store == nil {
 		extra = append(extra, rewind.Mark{Stage: rewind.KafkaOnly, Offset: s.out.To}.Field())

@@ -11,6 +11,7 @@ import (
 	"github.com/orderly-go/orderly/internal/lane"
 	"github.com/orderly-go/orderly/internal/parked"
 	"github.com/orderly-go/orderly/internal/parking"
+	"github.com/orderly-go/orderly/internal/progress"
 	"github.com/orderly-go/orderly/store"
 )
 
@@ -392,6 +393,17 @@ func (o *ownership) doubtful(own *owned, err error) {
 	case errors.As(err, &fenced) && o.owner.Load() == own:
 		o.fenced(own, fenced)
 	}
+}
+
+// Extra implements group.Stored: who knows nothing of the store must not pass what is
+// parked in it.
+func (o *ownership) Extra(of []progress.Field) []progress.Field {
+	own := o.owner.Load()
+	if own == nil {
+		return of
+	}
+	_, records, _ := own.Counts()
+	return parking.WithStored(of, o.s.cfg.Effects.Name, records > 0)
 }
 
 // addParked says what is parked of the partition.

@@ -42,6 +42,7 @@ const lowLimit = 10 * time.Second
 type effectsStore struct {
 	cfg  *ConsumerConfig
 	rep  reporter
+	seq  *sequenceWatch
 	ctx  context.Context
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -58,7 +59,7 @@ func newEffectsStore(h handling) *effectsStore {
 	if !h.cfg.Effects.on() {
 		return nil
 	}
-	s := &effectsStore{cfg: h.cfg, rep: h.rep, start: h.start, parts: make(map[*ownership]struct{})}
+	s := &effectsStore{cfg: h.cfg, rep: h.rep, seq: h.seq, start: h.start, parts: make(map[*ownership]struct{})}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.tending, s.relax = context.WithCancel(s.ctx)
 	s.wg.Go(s.tend)

@@ -1,6 +1,7 @@
 package orderly
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -171,7 +172,10 @@ func (o *ownership) skip(own *owned, part *lane.Partition, key []byte, offset in
 		answer(parking.Refused, fmt.Sprintf("the record waits behind the parked ones of its key and cannot be skipped yet: the oldest is at %d", e.Offset))
 		return
 	}
-	err := own.Skip(own.ctx, e.Lane, effects.Record{Offset: offset, Key: key}, *auditOf(c))
+	with, learn, err := o.passedSkipped(own, part, e)
+	if err == nil {
+		err = own.Skip(own.ctx, e.Lane, effects.Record{Offset: offset, Key: key}, *auditOf(c), with)
+	}
 	if err != nil {
 		o.doubtful(own, err)
 		own.Stop(key, time.Now().Add(time.Second).UnixMilli())
@@ -180,10 +184,32 @@ func (o *ownership) skip(own *owned, part *lane.Partition, key []byte, offset in
 		}
 		return
 	}
+	learn()
 	own.Back(key, offset, nil)
 	own.Stop(key, 0)
 	o.s.rep.skippedByOperator(parked.Skip{Topic: o.ask.Topic, Partition: o.ask.Partition, Token: own.token, Key: key, Offset: offset, Command: c})
 	answer(parking.Done, "skipped")
+}
+
+// passedSkipped is what a parked record that is skipped makes of its key's numbers.
+func (o *ownership) passedSkipped(own *owned, part *lane.Partition, e store.Exception) (with func(*store.Step), learn func(), err error) {
+	with, learn = func(*store.Step) {}, func() {}
+	if o.s.seq == nil {
+		return with, learn, nil
+	}
+	raw, err := own.Payload(own.ctx, e.Offset)
+	if errors.Is(err, store.ErrStale) {
+		return with, learn, nil // Skip finds out
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	p, err := effects.DecodePayload(raw)
+	if err != nil {
+		return with, learn, nil // it is skipped all the same
+	}
+	body := &parking.ParkedBody{Record: p.Record, Topic: o.ask.Topic, Partition: o.ask.Partition, Timestamp: p.Timestamp}
+	return o.s.seq.passed(own.ctx, &lane.Run{Part: part}, own, &lane.Item{Payload: parkedMessage(body, e.Offset)})
 }
 
 // pausedBy says who has paused a key, and why; empty: it is not paused.

@@ -81,6 +81,9 @@ func (h handling) arrive(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, 
 func (h handling) arriveFor(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, g *givenUp, skip *parking.CommandBody) lane.Verdict {
 	p := parkedOf(r)
 	w := &parkWait{h: h, p: p, m: keep.Payload.(*Message), failed: m, g: g, skip: skip != nil}
+	if w.skip {
+		w.learn = h.seq.passes(r, w.m)
+	}
 	v := lane.Verdict{Keep: keep, Spare: g == nil || g.reason == reasonOperator}
 	it := parking.Item{Key: clone(h.parkKey(m)), Offset: m.Offset, Failed: g != nil, Skip: skip}
 	it.Body = &parking.ParkedBody{Topic: m.Topic, Partition: m.Partition, Timestamp: m.Timestamp.UnixMilli(), Record: parkedRecord(w.m.Record)}
@@ -130,6 +133,17 @@ type release struct {
 	body  *parking.ParkedBody
 }
 
+// parkedMessage is a record that was parked, as it stood in its topic.
+func parkedMessage(b *parking.ParkedBody, offset int64) *Message {
+	r := &kgo.Record{Topic: b.Topic, Partition: b.Partition, Offset: offset, Key: b.Record.Key, Value: b.Record.Value, Timestamp: time.UnixMilli(b.Timestamp)}
+	for _, x := range b.Record.Headers {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: x.Key, Value: x.Value})
+	}
+	m := &Message{Record: r}
+	m.release = &release{m: m, body: b}
+	return m
+}
+
 // start hands a parked record to its handler, beside the records of the partition that
 // wait at the heads of their keys.
 func (h handling) start(part *lane.Partition, rec parked.Record) bool {
@@ -137,13 +151,10 @@ func (h handling) start(part *lane.Partition, rec parked.Record) bool {
 	if b == nil {
 		return true // only parked entries are released
 	}
-	r := &kgo.Record{Topic: rec.Topic, Partition: rec.Partition, Offset: rec.Offset, Key: b.Record.Key, Value: b.Record.Value,
-		Timestamp: time.UnixMilli(b.Timestamp)}
-	for _, x := range b.Record.Headers {
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: x.Key, Value: x.Value})
-	}
-	m := &Message{Record: r}
-	m.release = &release{rep: h.rep, m: m, ended: rec.Ended, body: b}
+	m := parkedMessage(b, rec.Offset)
+	m.Record.Topic, m.Record.Partition = rec.Topic, rec.Partition
+	m.release.rep, m.release.ended = h.rep, rec.Ended
+	r := m.Record
 	ring := progress.NewRing(rec.Offset) // of its own: its offset is settled already
 	slot, err := ring.Append(rec.Offset)
 	if err != nil {

@@ -14,7 +14,8 @@ import (
 type parkWait struct {
 	h      handling
 	p      *parked.Partition
-	skip   bool // by an operator's word
+	skip   bool   // by an operator's word
+	learn  func() // that it was skipped; nil: there is nothing to learn
 	await  *lane.Await
 	m      *Message    // that the record stays with
 	failed *Message    // that its handler was given
@@ -28,6 +29,9 @@ type parkWait struct {
 func (w *parkWait) Settled(int) {
 	if !w.skip && w.await.Open() { // told before a commit can pass it
 		w.h.rep.parked(w.failed, w.g, w.before.Load())
+	}
+	if w.learn != nil && w.await.Open() { // before the next of its key begins
+		w.learn()
 	}
 	w.await.Done()
 }

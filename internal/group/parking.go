@@ -140,7 +140,11 @@ func (p *Partition) extra() []progress.Field {
 	if p.park == nil {
 		return p.meta.Extra
 	}
-	return p.park.Extra(p.extras)
+	of := p.park.Extra(p.extras)
+	if p.stored != nil {
+		of = p.stored.Extra(of)
+	}
+	return of
 }
 
 // leastLimit is how much room the metadata of commits needs.

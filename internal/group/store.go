@@ -39,6 +39,9 @@ type Stored interface {
 	// Started says where its records run, before any of them does, and what stands beside
 	// the partition; nil: nothing does. It waits for nothing.
 	Started(part *lane.Partition, beside Parked)
+	// Extra returns the fields of the next commit, whose watermark was taken before. It
+	// waits for nothing.
+	Extra(of []progress.Field) []progress.Field
 	// Settled says that all below is settled. It waits for nothing.
 	Settled(watermark int64)
 	// End ends the ownership. It waits for nothing.

@@ -215,6 +215,10 @@ func (w *watch) entry(p int32, top int64, e *parking.Entry) int64 {
 	switch {
 	case e.Parked != nil:
 		w.parked[record{p, e.Offset}] = e.Parked.Record
+	case e.Run != nil:
+		for _, f := range e.Run.Records {
+			w.parked[record{p, f.Offset}] = f.Record
+		}
 	case e.Resolved != nil:
 		w.s.h.resolve(resolution{partition: p, key: e.Key, from: e.Offset, to: e.Resolved.Last})
 	}

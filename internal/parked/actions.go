@@ -78,16 +78,31 @@ func (p *Partition) settled(offset int64, n int) {
 }
 
 // waiterOf is who waits for a record. Called with mu held.
-func (p *Partition) waiterOf(offset int64) (Waiter, bool) {
-	if w, ok := p.waiters[offset]; ok {
-		return w.Waiter, true
+func (p *Partition) waiterOf(offset int64) (w waiting, ok bool) {
+	if w, ok = p.waiters[offset]; ok {
+		return w, true
 	}
 	for _, w := range p.waiters { // of a run, and not its first: asked only for a failure
 		if _, ok := slices.BinarySearch(w.offsets, offset); ok {
-			return w.Waiter, true
+			return w, true
 		}
 	}
-	return nil, false
+	return w, false
+}
+
+// failing tells who waits for a record that its write has failed: once for all the runs
+// that failed with it. Called with mu held.
+func (p *Partition) failing(offset int64, err error, next time.Duration) {
+	w, ok := p.waiterOf(offset)
+	if !ok {
+		return
+	}
+	for other := range p.unwritten {
+		if _, same := slices.BinarySearch(w.offsets, other); same && other < offset {
+			return
+		}
+	}
+	p.queue(func() { w.Failing(err, next) })
 }
 
 // doubt takes the whole step again, in some time when that did not help before. Called
@@ -154,18 +169,14 @@ func (p *Partition) failed(e *parking.Entry, err error) {
 	next := probeWait(p.probes)
 	switch e.Kind {
 	case parking.KindParked, parking.KindRun:
-		if w, ok := p.waiterOf(e.Offset); ok {
-			if p.unwritten == nil {
-				p.unwritten = make(map[int64]struct{})
-			}
-			p.unwritten[e.Offset] = struct{}{}
-			p.queue(func() { w.Failing(err, next) })
+		if p.unwritten == nil {
+			p.unwritten = make(map[int64]struct{})
 		}
+		p.unwritten[e.Offset] = struct{}{}
+		p.failing(e.Offset, err, next)
 	case parking.KindMarker:
 		for offset := range p.unwritten {
-			if w, ok := p.waiterOf(offset); ok {
-				p.queue(func() { w.Failing(err, next) })
-			}
+			p.failing(offset, err, next)
 		}
 	}
 }

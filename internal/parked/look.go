@@ -112,6 +112,9 @@ func (m *Manager) judge(ctx context.Context, a group.ParkingAsk, t *topicSight) 
 	if err != nil {
 		return m.mismatch(a, t, s, err)
 	}
+	if err := parking.CheckStored(a.Extra, m.cfg.Self.Store); err != nil {
+		return m.mismatch(a, t, s, err)
+	}
 	if s.err == nil && t.found.Exists {
 		b, ok := t.bounds[a.Partition]
 		switch {

@@ -163,7 +163,7 @@ func (m *Manager) once(code, format string, args ...any) {
 }
 
 // MinLimit is part of group.Parking.
-func (m *Manager) MinLimit() int { return parking.GuardSize }
+func (m *Manager) MinLimit() int { return parking.GuardSize + parking.StoredSize(m.cfg.Self.Store) }
 
 // Begin is part of group.Parking.
 func (m *Manager) Begin(topic string, partition int32, host group.ParkingHost) group.Parked {

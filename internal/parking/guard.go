@@ -66,6 +66,9 @@ func sameOrder(before, now *MarkerBody) error {
 		return differs("scope", before.Scope, now.Scope)
 	case before.OrderBy != now.OrderBy:
 		return differs("OrderBy", before.OrderBy, now.OrderBy)
+	case before.Store != now.Store:
+		return &MismatchError{"records are parked in it by a handler without Effects, and Effects would pass them",
+			"run the handler that parked them until nothing is parked, or say what becomes of the parked records"}
 	case before.SourceID != now.SourceID:
 		return &MismatchError{"records are parked of a source topic that was deleted and created again",
 			"say what becomes of the parked records before the group starts"}

@@ -195,6 +195,9 @@ func (o *Owner) mine(pos int64, e *Entry, v Verdict) {
 				}
 			}
 			o.marked = true
+			if o.self.Store != "" {
+				clear(o.state.keys) // of those that went on without it: what is settled, its rows say
+			}
 			if o.fresh {
 				o.trim = &trimming{}
 				o.trimFrom(pos, e)
@@ -318,7 +321,7 @@ func (o *Owner) needToken(reason string) {
 // ok is false when it names none yet. Its watermark must have been taken before.
 func (o *Owner) Guard() (g Guard, ok bool) {
 	g = o.guard
-	g.Holds = len(o.state.keys) > 0
+	g.Holds = o.state.holdsAbove(o.watermark)
 	if t := o.trim; t != nil && t.commit {
 		g.Trim = t.base
 		return g, true

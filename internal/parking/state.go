@@ -268,6 +268,19 @@ func (s *State) Pauses(yield func(key []byte, a *AnswerBody) bool) {
 	}
 }
 
+// holdsAbove reports whether something is parked, or settled above a watermark.
+func (s *State) holdsAbove(watermark int64) bool {
+	if s.parkedKeys > 0 {
+		return true
+	}
+	for _, k := range s.keys {
+		if k.upTo > watermark {
+			return true
+		}
+	}
+	return false
+}
+
 // forget drops what the commit of a watermark has made useless: keys without
 // parked records, all of whose settled records lie below it.
 func (s *State) forget(watermark int64) {

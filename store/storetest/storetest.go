@@ -50,6 +50,7 @@ func Run(t *testing.T, open func(t *testing.T) Target) {
 		{"an exception is released once", (*suite).releasedOnce},
 		{"parking changes an exception and never makes one", (*suite).parkNeverInserts},
 		{"several are parked, or none", (*suite).parkTogether},
+		{"a step that is stale in part leaves nothing", (*suite).partly},
 		{"a parked payload comes back as it was", (*suite).payload},
 		{"skipping is audited in the transaction", (*suite).skip},
 		{"the low-water row rises under its own token only", (*suite).low},
@@ -453,7 +454,7 @@ func (s *suite) parkTogether() {
 		return s.Backend.Apply(s.Context(), store.Step{Part: s.part, Park: &store.Park{Exceptions: all}}, nil)
 	}
 	s.must(s.advance(0, store.Unknown, 13, nil, exc(0, 10, "k"), exc(0, 11, "k")))
-	for _, all := range [][]store.Exception{{gone, a, b}, {a, b, gone}} {
+	for _, all := range [][]store.Exception{{gone, a, b}, {a, gone, b}, {a, b, gone}} {
 		s.stale("parking three of which one is not there", park(all...))
 		for _, e := range s.look(0).Exceptions {
 			if e.Parked() {
@@ -471,6 +472,34 @@ func (s *suite) parkTogether() {
 	if n := len(s.begin(2, 0).Exceptions); n != 132 {
 		s.Errorf("%d exceptions, want 132", n)
 	}
+}
+
+// partly: of a step of which the first statement fits, and a later one does not, nothing
+// stays: no effect, no position, no exception, no decision and no numbers.
+func (s *suite) partly() {
+	s.begin(1, 0)
+	s.must(s.advance(0, store.Unknown, 11, nil, exc(0, 10, "k")))
+	s.stale("effects, and an exception that is there", s.advance(1, store.Unknown, 13, []int64{11}, exc(1, 12, "l"), exc(1, 10, "k")))
+	s.applied()
+	s.exceptions(0, 10)
+	s.exceptions(1)
+	key := store.SequenceKeyOf([]byte("k"))
+	numbers := func() []store.Sequence { return []store.Sequence{{Key: key, Offset: 12, State: []byte("x")}} }
+	s.stale("the same with a decision and numbers", s.Backend.Apply(s.Context(), store.Step{Part: s.part, Token: 1,
+		Advance:   &store.Advance{Lane: 1, From: store.Unknown, To: 13, Detach: []store.Exception{exc(1, 12, "l"), exc(1, 10, "k")}},
+		Audit:     &store.Audit{Offset: 12, Decision: "park", By: "me"},
+		Sequences: numbers}, s.effects(11)))
+	s.applied()
+	if b, ok := s.Backend.(store.Sequencer); ok {
+		got, err := b.Sequences(s.Context(), s.part, []store.SequenceKey{key})
+		s.must(err)
+		if len(got) > 0 {
+			s.Fatalf("numbers of a step that was stale: %v", got)
+		}
+	}
+	s.must(s.advance(1, store.Unknown, 13, []int64{11}, exc(1, 12, "l")))
+	s.applied(11)
+	s.position(1, 13)
 }
 
 // many are exceptions of a lane.
