@@ -15,7 +15,7 @@ import (
 // blocked, and where it is parked in a store, also for the next owner.
 func TestSequenceOfASkippedRecord(t *testing.T) {
 	t.Parallel()
-	for _, form := range []string{"blocked", "blocked, effects", "parked, effects"} {
+	for _, form := range []string{"blocked", "blocked with effects", "parked with effects"} {
 		t.Run(form, func(t *testing.T) {
 			t.Parallel()
 			b := engine(t)
@@ -38,7 +38,7 @@ func TestSequenceOfASkippedRecord(t *testing.T) {
 				switch form {
 				case "blocked":
 					without(c.handle)(cfg)
-				case "parked, effects":
+				case "parked with effects":
 					cfg.OnExhausted = orderly.PolicyPark
 					fallthrough
 				default:
@@ -47,7 +47,7 @@ func TestSequenceOfASkippedRecord(t *testing.T) {
 			})
 			b.Produce(topic, sequenced("k", "1", "w", 1, 1), sequenced("k", "bad", "w", 1, 2), sequenced("g", "1", "w", 1, 1))
 			m := g.Start()
-			if form == "parked, effects" {
+			if form == "parked with effects" {
 				parkedRecords(t, b, m, topic, 1, 1)
 			} else {
 				blockedIn(t, b, m, topic, "permanent")
