@@ -21,10 +21,13 @@ const (
 	rapidPath = "pgregory.net/rapid"
 )
 
+// rootModule has most of the tests.
+const rootModule = "github.com/orderly-go/orderly"
+
 // onKafka are the packages with tests that use real Kafka where there is some:
 // they run once without, on the embedded broker, and once with it.
 var onKafka = []string{
-	"github.com/orderly-go/orderly",
+	rootModule,
 	"github.com/orderly-go/orderly/cmd/orderly/internal/audit",
 	"github.com/orderly-go/orderly/cmd/orderly/internal/cluster",
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect",

@@ -166,7 +166,7 @@ func (r *runner) test(b batch) (tests int) {
 		r.tell(func(rep *report) { rep.packageDone(p, b.label(), again+r.repeat(b, p), r.verbose) })
 	})
 	var stderr bytes.Buffer
-	cmd := r.command(r.testArgs(b, []string{"-json", "-vet=off", "-p=" + strconv.Itoa(r.atOnce())}, r.run, b.pkgs))
+	cmd := r.command(r.testArgs(b, []string{"-json", "-vet=off", "-p=" + strconv.Itoa(r.atOnce(b))}, r.run, b.pkgs))
 	cmd.Env = append(cmd.Env, kafka...)
 	cmd.Stderr = &stderr
 	stray, err := runReading(cmd, c)
@@ -183,11 +183,12 @@ func (r *runner) test(b batch) (tests int) {
 	return tests
 }
 
-// atOnce is how many packages of a lane run at once: with both lanes as many as go
-// test would run, because many tests have deadlines.
-func (r *runner) atOnce() int {
+// atOnce is how many packages of a lane are built and run at once: while both lanes have
+// the root module's tests, which work the most and have deadlines, as many as go test
+// would run in all. Later modules' tests wait more than they work.
+func (r *runner) atOnce(b batch) int {
 	n := runtime.GOMAXPROCS(0)
-	if r.kafka.absent {
+	if r.kafka.absent || !b.kafka && b.module != rootModule {
 		return n
 	}
 	return max(n/2, 1)
