@@ -57,13 +57,14 @@ func (s *Session) adjust(ctx context.Context, offsets map[string]map[int32]kgo.O
 		}
 	}
 	s.mu.Unlock()
+	// Records of an earlier ownership of these partitions may be on their way
+	// from the client to the poll loop. When that poll has ended, whatever comes
+	// belongs to this ownership: also for a hook of the client that sees records,
+	// and hears of the ownership by its event.
+	s.gate.barrier()
 	if err := s.grant(ctx, open); err != nil {
 		return nil, err
 	}
-	// Records of an earlier ownership of these partitions may be on their way
-	// from the client to the poll loop. When that poll has ended, whatever comes
-	// belongs to this ownership.
-	s.gate.barrier()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	resume := make(map[string][]int32)

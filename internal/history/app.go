@@ -27,6 +27,19 @@ type hold struct {
 	covered  int64 // the committed offset when it began
 	out      bool  // it could not take part in the handover
 	dual     bool  // reported
+	given    spans // offsets that were polled
+	before   *hold // the member's own before this one
+}
+
+// under gives the assignment under which a member was given an offset last: h, or
+// one before it whose handler outlived it. What is finished counts there.
+func (h *hold) under(offset int64) *hold {
+	for x := h; x != nil; x = x.before {
+		if x.given.has(offset) {
+			return x
+		}
+	}
+	return h
 }
 
 // jump is a step of a member over offsets that may hold records.
@@ -61,7 +74,12 @@ func (c *Checker) assign(e *Event) {
 	for name, h := range a.holds {
 		h.out = h.out || c.member(name).frozen
 	}
-	a.hold(e.Member, c.committed(p.at)).explicit = true
+	before := a.holds[e.Member]
+	h := a.hold(e.Member, c.committed(p.at))
+	h.explicit, h.before = true, before
+	if before != nil && before.before != nil {
+		before.before.before = nil // handlers do not live for ever
+	}
 }
 
 func (a *appPart) hold(member string, committed int64) *hold {
@@ -129,6 +147,10 @@ func (c *Checker) poll(e *Event) {
 		c.jump(p, jump{member: e.Member, from: h.last, to: e.Offset, fromN: h.lastN, toN: e.N, pollTo: e.record()})
 	}
 	h.last, h.lastN = e.Offset, e.N
+	h.given.add(e.Offset)
+	if len(h.given) > 2*maxPartGaps {
+		h.given.shrink(maxPartGaps)
+	}
 	if !c.opt.Compacted { // the log may have lost what it held when this was read
 		c.committedRead(p, a, e)
 	}
@@ -211,7 +233,8 @@ func (c *Checker) finished(e *Event) {
 		return
 	}
 	k := c.keyState(e)
-	now := didMark{e.Partition, e.Offset, e.N, h}
+	under := h.under(e.Offset)
+	now := didMark{e.Partition, e.Offset, e.N, under}
 	if k.did == nil {
 		k.did = new(didMark)
 	}
@@ -227,9 +250,9 @@ func (c *Checker) finished(e *Event) {
 	case first:
 		c.found(EffectReorder, e, []int64{last.n}, []Record{e.record(), later},
 			"%s was finished by %s after offset %d of its key", e.name(), e.Member, last.offset)
-	case h == last.hold && e.Offset == last.offset:
+	case under == last.hold && e.Offset == last.offset:
 		c.found(Duplicate, e, []int64{last.n}, []Record{e.record()}, "%s was finished again by %s, under the same assignment", e.name(), e.Member)
-	case h == last.hold:
+	case under == last.hold:
 		c.found(EffectReorder, e, []int64{last.n}, []Record{e.record(), later},
 			"%s was finished again by %s after offset %d of its key, under the same assignment", e.name(), e.Member, last.offset)
 	case e.Offset < h.covered:

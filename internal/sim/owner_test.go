@@ -16,6 +16,7 @@ import (
 
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/internal/history"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // A partition leaves while a handler ignores its context, and comes back to the
@@ -281,6 +282,50 @@ func TestCutOffIsNoticedWithinTheRebalanceTimeout(t *testing.T) {
 		thaw()
 		s.set("slow", nil)
 		w.caughtUp(5 * time.Minute)
+		w.verdict(orderly.ScopeKey, true)
+	})
+}
+
+// holdUp is a hook of the client that takes its time over the records of a key.
+type holdUp struct {
+	key      string
+	d        time.Duration
+	returned atomic.Pointer[time.Time]
+}
+
+func (h *holdUp) OnFetchRecordUnbuffered(r *kgo.Record, _ bool) {
+	if string(r.Key) != h.key || h.returned.Load() != nil {
+		return
+	}
+	time.Sleep(h.d)
+	now := time.Now()
+	h.returned.Store(&now)
+}
+
+// A partition leaves and comes back while records of its earlier ownership are on
+// their way out of the client: whoever sees them there, by a hook, is not told of the
+// new ownership before they have come.
+func TestAssignedAfterRecordsOfAnEarlierOwnership(t *testing.T) {
+	scene(t, 1, func(t *testing.T, w *world) {
+		hook := &holdUp{key: "held", d: 10 * time.Second}
+		c := short()
+		c.KafkaOpts = append(c.KafkaOpts, kgo.WithHooks(hook))
+		a := w.start("a", turns(c, "a"))
+		w.owns(a)
+		w.produce(keys("k"))
+		w.running(a, 0)
+		w.produce(keys("held"))
+		time.Sleep(time.Second)
+		a.c.Rebalance()
+		w.until("the partition is given up", time.Minute, func() bool { return w.count(history.Release, "a") == 1 })
+		if hook.returned.Load() != nil {
+			t.Fatal("the records came before the partition was given up: this test shows nothing")
+		}
+		w.until("a has the partition again", time.Minute, func() bool { return w.count(history.Own, "a") == 2 })
+		if hook.returned.Load() == nil {
+			t.Error("the event of the new ownership came before the records of the earlier one")
+		}
+		w.caughtUp(time.Minute)
 		w.verdict(orderly.ScopeKey, true)
 	})
 }
