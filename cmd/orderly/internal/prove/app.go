@@ -128,6 +128,39 @@ func (a *app) reach(ctx context.Context, n int64) bool {
 	return true
 }
 
+// awaitOwners waits until each partition is somebody's: what strikes members while
+// the records are written finds them at work.
+func (a *app) awaitOwners(ctx context.Context, stop <-chan struct{}) {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	late := time.NewTimer(a.s.cfg.Limit)
+	defer late.Stop()
+	for !a.owned() && !a.broken() {
+		select {
+		case <-tick.C:
+		case <-late.C: // close tells of their trouble, or the records that nobody processed
+			return
+		case <-stop:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// owned says that each partition has an owner.
+func (a *app) owned() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	all := map[int32]bool{}
+	for _, of := range a.tokens {
+		for p := range of {
+			all[p] = true
+		}
+	}
+	return len(all) == int(a.s.cfg.Partitions)
+}
+
 func (a *app) count() int64 {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -204,8 +237,9 @@ func (a *app) strict() bool {
 	return a.s.cfg.Workload == Consumer && (!a.s.cfg.effects || a.s.book.remote != nil)
 }
 
-// owns says that a member has a partition, under a token.
-func (a *app) owns(member string, partition int32, token int64) {
+// owns says that a member has a partition, under a token; begins, that it has it
+// anew, and not only the token.
+func (a *app) owns(member string, partition int32, token int64, begins bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	t := a.tokens[member]
@@ -214,19 +248,16 @@ func (a *app) owns(member string, partition int32, token int64) {
 		a.tokens[member] = t
 	}
 	// A handler may begin before the event of its token has come.
-	if known, ok := t[partition]; ok && token <= known {
+	known, again := t[partition]
+	if again && token <= known {
 		return
-	}
-	again := false
-	if _, ok := t[partition]; ok {
-		again = true
 	}
 	t[partition] = token
 	a.back(member)
 	e := history.Event{Kind: history.Own, Member: member, Topic: a.s.topic, Partition: partition, Token: token}
 	if !a.strict() {
-		if again {
-			return // only the token is new
+		if again && !begins {
+			return
 		}
 		e.Kind, e.Token = history.Assign, 0
 	}
@@ -237,7 +268,10 @@ func (a *app) owns(member string, partition int32, token int64) {
 func (a *app) gives(member string, partition int32, token int64, lost bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	delete(a.tokens[member], partition)
+	// That it is lost may be told when it is back already.
+	if a.tokens[member][partition] <= token {
+		delete(a.tokens[member], partition)
+	}
 	a.given++
 	e := history.Event{Kind: history.Release, Member: member, Topic: a.s.topic, Partition: partition, Token: token}
 	switch {

@@ -29,7 +29,7 @@ func (a *app) runOurs(ctx context.Context, name string) error {
 	cfg := orderly.ConsumerConfig{
 		Brokers: []string{s.addr()}, Group: s.group, Topics: []string{s.topic},
 		Handler: func(ctx context.Context, m *orderly.Message) error {
-			a.owns(name, m.Partition, m.FencingToken)
+			a.owns(name, m.Partition, m.FencingToken, false)
 			return a.handles(ctx, name, m.Record, m.FencingToken, m.Attempt)
 		},
 		// Nothing is parked: that would make a topic of the parking's own.
@@ -42,7 +42,7 @@ func (a *app) runOurs(ctx context.Context, name string) error {
 		SessionTimeout: s.session(), RebalanceTimeout: rebalance, HeartbeatInterval: heartbeat,
 		StartTimeout: s.cfg.Limit,
 		Events: orderly.Events{
-			Assigned: func(e orderly.AssignedEvent) { a.owns(name, e.Partition, e.FencingToken) },
+			Assigned: func(e orderly.AssignedEvent) { a.owns(name, e.Partition, e.FencingToken, !e.Regranted) },
 			Revoked:  func(e orderly.RevokedEvent) { a.gives(name, e.Partition, e.FencingToken, false) },
 			Lost:     func(e orderly.LostEvent) { a.gives(name, e.Partition, e.FencingToken, true) },
 			Committed: func(e orderly.CommittedEvent) {
@@ -88,7 +88,7 @@ func (a *app) runFranz(ctx context.Context, name string) error {
 		kgo.SessionTimeout(s.session()), kgo.RebalanceTimeout(rebalance), kgo.HeartbeatInterval(heartbeat),
 		kgo.WithHooks(&polls{a, name}),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
-			each(parts, func(p int32) { a.owns(name, p, 0) })
+			each(parts, func(p int32) { a.owns(name, p, 0, true) })
 		}),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, parts map[string][]int32) {
 			each(parts, func(p int32) { a.gives(name, p, 0, true) })

@@ -203,6 +203,9 @@ func (s *side) run(ctx context.Context, stop <-chan struct{}) (err error) {
 		}
 	}
 	if s.cfg.Workload.writes() {
+		if s.app != nil && s.app.processes == nil {
+			s.app.awaitOwners(ctx, stop)
+		}
 		if err := s.write(ctx, stop); err != nil {
 			return err
 		}

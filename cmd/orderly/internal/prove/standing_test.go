@@ -32,7 +32,10 @@ func prove(t testing.TB, c Config) *Result {
 		if t.Failed() {
 			var text bytes.Buffer
 			_ = res.Verdict.Write(&text)
-			t.Logf("in %s:\n%s\n%+v", res.Elapsed, text.String(), res.Faults)
+			t.Logf("%+v\nin %s:\n%s", res.Faults, res.Elapsed, text.String())
+			for _, f := range res.Verdict.Findings {
+				t.Logf("%d %s: %s", f.Count, f.Class, f.First)
+			}
 		}
 	})
 	return res
