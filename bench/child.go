@@ -89,6 +89,7 @@ type result struct {
 
 	Overtakes int64   `json:"overtakes,omitempty"` // records that passed one of their key that was not done
 	Failed    int64   `json:"failed_attempts,omitempty"`
+	Parked    int64   `json:"parked,omitempty"`
 	P99       float64 `json:"p99_seconds,omitempty"` // from writing a healthy key's record to the end of its handler
 }
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -28,6 +29,7 @@ type failing string
 const (
 	failNever     failing = "never"     // the same run without failures
 	failTransient failing = "transient" // twice, then they succeed
+	failForEver   failing = "for ever"  // and their keys are parked
 )
 
 const (
@@ -50,7 +52,8 @@ type health struct {
 	handled   atomic.Int64
 	failed    atomic.Int64
 	overtakes atomic.Int64
-	last      []atomic.Int64 // by key: the offset behind the last record that is done
+	parked    atomic.Int64
+	last      []atomic.Int64 // by key: the offset behind the last record that is done, or parked
 	mu        sync.Mutex
 	took      []time.Duration // of healthy records, when paced
 	from      time.Time
@@ -86,9 +89,14 @@ func (h *health) handle(_ context.Context, m *orderly.Message) error {
 	}
 	time.Sleep(failWork)
 	if fails(key) {
-		if h.s.Failing == failTransient && m.Offset%failRecord == 0 && m.Attempt <= failAttempts {
+		switch {
+		case m.Offset%failRecord != 0:
+		case h.s.Failing == failTransient && m.Attempt <= failAttempts:
 			h.failed.Add(1)
 			return errors.New("this record fails twice")
+		case h.s.Failing == failForEver:
+			h.failed.Add(1)
+			return errors.New("this record fails")
 		}
 		h.last[key].Store(m.Offset + 1)
 		return nil
@@ -115,11 +123,32 @@ func (h *health) handle(_ context.Context, m *orderly.Message) error {
 	return nil
 }
 
-func (h *health) run(ctx context.Context) (err error) {
-	c, err := orderly.NewConsumer(orderly.ConsumerConfig{
-		Brokers: h.s.Brokers, Group: h.s.Group, Topics: []string{h.s.Topic}, Handler: h.handle, Concurrency: failWorkers, OnExhausted: orderly.PolicyBlock,
+// parks sees to it that the records of a key are parked in their order.
+func (h *health) parks(e orderly.ParkedEvent) {
+	h.parked.Add(1)
+	if h.last[keyNumber(e.Key)].Swap(e.Offset+1) > e.Offset {
+		h.overtakes.Add(1)
+	}
+}
+
+func (h *health) run(ctx context.Context) (end error) {
+	cfg := orderly.ConsumerConfig{
+		Brokers: h.s.Brokers, Group: h.s.Group, Topics: []string{h.s.Topic}, Handler: h.handle, Concurrency: failWorkers, OnExhausted: h.s.Policy,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError})),
-	})
+	}
+	if h.s.Policy == orderly.PolicyPark {
+		// Its own lines, an error for each key, are not what is measured.
+		cfg.Logger = slog.New(slog.DiscardHandler)
+		cfg.Retry = orderly.Retry{MaxAttempts: failAttempts, Backoff: 10 * time.Millisecond}
+		cfg.Events.Parked = h.parks
+		cfg.Parking.Prefix = "orderly-bench-parked"
+		topic, err := parking.TopicName(cfg.Parking.Prefix, h.s.Group, h.s.Topic)
+		if err != nil {
+			return err
+		}
+		defer func() { end = errors.Join(end, deleteTopic(ctx, h.s.Brokers, topic)) }()
+	}
+	c, err := orderly.NewConsumer(cfg)
 	if err != nil {
 		return err
 	}
@@ -128,7 +157,7 @@ func (h *health) run(ctx context.Context) (err error) {
 		if err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, remove()) }()
+		defer func() { end = errors.Join(end, remove()) }()
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- c.Run(ctx) }()
@@ -138,8 +167,8 @@ func (h *health) run(ctx context.Context) (err error) {
 		err = h.m.wait(ctx, ended)
 	}
 	c.Abort() // keys that fail may wait for long
-	if end := <-ended; err == nil && !errors.Is(end, orderly.ErrAborted) {
-		err = end
+	if over := <-ended; err == nil && !errors.Is(over, orderly.ErrAborted) {
+		err = over
 	}
 	return err
 }
@@ -199,7 +228,7 @@ func (h *health) write(ctx context.Context, ended <-chan error) error {
 
 // report adds what the meter does not know.
 func (h *health) report(r *result) {
-	r.Overtakes, r.Failed = h.overtakes.Load(), h.failed.Load()
+	r.Overtakes, r.Failed, r.Parked = h.overtakes.Load(), h.failed.Load(), h.parked.Load()
 	if h.s.Paced {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -218,50 +247,70 @@ func createTopic(ctx context.Context, brokers []string, topic string, partitions
 		cl.Close()
 		return nil, fmt.Errorf("topic %s: %w", topic, err)
 	}
-	return func() error {
-		defer cl.Close()
-		_, err := adm.DeleteTopics(context.WithoutCancel(ctx), topic)
+	cl.Close()
+	return func() error { return deleteTopic(ctx, brokers, topic) }, nil
+}
+
+func deleteTopic(ctx context.Context, brokers []string, topic string) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(brokers...))
+	if err != nil {
 		return err
-	}, nil
+	}
+	defer cl.Close()
+	_, err = kadm.NewClient(cl).DeleteTopics(context.WithoutCancel(ctx), topic)
+	return err
 }
 
 // measureFailingRate: how fast healthy keys go while others fail, beside the same
 // without failures.
-func measureFailingRate(ctx context.Context, b *bench) ([]row, error) {
-	const bar = 0.97
-	l := load{Keys: failKeys, Records: 400_000, Size: b.opt.size}
-	with := spec{Side: ours, Sleep: failWork, Load: l, Failing: failTransient}
-	without := with
-	without.Failing = failNever
-	rs, err := b.inTurn(ctx, l, []contender{{"some fail", with}, {"none fails", without}}, nil)
-	if err != nil {
-		return nil, err
+func measureFailingRate(how failing, p orderly.Policy) func(context.Context, *bench) ([]row, error) {
+	return func(ctx context.Context, b *bench) ([]row, error) {
+		const bar = 0.97
+		l := load{Keys: failKeys, Records: 400_000, Size: b.opt.size}
+		with := spec{Side: ours, Sleep: failWork, Load: l, Failing: how, Policy: p}
+		without := with
+		without.Failing = failNever
+		rs, err := b.inTurn(ctx, l, []contender{{"some fail", with}, {"none fails", without}}, nil)
+		if err != nil {
+			return nil, err
+		}
+		r := ratioRow("the same without failures", rs[0], rs[1], bar)
+		return []row{r, overtakesOf(rs[0])}, nil
 	}
-	r := ratioRow("the same without failures", rs[0], rs[1], bar)
-	return []row{r, overtakesOf(rs[0])}, nil
 }
 
 func overtakesOf(rs []result) row {
-	overtakes, failed := int64(0), int64(0)
+	overtakes, failed, parked := int64(0), int64(0), int64(0)
 	for _, r := range rs {
 		overtakes += r.Overtakes
 		failed += r.Failed
+		parked += r.Parked
 	}
-	return fact("overtakes of the own key", fmt.Sprintf("%d, with %s attempts that failed in %d runs", overtakes, group(failed), len(rs)),
+	also := ""
+	if parked > 0 {
+		also = fmt.Sprintf(" and %s records that were parked", group(parked))
+	}
+	return fact("overtakes of the own key", fmt.Sprintf("%d, with %s attempts that failed%s in %d runs", overtakes, group(failed), also, len(rs)),
 		"0", overtakes == 0 && failed > 0)
 }
 
 // measureFailingLatency: how long a healthy key's record takes from writing it to
 // the end of its handler.
-func measureFailingLatency(ctx context.Context, b *bench) ([]row, error) {
+func measureFailingLatency(how failing, p orderly.Policy) func(context.Context, *bench) ([]row, error) {
+	return func(ctx context.Context, b *bench) ([]row, error) {
+		return b.failingLatency(ctx, how, p)
+	}
+}
+
+func (b *bench) failingLatency(ctx context.Context, how failing, p orderly.Policy) ([]row, error) {
 	const bar = 1.2
 	var ratios []float64
 	var p99s [2][]float64
 	var all []result
 	for pair := range b.opt.pairs + 1 {
 		var got [2]float64
-		for i, f := range []failing{failTransient, failNever} {
-			s := spec{Side: ours, Brokers: b.brokers, Sleep: failWork, Failing: f, Paced: true, Load: load{Size: b.opt.size},
+		for i, f := range []failing{how, failNever} {
+			s := spec{Side: ours, Brokers: b.brokers, Sleep: failWork, Failing: f, Policy: p, Paced: true, Load: load{Size: b.opt.size},
 				Group: b.groupName(), Counts: make([]int64, b.opt.partitions)}
 			s.Topic = s.Group
 			r, err := run(ctx, s)
@@ -269,7 +318,7 @@ func measureFailingLatency(ctx context.Context, b *bench) ([]row, error) {
 				return nil, err
 			}
 			got[i] = r.P99
-			if pair > 0 && f == failTransient {
+			if pair > 0 && f == how {
 				all = append(all, r)
 			}
 		}

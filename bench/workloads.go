@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"regexp"
 	"time"
+
+	"github.com/orderly-go/orderly"
 )
 
 // options are what the flags say.
@@ -80,8 +82,10 @@ func workloads(o options) []workload {
 	return append(ws,
 		workload{"failure machinery, empty, 1,000 keys", measureMachinery(thousand, 0, 0)},
 		workload{"failure machinery, sleep 1ms x 100", measureMachinery(load{Records: 600_000, Size: o.size}, ms, 100)},
-		workload{"some keys fail, rate", measureFailingRate},
-		workload{"some keys fail, latency", measureFailingLatency},
+		workload{"some keys fail, rate", measureFailingRate(failTransient, orderly.PolicyBlock)},
+		workload{"some keys fail, latency", measureFailingLatency(failTransient, orderly.PolicyBlock)},
+		workload{"some keys fail for ever, rate", measureFailingRate(failForEver, orderly.PolicyPark)},
+		workload{"some keys fail for ever, latency", measureFailingLatency(failForEver, orderly.PolicyPark)},
 		workload{"parking, rate, 1,000 keys", measureParkingRate(func(int64) int64 { return 1000 }, 0.5)},
 		workload{"parking, rate, 5 records of a key", measureParkingRate(func(n int64) int64 { return n / 5 }, 0)},
 		workload{"parking, rate, one key", measureParkingRate(func(int64) int64 { return 1 }, 0)},
