@@ -153,15 +153,29 @@ func TestNoteThatIsReadLater(t *testing.T) {
 			}
 			b.Produce(topic, orderlytest.Msg("z", "1").Partition(1))
 			show := hide(t, fk, parkingTopic(t, g, topic))
-			m := g.Start()
+			var regranted, assigned atomic.Int64
+			m := g.Start(func(cfg *orderly.ConsumerConfig) {
+				cfg.Events.Assigned = func(e orderly.AssignedEvent) {
+					switch {
+					case e.Partition == 0 && e.Regranted:
+						regranted.Add(1)
+					case e.Partition == 1 && !e.Regranted:
+						assigned.Add(1)
+					}
+				}
+			})
 			committed(t, b, m, topic, 1, 2)
 			b.Eventually("the partition to wait by name", func() bool {
 				p, ok := stateOf(m, topic, 0)
 				return ok && slices.Equal(p.Reasons, []string{"parking-unreadable"}) && strings.Contains(p.Parking.Cause, "a note of the parking topic")
 			})
+			b.Eventually("it to be looked for again", func() bool { return regranted.Load() > 1 })
 			show()
 			committed(t, b, m, topic, 0, 4)
 			stopAll(t, m)
+			if n := assigned.Load(); n != 2 {
+				t.Errorf("the other partition was assigned %d times: want once more, when the note can be read", n)
+			}
 			if a, done := c.of("a"), c.of("b"); !slices.Equal(a, []string{"0", "1"}) || len(done) != 0 || len(c.of("c")) != 1 {
 				t.Errorf("a %v, b %v, c %v", a, done, c.of("c"))
 			}
