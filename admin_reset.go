@@ -24,7 +24,9 @@ const (
 	// again join them, in the order of their offsets.
 	ParkedKeep = "keep"
 	// ParkedDrop forgets them: those at or above the target come again with the rest of
-	// the log, and those below it are never handled.
+	// the log, and those below it are never handled. Alone possible where the parking topic
+	// is not what the commit says; of one that holds what is no entry it deletes all up to
+	// that, which needs Delete on the topic.
 	ParkedDrop = "drop"
 )
 

@@ -110,7 +110,9 @@ func TestNoteThatCannotBeRead(t *testing.T) {
 					strings.Contains(p.Parking.Cause, "orderly offsets reset -g "+g.Name()+" -t "+topic+" --partitions 0 ")
 			})
 			b.Eventually("the warning", func() bool {
-				return warnings.any(func(w orderly.WarningEvent) bool { return w.Code == "parking-damaged" && strings.Contains(w.Message, is.says) })
+				return warnings.any(func(w orderly.WarningEvent) bool {
+					return w.Code == "parking-damaged" && strings.Contains(w.Message, is.says)
+				})
 			})
 			stopAll(t, m)
 			if got := c.of("a"); !slices.Equal(got, []string{"0"}) {
