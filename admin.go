@@ -224,10 +224,7 @@ func parkedKeys(ctx context.Context, l *parkinglog.Log, partition int32, b parki
 	state.Parked(func(k parking.ParkedKey) bool {
 		h := heads[k.Pos]
 		pk := ParkedKey{Partition: partition, Key: h.key, FirstOffset: k.Offset, Records: k.Records, Cause: h.failure.Cause,
-			Permanent: k.Due == parking.Waits, Attempts: h.failure.Attempts, Releases: k.Releases, Since: time.UnixMilli(h.failure.First)}
-		if h.failure.First == 0 {
-			pk.Since = time.Time{}
-		}
+			Permanent: k.Due == parking.Waits, Attempts: h.failure.Attempts, Releases: k.Releases, Since: moment(h.failure.First)}
 		if k.Due != parking.Waits {
 			pk.Next = time.UnixMilli(state.DueUnder(k, rules))
 		}

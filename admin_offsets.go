@@ -63,9 +63,12 @@ type partitionNow struct {
 // parkedNow is what is parked of a partition.
 type parkedNow struct {
 	keys     int
-	offsets  []int64 // of the records, sorted
-	released int64   // up to here a key is done that is not parked any more
-	unknown  bool    // no commit says from where the topic counts, and it holds something
+	offsets  []int64                   // of the records, sorted
+	released int64                     // up to here a key is done that is not parked any more
+	unknown  bool                      // no commit says from where the topic counts, and it holds something
+	lost     error                     // the topic is not what the commit says, and the partition waits; nil: it is
+	damaged  *parkinglog.PositionError // the first record that is no entry; nil: there is none
+	sound    int64                     // behind the last of those
 }
 
 // Offsets reads how far the group is in the partitions of a topic. With a store it also
@@ -77,6 +80,9 @@ func (a *Admin) Offsets(ctx context.Context, topic string, in store.Backend) ([]
 	}
 	out := make([]PartitionOffsets, len(all))
 	for i, p := range all {
+		if at := p.parked.damaged; at != nil {
+			return nil, &ParkingTopicError{Source: topic, Topic: at.Topic, Err: at}
+		}
 		out[i] = p.PartitionOffsets
 	}
 	return out, nil
@@ -182,11 +188,14 @@ func (a *Admin) parkedNow(ctx context.Context, topic string, parts []*partitionN
 		return err
 	}
 	found, err := parkinglog.Find(ctx, a.cl, name)
-	if err != nil || !found.Exists {
-		if err != nil {
-			err = &ParkingTopicError{Source: topic, Topic: name, Err: err}
+	if err != nil {
+		return &ParkingTopicError{Source: topic, Topic: name, Err: err}
+	}
+	if !found.Exists {
+		for _, p := range parts {
+			p.checkGuard(found, parkinglog.Bound{})
 		}
-		return err
+		return nil
 	}
 	bounds, err := parkinglog.Bounds(ctx, a.cl, name)
 	if err != nil {
@@ -202,29 +211,52 @@ func (a *Admin) parkedNow(ctx context.Context, topic string, parts []*partitionN
 			continue
 		}
 		known := p.guard != nil && p.guard.TopicID == found.ID
+		from := b.Start
 		if known {
-			b.Start = max(b.Start, p.guard.Trim)
-		} else if p.Metadata == "ok" {
-			continue // the commit says that nothing in it counts
+			from = max(from, p.guard.Trim)
 		}
-		if p.parked, err = parkedIn(ctx, l, p.Partition, b); err != nil {
+		if p.parked, err = parkedIn(ctx, l, p.Partition, parkinglog.Bound{Start: from, End: b.End}); err != nil {
 			return &ParkingTopicError{Source: topic, Topic: name, Err: err}
 		}
+		if !known && p.Metadata == "ok" { // the commit says that nothing in it counts; it is read for commands
+			p.parked = parkedNow{damaged: p.parked.damaged, sound: p.parked.sound}
+		}
+		p.checkGuard(found, b)
 		p.parked.unknown = !known && len(p.parked.offsets) > 0
 		p.ParkedKeys, p.ParkedRecords = p.parked.keys, len(p.parked.offsets)
 	}
 	return nil
 }
 
-// parkedIn adds up one partition of the parking topic.
+// checkGuard compares the parking topic with what the commit says of it, as an owner does.
+func (p *partitionNow) checkGuard(found parkinglog.Topic, b parkinglog.Bound) {
+	if p.guard == nil {
+		return
+	}
+	rules := parking.DefaultRules()
+	_, _, p.parked.lost = parking.Check(parking.Found{Committed: true, Guard: p.guard, Topic: found.Exists, TopicID: found.ID, Start: b.Start}, &rules)
+}
+
+// parkedIn adds up one partition of the parking topic, as far as it can be read.
 func parkedIn(ctx context.Context, l *parkinglog.Log, partition int32, b parkinglog.Bound) (out parkedNow, err error) {
 	rules, state := parking.DefaultRules(), parking.NewState()
-	err = eachEntry(ctx, l, partition, b.Start, func(r parkinglog.Read) bool {
-		state.Apply(r.Pos, r.Entry, &rules)
-		return r.Pos+1 < b.End
-	}, b.End)
-	keys, _, _, _ := state.Counts()
-	return parkedNow{keys: int(keys), offsets: state.Offsets(), released: state.Released()}, err
+	for from := b.Start; ; {
+		err = eachEntry(ctx, l, partition, from, func(r parkinglog.Read) bool {
+			state.Apply(r.Pos, r.Entry, &rules)
+			return r.Pos+1 < b.End
+		}, b.End)
+		var at *parkinglog.PositionError
+		if !errors.As(err, &at) || at.Pos >= b.End {
+			break
+		}
+		if out.damaged == nil {
+			out.damaged = at
+		}
+		from, out.sound, err = at.Pos+1, at.Pos+1, nil
+	}
+	out.keys, _, _, _ = state.Counts()
+	out.offsets, out.released = state.Offsets(), state.Released()
+	return out, err
 }
 
 // storeNow reads what the store says.

@@ -24,7 +24,9 @@ const (
 	// again join them, in the order of their offsets.
 	ParkedKeep = "keep"
 	// ParkedDrop forgets them: those at or above the target come again with the rest of
-	// the log, and those below it are never handled.
+	// the log, and those below it are never handled. Alone possible where the parking topic
+	// is not what the commit says; of one that holds what is no entry it deletes all up to
+	// that, which needs Delete on the topic.
 	ParkedDrop = "drop"
 )
 
@@ -234,6 +236,11 @@ func (s *resetStep) problem(r *OffsetReset, group string) error {
 	p := s.now
 	where := fmt.Sprintf("orderly: topic %s partition %d: ", p.Topic, p.Partition)
 	switch {
+	case p.parked.lost != nil && r.Parked != ParkedDrop:
+		return fmt.Errorf(where+"%w: only \"drop\" is possible (--parked)", p.parked.lost)
+	case p.parked.damaged != nil && r.Parked != ParkedDrop:
+		return fmt.Errorf(where+"what is parked cannot be told, and only \"drop\" is possible (--parked), which deletes the parking topic's records up to offset %d: %w",
+			p.parked.sound-1, p.parked.damaged)
 	case p.ParkedRecords > 0 && r.Parked == "":
 		return fmt.Errorf(where+"parked: %s of %s, from offset %d on: say what becomes of that, \"keep\" or \"drop\" (--parked)",
 			counted(int64(p.ParkedRecords), "record"), counted(int64(p.ParkedKeys), "key"), slices.Min(slices.Concat(p.parked.offsets, p.stored)))
@@ -276,6 +283,9 @@ func (s *resetStep) begun() (kadm.Offset, error) {
 // is kept, or leaves out nothing of what comes again. Otherwise the next owner takes it
 // into use anew, and nothing in it counts but commands.
 func (s *resetStep) keeps(r *OffsetReset) bool {
+	if s.now.parked.lost != nil || s.now.parked.damaged != nil {
+		return false
+	}
 	if len(s.now.parked.offsets) > 0 {
 		return r.Parked == ParkedKeep
 	}
@@ -305,6 +315,9 @@ func (s *resetStep) through(r *OffsetReset) (kadm.Offset, error) {
 // members; who joins in between finds the mark and does not start.
 func (a *Admin) reset(ctx context.Context, r *OffsetReset, steps []*resetStep) error {
 	if err := a.audit(ctx, r, steps); err != nil {
+		return err
+	}
+	if err := a.clear(ctx, r.Topic, steps); err != nil {
 		return err
 	}
 	var begun kadm.Offsets
@@ -360,6 +373,24 @@ func (a *Admin) commitReset(ctx context.Context, os kadm.Offsets) error {
 	if err != nil {
 		err = fmt.Errorf("orderly: committing offsets of group %s, which the coordinator takes only while it has no members; the same reset again completes it: %w", a.cfg.Group, err)
 		return errors.Join(err, a.noMembers(ctx))
+	}
+	return nil
+}
+
+// clear deletes what the next owners would stop at, which read the parking topic for commands
+// also where nothing else in it counts.
+func (a *Admin) clear(ctx context.Context, topic string, steps []*resetStep) error {
+	for _, s := range steps {
+		if s.now.parked.damaged == nil {
+			continue
+		}
+		l, name, _, err := a.find(ctx, topic)
+		if err != nil {
+			return err
+		}
+		if err := l.Delete(ctx, s.out.Partition, s.now.parked.sound); err != nil {
+			return &ParkingTopicError{Source: topic, Topic: name, Err: fmt.Errorf("%w; kafka-delete-records does it, too, and then the same reset", err)}
+		}
 	}
 	return nil
 }

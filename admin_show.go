@@ -93,23 +93,23 @@ func parkedRecordOf(e *parking.Entry, p parking.Place) ParkedRecord {
 	for _, h := range body.Record.Headers {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: bytes.Clone(h.Value)})
 	}
-	out := ParkedRecord{Record: r, Cause: body.Failure.Cause, Attempts: body.Failure.Attempts, Releases: p.Releases}
-	for _, t := range []struct {
-		ms int64
-		to *time.Time
-	}{{body.Failure.First, &out.First}, {max(p.Last, body.Failure.Last), &out.Last}} {
-		if t.ms > 0 {
-			*t.to = time.UnixMilli(t.ms)
-		}
+	return ParkedRecord{Record: r, Cause: body.Failure.Cause, Attempts: body.Failure.Attempts, Releases: p.Releases,
+		First: moment(body.Failure.First), Last: moment(max(p.Last, body.Failure.Last))}
+}
+
+// moment is a time in milliseconds; zero stays zero.
+func moment(ms int64) (t time.Time) {
+	if ms > 0 {
+		t = time.UnixMilli(ms)
 	}
-	return out
+	return t
 }
 
 // A CommandRecord is a command and what became of it.
 type CommandRecord struct {
 	Topic     string
 	Partition int32
-	Verb      string // retry, skip, park, pause or resume
+	Verb      string // retry, skip, park, pause, resume, or reset-offsets
 	Whole     bool   // about the partition, not a key
 	Key       []byte
 	Offset    int64

@@ -73,10 +73,7 @@ func (a *Admin) storedKeys(ctx context.Context, topic string) (keys []ParkedKey,
 			head := rows[0]
 			f := head.Failure
 			k := ParkedKey{Topic: topic, Partition: s.Part.Partition, Handler: s.Part.Handler, Key: head.Key, FirstOffset: head.Offset, Records: len(rows),
-				Cause: f.Cause, Permanent: f.Permanent, Attempts: f.Attempts, Releases: f.Releases}
-			if f.First > 0 {
-				k.Since = time.UnixMilli(f.First)
-			}
+				Cause: f.Cause, Permanent: f.Permanent, Attempts: f.Attempts, Releases: f.Releases, Since: moment(f.First)}
 			if due := rules.Due(parking.Failure(f)); due > 0 && due != parking.Waits {
 				k.Next = time.UnixMilli(due)
 			}
@@ -129,16 +126,8 @@ func (a *Admin) storedRecord(ctx context.Context, part store.Part, e store.Excep
 	for _, h := range p.Headers {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}
-	out = ParkedRecord{Record: r, Cause: e.Failure.Cause, Attempts: e.Failure.Attempts, Releases: e.Failure.Releases}
-	for _, t := range []struct {
-		ms int64
-		to *time.Time
-	}{{e.Failure.First, &out.First}, {e.Failure.Last, &out.Last}} {
-		if t.ms > 0 {
-			*t.to = time.UnixMilli(t.ms)
-		}
-	}
-	return out, nil
+	return ParkedRecord{Record: r, Cause: e.Failure.Cause, Attempts: e.Failure.Attempts, Releases: e.Failure.Releases,
+		First: moment(e.Failure.First), Last: moment(e.Failure.Last)}, nil
 }
 
 // countStored counts what the store keeps parked of a partition.

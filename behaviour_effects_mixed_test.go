@@ -91,17 +91,10 @@ func TestHandlersAfterParkedInAStore(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			b := engine(t)
-			topic := newTopic(t, b, 1)
-			book := newEffectBook()
-			var mended atomic.Bool
-			g := commanded(t, b, topic, book, &mended, nil)
-			b.Produce(topic, keyed(3, "bad", "good")...)
-			m := g.Start()
-			parkedRecords(t, b, m, topic, 1, 3)
-			committed(t, b, m, topic, 0, 6)
-			stopAll(t, m)
-			m = g.Start(other)
+			s := parkInStore(t)
+			b, topic, g := s.b, s.topic, s.g
+			stopAll(t, s.m)
+			m := g.Start(other)
 			b.Eventually("the partition to wait by name", func() bool {
 				p, ok := stateOf(m, topic, 0)
 				return ok && slices.Contains(p.Reasons, "parking-mismatch") && strings.Contains(p.Parking.Cause, `"default"`)
@@ -109,10 +102,10 @@ func TestHandlersAfterParkedInAStore(t *testing.T) {
 			stopAll(t, m)
 			m = g.Start()
 			parkedRecords(t, b, m, topic, 1, 3)
-			mended.Store(true)
+			s.mended.Store(true)
 			ans, err := admin(t, b, g).Retry(patient(t), orderly.Command{Topic: topic, Key: []byte("bad")})
 			answered(t, ans, err, "done", "released")
-			book.require(t, b, 6)
+			s.book.require(t, b, 6)
 			stopAll(t, m)
 			m = g.Start(other)
 			b.Produce(topic, keyed(1, "bad", "good")...)
@@ -125,21 +118,14 @@ func TestHandlersAfterParkedInAStore(t *testing.T) {
 // A reset that drops what is parked lets others in, also without the store.
 func TestStoredIsDroppedByReset(t *testing.T) {
 	t.Parallel()
-	b := engine(t)
-	topic := newTopic(t, b, 1)
-	book := newEffectBook()
-	var mended atomic.Bool
-	g := commanded(t, b, topic, book, &mended, nil)
-	b.Produce(topic, keyed(3, "bad", "good")...)
-	m := g.Start()
-	parkedRecords(t, b, m, topic, 1, 3)
-	committed(t, b, m, topic, 0, 6)
-	stopAll(t, m)
+	s := parkInStore(t)
+	b, topic, g := s.b, s.topic, s.g
+	stopAll(t, s.m)
 	r := orderly.OffsetReset{Topic: topic, To: orderly.ToOffset(6), Reason: "given up", Parked: orderly.ParkedDrop}
 	if _, err := newAdmin(t, b, g).ResetOffsets(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
-	m = g.Start(without(func(context.Context, *orderly.Message) error { return nil }))
+	m := g.Start(without(func(context.Context, *orderly.Message) error { return nil }))
 	b.Produce(topic, keyed(1, "bad", "good")...)
 	committed(t, b, m, topic, 0, 8)
 	stopAll(t, m)

@@ -213,33 +213,21 @@ func TestEffectsParkingOnce(t *testing.T) {
 	topic := newTopic(t, b, 3)
 	book := newEffectBook()
 	book.Fault = commitFaults(3, 4)
-	var n atomic.Int64
+	var calls atomic.Int64
 	var mended atomic.Bool
 	var parkedEvents seen[orderly.ParkedEvent]
 	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Lanes: 4, CommitInterval: 20 * time.Millisecond, Breaker: orderly.Breaker{Disabled: true},
 		Retry: orderly.Retry{MaxAttempts: 1, Backoff: time.Millisecond, MaxBackoff: 20 * time.Millisecond}, Events: orderly.Events{Parked: parkedEvents.add},
 		Parking: orderly.Parking{First: 10 * time.Millisecond, Longest: 20 * time.Millisecond, Caps: orderly.ParkingCaps{RecordsPerKey: 30}},
 		Effects: book.failing(func(*orderly.Message) error {
-			if n.Add(1)%7 == 0 {
+			if calls.Add(1)%7 == 0 {
 				return errBusy
 			}
 			return nil
 		}, &mended)})
-	const rounds, keys, each = 6, 12, 20
-	g.Start()
-	for i := range rounds {
-		b.Produce(topic, keyed(each, names("k", keys)...)...)
-		g.Start()
-		at := book.count()
-		b.Eventually("progress", func() bool { return book.count() > at+20 || book.count() == (i+1)*each*keys })
-		if i%2 == 0 {
-			g.KillOwner(topic, int32(i%3))
-		} else {
-			g.Rebalance()
-		}
-	}
+	n := book.throughChurn(b, g, topic)
 	mended.Store(true)
-	book.require(t, b, rounds*keys*each)
+	book.require(t, b, n)
 	if parkedEvents.len() < 50 {
 		t.Errorf("only %d records were parked: that shows little", parkedEvents.len())
 	}

@@ -16,15 +16,8 @@ import (
 // is named, whether there is a parking topic or not.
 func TestEffectsParkedKeysAreShown(t *testing.T) {
 	t.Parallel()
-	b := engine(t)
-	topic := newTopic(t, b, 1)
-	book := newEffectBook()
-	var mended atomic.Bool
-	g := commanded(t, b, topic, book, &mended, nil)
-	b.Produce(topic, keyed(3, "bad", "good")...)
-	m := g.Start()
-	parkedRecords(t, b, m, topic, 1, 3)
-	committed(t, b, m, topic, 0, 6)
+	s := parkInStore(t)
+	b, topic, book, g, m := s.b, s.topic, s.book, s.g, s.m
 	blind := newAdmin(t, b, g)
 	a, err := orderly.NewAdmin(orderly.AdminConfig{Brokers: b.Addrs(), Group: g.Name(), Who: "ada", Store: book.Memory})
 	if err != nil {

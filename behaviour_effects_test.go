@@ -105,6 +105,26 @@ func commitFaults(seed1, seed2 uint64) func(store.Step) (error, bool) {
 	}
 }
 
+// throughChurn writes records of twelve keys in six rounds, and in each of them has a member
+// join, waits for effects, and then kills the owner of one of the topic's three partitions or
+// has the group rebalance. It returns how many effects there are to be.
+func (b *effectBook) throughChurn(br *orderlytest.Broker, g *orderlytest.Group, topic string) int {
+	const rounds, keys, each = 6, 12, 20
+	g.Start()
+	for i := range rounds {
+		br.Produce(topic, keyed(each, names("k", keys)...)...)
+		g.Start()
+		at := b.count()
+		br.Eventually("progress", func() bool { return b.count() > at+20 || b.count() == (i+1)*each*keys })
+		if i%2 == 0 {
+			g.KillOwner(topic, int32(i%3))
+		} else {
+			g.Rebalance()
+		}
+	}
+	return rounds * keys * each
+}
+
 // Members come, go and die; commits fail, are unknown, or are chosen to lose: each
 // effect happens once, those of a key in order.
 func TestEffectsOnce(t *testing.T) {
@@ -122,20 +142,7 @@ func TestEffectsOnce(t *testing.T) {
 			book.apply(tx, m)
 			return nil
 		}}})
-	const rounds, keys, each = 6, 12, 20
-	g.Start()
-	for i := range rounds {
-		b.Produce(topic, keyed(each, names("k", keys)...)...)
-		g.Start()
-		at := book.count()
-		b.Eventually("progress", func() bool { return book.count() > at+20 || book.count() == (i+1)*each*keys })
-		if i%2 == 0 {
-			g.KillOwner(topic, int32(i%3))
-		} else {
-			g.Rebalance()
-		}
-	}
-	book.require(t, b, rounds*keys*each)
+	book.require(t, b, book.throughChurn(b, g, topic))
 	if book.Exceptions() != 0 {
 		b.Eventually("no exception to be left", func() bool { return book.Exceptions() == 0 })
 	}

@@ -25,25 +25,41 @@ func commanded(t *testing.T, b *orderlytest.Broker, topic string, book *effectBo
 	return b.Group(cfg)
 }
 
+// parkedInStore is a topic of one partition whose key "bad" the running member has parked in
+// its store, with three records, while those of "good" are done and all six committed.
+type parkedInStore struct {
+	b      *orderlytest.Broker
+	topic  string
+	book   *effectBook
+	mended atomic.Bool
+	g      *orderlytest.Group
+	m      *orderlytest.Member
+}
+
+func parkInStore(t *testing.T) *parkedInStore {
+	t.Helper()
+	s := &parkedInStore{b: engine(t), book: newEffectBook()}
+	s.topic = newTopic(t, s.b, 1)
+	s.g = commanded(t, s.b, s.topic, s.book, &s.mended, nil)
+	s.b.Produce(s.topic, keyed(3, "bad", "good")...)
+	s.m = s.g.Start()
+	parkedRecords(t, s.b, s.m, s.topic, 1, 3)
+	committed(t, s.b, s.m, s.topic, 0, 6)
+	return s
+}
+
 // A key that is parked in the store is released by word. The first command makes the
 // parking topic, which the owner notices; the answer says what came of it, a repeat does
 // nothing more.
 func TestEffectsRetryByWord(t *testing.T) {
 	t.Parallel()
-	b := engine(t)
-	topic := newTopic(t, b, 1)
-	book := newEffectBook()
-	var mended atomic.Bool
-	g := commanded(t, b, topic, book, &mended, nil)
-	b.Produce(topic, keyed(3, "bad", "good")...)
-	m := g.Start()
-	parkedRecords(t, b, m, topic, 1, 3)
-	committed(t, b, m, topic, 0, 6)
+	s := parkInStore(t)
+	b, topic, book, g, m := s.b, s.topic, s.book, s.g, s.m
 	a := admin(t, b, g)
 	word := orderly.Command{Topic: topic, Key: []byte("bad"), ID: "one"}
 	ans, err := a.Retry(patient(t), word)
 	answered(t, ans, err, "done", "failed again: "+errBusy.Error())
-	mended.Store(true)
+	s.mended.Store(true)
 	again, err := a.Retry(patient(t), word)
 	answered(t, again, err, "done", "failed again")
 	book.require(t, b, 3)

@@ -32,19 +32,15 @@ func bySomebody(c *parking.CommandBody) error {
 func (h handling) obey(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, w *parked.Word) lane.Verdict {
 	_, last := tr.shown()
 	tr.given = nil // no dead letter is written any more
-	if h.cfg.Effects.on() {
-		err := bySomebody(w.Command)
-		if last != "" {
-			err = fmt.Errorf("%w; its last failure: %s", err, last)
-		}
-		return h.obeyInStore(m, keep, tr, w.Command, err)
-	}
-	if w.Command.Verb == parking.Skip {
-		return h.arriveFor(r, m, keep, tr, nil, w.Command)
-	}
 	err := bySomebody(w.Command)
 	if last != "" {
 		err = fmt.Errorf("%w; its last failure: %s", err, last)
+	}
+	switch {
+	case h.cfg.Effects.on():
+		return h.obeyInStore(m, keep, tr, w.Command, err)
+	case w.Command.Verb == parking.Skip:
+		return h.arriveFor(r, m, keep, tr, nil, w.Command)
 	}
 	return h.arrive(r, m, keep, tr, &givenUp{err: err, attempts: int(m.item.Attempts), reason: reasonOperator})
 }

@@ -132,7 +132,10 @@ type BlockedKey struct {
 	// dependency; no attempt is spent), exhausted or permanent (it is tried for
 	// ever, at the maximum backoff), dead-letter-writing, dead-letter-failing (the
 	// write is tried again), dead-letter-failed or dead-letter-too-large (it is
-	// tried for ever), stopped.
+	// tried for ever), paused (by an operator), parking-writing, parking-failing (the
+	// write is tried again), parked (it joins the parked ones of its key),
+	// parking-refused or parking-unavailable (it is tried for ever), stopped.
+	// BlockedStates lists them.
 	State string
 }
 

@@ -29,6 +29,7 @@ type commitItem struct {
 	until       int64            // grant: for Partition.serial
 	trying      progress.Attempt // what it announces
 	beside      any              // grant: what was seen before it
+	unread      bool             // grant: for Partition.unread
 	start       int64            // grant: from where records are needed
 	doubts      uint64           // grant: as doubtsOf counted when it was acknowledged
 	err         error
@@ -98,6 +99,8 @@ func (s *Session) regrant(ctx context.Context) {
 		if p != nil {
 			s.storeLost(p, lost.Err)
 		}
+	case errors.Is(err, errNoteRead):
+		s.fail(ErrRejoin)
 	case errors.As(err, &taken):
 		s.lose([]*Partition{taken.p})
 		s.fail(ErrRejoin)

@@ -193,7 +193,7 @@ func (s *Session) sights(ctx context.Context, parts []*Partition, read map[tp]st
 		asks[i] = ParkingAsk{Topic: p.topic, TopicID: topics[p.topic].id, Partition: p.partition,
 			Committed: st.offset >= 0 && err == nil && meta.Present, Extra: meta.Extra}
 		s.mu.Lock()
-		if asks[i].Committed && p.state != live && s.cfg.Store == nil {
+		if asks[i].Committed && (p.state != live || p.unread) && s.cfg.Store == nil {
 			asks[i].Note = progress.NoteOf(meta.Extra, meta.Token)
 		}
 		if p.state == live && !asks[i].Committed { // the commit is gone; what we know is not
@@ -268,6 +268,7 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 		s.mu.Lock()
 		kept, mine := p.state == live, p.token
 		above := p.above
+		noteRead := kept && p.unread && !beside.Unread
 		if kept && !meta.Present && len(meta.Extra) == 0 {
 			meta.Extra = p.extras
 		}
@@ -276,6 +277,9 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 		if kept && meta.Token > mine && !own {
 			// Another owner was there while we believed that we were.
 			return nil, nil, errTakenOver{p}
+		}
+		if noteRead {
+			return nil, nil, errNoteRead
 		}
 		switch {
 		case token == 0 && mine == 0 && above == 0:
@@ -314,9 +318,12 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 				"it goes on at %d, as Reset says", s.cfg.Group, p.topic, p.partition, st.offset, b.start, b.end, offset))
 			meta = progress.Meta{Extra: meta.Extra}
 		}
+		unread := false
 		if !kept {
 			applies := err == nil && meta.Present && offset == st.offset
-			meta = withNoted(meta, beside.Noted, applies)
+			if unread = applies && beside.Unread; !unread {
+				meta = withNoted(meta, beside.Noted, applies)
+			}
 		}
 		note := progress.NoteOf(meta.Extra, meta.Token)
 		meta.Extra = progress.WithNote(meta.Extra, note, token)
@@ -336,7 +343,7 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 		items = append(items, commitItem{
 			p: p, offset: offset, text: text, token: token, meta: meta, limit: limit, grant: true,
 			clean: clean || !meta.Present, ahead: sum(meta.Ahead) - dropped.Ahead, notRecorded: dropped.Ahead,
-			until: s.serialUntil(offset, meta, b), beside: beside.What,
+			until: s.serialUntil(offset, meta, b), beside: beside.What, unread: unread,
 		})
 	}
 	if clocked > 0 {
@@ -344,6 +351,10 @@ func (s *Session) decide(ctx context.Context, parts []*Partition, read map[tp]st
 	}
 	return items, left, later
 }
+
+// errNoteRead says that the note of a partition that has waited for it can be read, or is
+// gone. What it says has to be known before the first record: the partition is taken anew.
+var errNoteRead = errors.New("what a note says is known now")
 
 // errTakenOver says that another owner's token stands in the commit of a
 // partition that we believed to be ours.
@@ -448,7 +459,7 @@ func (s *Session) granted(it commitItem, member string) {
 	p.committed, p.text, p.extras, p.above = it.offset, it.text, it.meta.Extra, 0
 	p.member, p.needGrant, p.unsure, p.refusedGen = member, false, false, -1
 	if first {
-		p.meta = it.meta
+		p.meta, p.unread = it.meta, it.unread
 		p.start = it.begin()
 		p.ends.known = progress.Ended(it.meta.Extra)
 		p.ends.used = len(p.ends.known) > 0

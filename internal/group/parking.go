@@ -37,6 +37,9 @@ type ParkingSight struct {
 	Fatal bool
 	What  any // for Parked.Granted
 	Noted *Noted
+	// Unread: the note that was asked for may be there, and cannot be read now. The partition
+	// is granted, does not start, and its commits go on to name the note.
+	Unread bool
 }
 
 // Noted is what a note says: what the metadata of a commit had no room for.

@@ -79,6 +79,7 @@ type Partition struct {
 
 	stored Stored    // nil: its positions are kept nowhere else
 	noted  time.Time // when a note was written last
+	unread bool      // what the note says that its commits name is not known: nothing of it may start
 	doubts uint64    // how often doubt was called
 
 	snap progress.Snapshot // the committer's buffer, under Session.mu

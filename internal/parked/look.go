@@ -130,24 +130,42 @@ func (m *Manager) judge(ctx context.Context, a group.ParkingAsk, t *topicSight) 
 	if s.err == nil && f.Topic && !f.Committed && b.End > b.Start {
 		f.HasState, s.err = hasState(ctx, t.log, a.Partition, b)
 	}
+	var bad *parkinglog.PositionError
+	if errors.As(s.err, &bad) {
+		return m.mismatch(a, t, s, m.damaged(a.Topic, a.Partition, bad))
+	}
 	if s.err != nil {
 		s.log = nil
-		if (!a.Committed || a.Note != nil) && s.state != StateNarrow {
-			// What a note says has to be known before the first record.
+		if !a.Committed && s.state != StateNarrow {
 			// A commit of ours would make of a missing one that there was nothing.
 			out.Err = s.err
 		}
+		out.Unread = a.Note != nil
 		return out
 	}
 	if s.from, s.fresh, err = parking.Check(f, &m.cfg.Rules); err != nil {
 		return m.mismatch(a, t, s, err)
 	}
 	if a.Note != nil && s.log != nil && !s.fresh && b.Start <= a.Note.Pos && a.Note.Pos < b.End {
-		if s.note, out.Err = readNote(ctx, s.log, a.Partition, a.Note); s.note != nil {
+		switch s.note, err = readNote(ctx, s.log, a.Partition, a.Note); {
+		case err != nil:
+			s.log, s.err, out.Unread = nil, fmt.Errorf("what the commit has no room for stands in a note of the parking topic: %w", err), true
+			if errors.As(err, &bad) {
+				s.state, s.err = StateDamaged, m.damaged(a.Topic, a.Partition, bad)
+			}
+		case s.note != nil:
 			out.Noted = notedOf(s.note)
 		}
 	}
 	return out
+}
+
+// damaged is the error of a record that is no entry, with the way out. It is told of once.
+func (m *Manager) damaged(topic string, partition int32, at *parkinglog.PositionError) error {
+	err := fmt.Errorf("%w. To give up what is parked, stop the group: \"orderly offsets reset -g %s -t %s --partitions %d --to OFFSET --parked drop --reason TEXT\"",
+		at, m.cfg.Group, topic, partition)
+	m.once(StateDamaged, "group %s topic %s partition %d: the partition stops: %v", m.cfg.Group, topic, partition, err)
+	return err
 }
 
 // mismatch lets a partition wait by name. One of which the group knows nothing must

@@ -2,6 +2,7 @@ package parked
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"github.com/orderly-go/orderly/internal/group"
@@ -63,7 +64,8 @@ func notedOf(n *parking.Noted) *group.Noted {
 	return out
 }
 
-// readNote reads the note that a commit names. One that is not there says nothing.
+// readNote reads the note that a commit names, at a position before the topic's end. One
+// that is not there says nothing.
 func readNote(ctx context.Context, l *topicLog, partition int32, at *progress.Note) (*parking.Noted, error) {
 	page, err := l.Fetch(ctx, partition, at.Pos, 64<<10, 250)
 	if len(page.Entries) > 0 {
@@ -71,6 +73,9 @@ func readNote(ctx context.Context, l *topicLog, partition int32, at *progress.No
 			return &parking.Noted{Pos: r.Pos, Entry: r.Entry}, nil
 		}
 		return nil, nil
+	}
+	if err == nil && page.Next <= at.Pos { // a leader that does not know yet how far its log counts
+		err = fmt.Errorf("nothing is returned from offset %d on, and the topic's partition goes on to %d", at.Pos, page.End)
 	}
 	return nil, err
 }

@@ -77,9 +77,8 @@ func (p *Partition) take(o *parking.Owner, page parkinglog.Page, err error) bool
 		}
 		return len(page.Entries) > 0
 	case errors.As(err, &at):
-		p.m.once("parking-damaged", "group %s topic %s partition %d: the partition stops: %v", p.m.cfg.Group, p.topic, p.partition, at)
 		p.opened = false
-		p.drop(StateDamaged, at)
+		p.drop(StateDamaged, p.m.damaged(p.topic, p.partition, at))
 		p.queue(p.host.Shut)
 		return true
 	case errors.Is(err, kerr.OffsetOutOfRange):

@@ -39,7 +39,7 @@ type DamagedError struct{ Reason string }
 
 func (e *DamagedError) Error() string {
 	return "parking: the record is no entry of a parking topic: " + e.Reason +
-		"; nothing else may write to this topic, and its partition waits until the record is deleted or the topic given up by name"
+		"; nothing else may write to this topic, and its partition waits until what is parked in it is given up by name"
 }
 
 // wire is the JSON of an entry.

@@ -2,10 +2,12 @@ package prove
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -56,7 +58,11 @@ func userConsumer(how string) int {
 	fmt.Println("a line that has nothing to do with it")
 	for ctx.Err() == nil {
 		fs := cl.PollRecords(ctx, 50)
-		fs.EachRecord(func(r *kgo.Record) { consumeOne(how, name, r) })
+		if how == "goroutines" {
+			handOff(name, fs.Records())
+		} else {
+			fs.EachRecord(func(r *kgo.Record) { consumeOne(how, name, r) })
+		}
 		if err := cl.CommitUncommittedOffsets(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 		}
@@ -65,54 +71,79 @@ func userConsumer(how string) int {
 	return 0
 }
 
-func consumeOne(how, name string, r *kgo.Record) {
+// teller returns how a consumer speaks of a record, and its number.
+func teller(name string, r *kgo.Record) (say func(what string), number int) {
 	var v struct{ N int }
 	_ = json.Unmarshal(r.Value, &v)
-	say := func(what string) { fmt.Printf("%s %s %s %d\n", name, what, r.Key, v.N) }
+	return func(what string) { fmt.Printf("%s %s %s %d\n", name, what, r.Key, v.N) }, v.N
+}
+
+// handOff gives each record to a goroutine of its own. Every third one is slow: the record
+// of its key that comes next among these is done before it.
+func handOff(name string, recs []*kgo.Record) {
+	next := map[string]chan struct{}{}
+	for _, r := range slices.Backward(recs) {
+		say, number := teller(name, r)
+		quicker, done := next[string(r.Key)], make(chan struct{})
+		next[string(r.Key)] = done
+		go func() {
+			defer close(done)
+			say("start")
+			if number%3 == 0 && quicker != nil {
+				<-quicker
+			}
+			say("done")
+		}()
+	}
+}
+
+func consumeOne(how, name string, r *kgo.Record) {
+	say, number := teller(name, r)
 	switch how {
 	case "plain", "bypass":
 		say("done")
 	case "starts": // also with what a retry looks like
 		say("start")
-		time.Sleep(time.Millisecond) // the work: who is killed is in the middle of it
-		if v.N%50 == 0 {
+		work(r.Value) // who is killed is in the middle of it
+		if number%50 == 0 {
 			say("failed")
 			say("start")
 		}
 		say("done")
 	case "json":
 		fmt.Printf(`{"member":%q,"did":"start","partition":%d,"offset":%d}`+"\n", name, r.Partition, r.Offset)
-		fmt.Printf(`{"member":%q,"key":%q,"number":%d}`+"\n", name, r.Key, v.N)
-	case "goroutines":
-		go func() {
-			say("start")
-			if v.N%3 == 0 {
-				time.Sleep(3 * time.Millisecond) // the work, not a wait for something
-			}
-			say("done")
-		}()
+		fmt.Printf(`{"member":%q,"key":%q,"number":%d}`+"\n", name, r.Key, number)
 	case "skips":
-		if v.N%50 != 0 {
+		if number%50 != 0 {
 			say("done")
 		}
 	case "dead-letters":
-		if v.N%50 == 0 {
+		if number%50 == 0 {
 			say("skipped")
 		} else {
 			say("done")
 		}
 	case "repeats":
 		say("done")
-		if v.N%50 == 0 {
+		if number%50 == 0 {
 			say("done")
 		}
 	case "pieces":
 		fmt.Printf("%s done %s ", name, r.Key)
-		fmt.Printf("%d\n", v.N)
+		fmt.Printf("%d\n", number)
 		fmt.Printf("%s done %s\n", name, r.Key)
 	case "stranger":
-		fmt.Printf("%s done customer-7 %d\n", name, v.N)
+		fmt.Printf("%s done customer-7 %d\n", name, number)
 	}
+}
+
+// work is what most of the time of a record goes into.
+func work(value []byte) {
+	sum := sha256.Sum256(value)
+	for range 5000 {
+		sum = sha256.Sum256(sum[:])
+	}
+	runtime.KeepAlive(sum)
 }
 
 func consumer(t *testing.T, how string) Config {
