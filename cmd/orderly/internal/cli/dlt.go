@@ -81,6 +81,9 @@ headers are taken off. One that failed again is held from --max-redrives on, so 
 		if o.DryRun {
 			what = "would be sent back"
 		}
+		if err != nil && res.Sent+res.Wait+len(res.Held) == 0 { // it did not begin: there is nothing to count
+			return err
+		}
 		fmt.Fprintf(s.Err, "orderly: %s %s, %s held, %s\n", plural.Of(res.Sent, "record"), what, plural.Of(len(res.Held), "key"), plural.Of(res.Wait, "record")+plural.Verb(res.Wait, " waits", " wait")+" behind them")
 		if res.Unrecorded > 0 {
 			fmt.Fprintf(s.Err, "orderly: warning: of what was sent back the group's progress has no room to tell of %s: the next call sends that again; "+

@@ -50,6 +50,7 @@ const storeFlag = "the database of a consumer with effects, as store migrate tak
 
 // shownOffsets is a partition as it is printed.
 type shownOffsets struct {
+	Topic         string        `json:"topic"`
 	Partition     int32         `json:"partition"`
 	Start         int64         `json:"start"`
 	End           int64         `json:"end"`
@@ -63,6 +64,19 @@ type shownOffsets struct {
 	ParkedRecords int           `json:"parked_records"`
 	Reset         int64         `json:"unfinished_reset"` // -1: none
 	Store         []shownStored `json:"store"`
+}
+
+// shownReset is what a reset does to a partition, as it is printed. What it has in
+// common with shownOffsets has the same names.
+type shownReset struct {
+	Topic         string        `json:"topic"`
+	Partition     int32         `json:"partition"`
+	From          int64         `json:"from"` // -1: nothing was committed
+	To            int64         `json:"to"`
+	Store         []shownStored `json:"store"`
+	ParkedRecords int           `json:"parked_records"`
+	Lost          int           `json:"lost"` // of these: dropped, and below the target
+	Done          bool          `json:"done"`
 }
 
 type shownStored struct {
@@ -132,7 +146,7 @@ func showOffsets(s Streams, all []orderly.PartitionOffsets, asJSON bool) error {
 	}
 	for _, p := range all {
 		if asJSON {
-			o := shownOffsets{p.Partition, p.Start, p.End, p.Committed, p.Metadata, p.Token, p.Watermark, p.DoneAhead, p.Attempts, p.ParkedKeys, p.ParkedRecords, p.Reset, stored(p.Store)}
+			o := shownOffsets{p.Topic, p.Partition, p.Start, p.End, p.Committed, p.Metadata, p.Token, p.Watermark, p.DoneAhead, p.Attempts, p.ParkedKeys, p.ParkedRecords, p.Reset, stored(p.Store)}
 			if err := out.Encode(o); err != nil {
 				return err
 			}
@@ -231,6 +245,8 @@ When it is cut off, the group does not start and names this command: called agai
 			return usagef("%q needs --reason: records are handled again, or never", cmd.CommandPath())
 		case r.Parked != "" && r.Parked != orderly.ParkedKeep && r.Parked != orderly.ParkedDrop:
 			return usagef("--parked is %q: it is keep or drop", r.Parked)
+		case to == "stored" && migrate.DSN(dsn) == "":
+			return usagef("--to stored needs --store: the database whose positions the group is moved to (or ORDERLY_STORE_DSN)")
 		}
 		r.Partitions = partitions
 		if who == "" {
@@ -268,8 +284,7 @@ func printReset(s Streams, steps []orderly.ResetPartition, asJSON bool) error {
 	}
 	for _, p := range steps {
 		if asJSON {
-			err := out.Encode(map[string]any{"partition": p.Partition, "from": p.From, "to": p.To, "store": stored(p.Stored), "parked": p.Parked, "lost": p.Lost, "done": p.Done})
-			if err != nil {
+			if err := out.Encode(shownReset{p.Topic, p.Partition, p.From, p.To, stored(p.Stored), p.Parked, p.Lost, p.Done}); err != nil {
 				return err
 			}
 			continue

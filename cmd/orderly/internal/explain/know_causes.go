@@ -21,7 +21,7 @@ var sixCauses = []Cause{
 	{
 		Title:     "More than one request in flight",
 		Diagnosis: "Look at max.in.flight.requests.per.connection together with enable.idempotence.",
-		Fix:       "With idempotence leave it at 5 or below. Without it, only 1 keeps the order (and retries still write records twice).",
+		Fix:       "With idempotence leave it at 5 or below. Without it, 1 keeps the order in the Java client and franz-go (retries still write records twice), but not in librdkafka, where a batch that was refused is passed all the same, nor in Sarama before 1.60.0.",
 		Why:       "Without numbers, a batch that is tried again lands behind those sent after it.",
 		Outdated:  "\"It must be 1 with idempotence\" held for 0.11 only: since 1.0.0 the broker remembers 5 batches for each producer and partition. Sarama asks for 1 by its own check.",
 	},

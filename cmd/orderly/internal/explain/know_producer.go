@@ -76,10 +76,10 @@ var producerEntries = []*Entry{
 		ID: "produce-retry", Severity: Note,
 		Title:    "A batch failed and is tried again",
 		What:     "The broker refused a batch for a passing reason, and the client sends it again.",
-		Data:     "With idempotence yes. Without it, and with more than one request in flight, the batch may land behind later ones.",
+		Data:     "With idempotence yes. Without it the batch may land behind later ones: in librdkafka with any number of requests in flight, in the Java client with more than one.",
 		Tell:     "Whether the producer is idempotent, and whether the batch is given up later.",
 		Do:       []string{"Nothing, for an idempotent producer. Look at the reason when it comes often."},
-		Versions: "All.", Sources: []string{"Sender of Apache Kafka's clients"}, Rules: []string{"P01"},
+		Versions: "All.", Sources: []string{"Sender of Apache Kafka's clients", "measured: docs/prove-clients.md"}, Rules: []string{"P01", "P06", "P09"},
 		YieldsTo: []string{"*"},
 	},
 	{

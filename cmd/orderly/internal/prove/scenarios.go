@@ -40,7 +40,7 @@ var Scenarios = []Scenario{
 	{
 		Name: "in-flight-1", Title: "One request in flight without idempotence",
 		Claim:    "max.in.flight.requests.per.connection=1 is enough.",
-		Shows:    "the order is kept, and records are written twice: for order it is enough, for records that come once it is not.",
+		Shows:    "franz-go keeps the order, and writes records twice: for its order it is enough, for records that come once it is not.",
 		workload: Producer, faults: []string{"lost-ack:share=1/150"},
 		Cases: []Case{
 			{Name: "1 in flight", who: franz(Client{Acks: "all", InFlight: 1}), some: []history.Class{duplicated}, none: []history.Class{reordered}},

@@ -19,6 +19,7 @@ type goFile struct {
 	fset  *token.FileSet
 	file  *ast.File
 	names map[string]facts.Client // by the name under which the package is imported
+	looks int                     // how often a function was searched for a variable
 }
 
 var goPackages = []struct {

@@ -21,7 +21,11 @@ func (g *givenClients) add(ts []tok, open int, kind facts.Kind) {
 	if len(ps) == 0 || len(ps[0]) == 0 || ps[0][0].text == "{" && len(ps[0]) == 2 {
 		return
 	}
-	g.all = append(g.all, facts.Hidden{Kind: kind, Given: written(ps[0]), Place: facts.Place{Line: ts[open].line}})
+	given := ps[0]
+	if n := literalOf(given, 0); n.rest != nil {
+		given = n.rest
+	}
+	g.all = append(g.all, facts.Hidden{Kind: kind, Given: written(given), Place: facts.Place{Line: ts[open].line}})
 }
 
 // seen says that the settings in a variable were read.

@@ -28,12 +28,16 @@ func (sc *scanner) java(path string, text []byte) string {
 	sc.set.Has[facts.Code] = true
 	j := &javaFile{sc: sc, path: path, ts: ts}
 	maps := map[string]*javaMap{}
+	classes := imports(ts)
 	var order []string
 	filled := map[string]bool{}
 	put := func(name string, key, val []tok) {
 		e, role, ok := javaSetting(key, val)
 		if !ok {
 			return
+		}
+		if full := classes[e.text]; full != "" && e.path == "partitioner.class" {
+			e.text = full
 		}
 		m := maps[name]
 		if m == nil {
@@ -260,8 +264,7 @@ func (j *javaFile) marks(i int) {
 	case within(j.listener) && ts[i].kind == 'i' && strings.Contains(strings.ToLower(ts[i].text), "executor") && (is(ts, i+1, ".", "submit") || is(ts, i+1, ".", "execute")):
 		j.say("async-handoff", i, "records are given to a pool: they end in any order")
 	case is(ts, i, "sendOffsetsToTransaction", "("):
-		args := flatTokens(ts[i:min(closing(ts, i+1), len(ts))])
-		if ps := parts(ts, i+1); len(ps) == 2 && !strings.Contains(args, "groupMetadata") && !strings.Contains(strings.ToLower(args), "metadata") {
+		if ps := parts(ts, i+1); len(ps) == 2 && onlyGroupName(ps[1]) {
 			j.say("group-id-only", i, "offsets are sent with the name of the group only")
 		}
 	case is(ts, i, "new", "KafkaProducer") && within(j.requests), is(ts, i, "new", "KafkaProducer") && within(j.listener):
@@ -276,6 +279,35 @@ func (j *javaFile) marks(i int) {
 	case is(ts, i, "if", "("):
 		j.resend(i)
 	}
+}
+
+// onlyGroupName says that the second argument of sendOffsetsToTransaction has no
+// generation: a name, or metadata that are made of one.
+func onlyGroupName(ts []tok) bool {
+	for i := range ts {
+		if is(ts, i, "ConsumerGroupMetadata", "(") {
+			return len(parts(ts, i+1)) == 1
+		}
+	}
+	return !strings.Contains(strings.ToLower(flatTokens(ts)), "metadata")
+}
+
+// imports are the classes that a file names in full, by their last name.
+func imports(ts []tok) map[string]string {
+	full := map[string]string{}
+	for i := range ts {
+		if !is(ts, i, "import") || i > 0 && ts[i-1].line == ts[i].line && ts[i-1].text != ";" {
+			continue
+		}
+		end := i + 1
+		for end+1 < len(ts) && is(ts, end+1, ".") && ts[end].line == ts[i].line {
+			end += 2
+		}
+		if end < len(ts) && ts[end].kind == 'i' {
+			full[ts[end].text] = flatTokens(ts[i+1 : end+1])
+		}
+	}
+	return full
 }
 
 // record looks at the key of a ProducerRecord: its second argument of three.

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/doctor/facts"
@@ -26,6 +27,7 @@ func (sc *scanner) javascript(path string, text []byte) string {
 	if rd || js {
 		sc.set.Has[facts.Code] = true
 	}
+	vars := variablesOf(ts)
 	// Options of sends, runs and subscriptions belong to the clients of the file.
 	shared := map[facts.Kind][]entry{}
 	take := func(kind facts.Kind, i int, names ...string) {
@@ -55,38 +57,78 @@ func (sc *scanner) javascript(path string, text []byte) string {
 	for i := range ts {
 		switch {
 		case rd && (is(ts, i, ".", "Producer", "(") || is(ts, i, ".", "HighLevelProducer", "(")):
-			sc.rdkafka(path, ts, i+2, facts.Producer)
+			sc.rdkafka(path, ts, i+2, facts.Producer, vars)
 		case rd && is(ts, i, ".", "KafkaConsumer", "("):
-			sc.rdkafka(path, ts, i+2, facts.Consumer)
+			sc.rdkafka(path, ts, i+2, facts.Consumer, vars)
 		case js && is(ts, i, ".", "producer", "("):
-			sc.kafkajs(path, ts, i+2, facts.Producer, shared)
+			sc.kafkajs(path, ts, i+2, facts.Producer, shared, vars)
 		case js && is(ts, i, ".", "consumer", "("):
-			sc.kafkajs(path, ts, i+2, facts.Consumer, shared)
+			sc.kafkajs(path, ts, i+2, facts.Consumer, shared, vars)
 		}
 	}
 	return ""
 }
 
 // rdkafka joins the global and the topic's settings of node-rdkafka.
-func (sc *scanner) rdkafka(path string, ts []tok, open int, kind facts.Kind) {
-	var entries []entry
-	partial := false
-	for _, p := range parts(ts, open) {
-		n := literalOf(p, 0)
-		partial = partial || n.form != 'm'
-		entries = append(entries, entriesOf(n)...)
-	}
-	sc.whole(source{file: path, line: ts[open].line, client: facts.Librdkafka, kind: kind, surely: true, partial: partial}, entries)
+func (sc *scanner) rdkafka(path string, ts []tok, open int, kind facts.Kind, vars *variables) {
+	sc.jsClient(path, ts, open, vars, source{client: facts.Librdkafka, kind: kind}, nil, entriesOf)
 }
 
-func (sc *scanner) kafkajs(path string, ts []tok, open int, kind facts.Kind, shared map[facts.Kind][]entry) {
-	entries, partial := append([]entry{}, shared[kind]...), false
+func (sc *scanner) kafkajs(path string, ts []tok, open int, kind facts.Kind, shared map[facts.Kind][]entry, vars *variables) {
+	sc.jsClient(path, ts, open, vars, source{client: facts.KafkaJS, kind: kind}, shared[kind], jsEntries)
+}
+
+// jsClient reads the objects that a client is made with, there or in a variable of the
+// file. A client whose settings were not seen is named.
+func (sc *scanner) jsClient(path string, ts []tok, open int, vars *variables, s source, entries []entry, read func(*node) []entry) {
+	entries = slices.Clone(entries)
+	var unseen []tok
 	for _, p := range parts(ts, open) {
+		if len(p) == 1 && p[0].kind != 'i' {
+			return // another method of the same name: options are no string
+		}
 		n := literalOf(p, 0)
-		partial = partial || n.form != 'm'
-		entries = append(entries, jsEntries(n)...)
+		if n.form != 'm' {
+			if at := vars.mapping(p); at >= 0 && ts[at].text == "{" {
+				n = literalOf(ts[at:closing(ts, at)+1], 0)
+			}
+		}
+		if n.form != 'm' {
+			unseen = p
+			continue
+		}
+		if n.rest != nil {
+			unseen = n.rest
+		}
+		entries = append(entries, read(n)...)
 	}
-	sc.whole(source{file: path, line: ts[open].line, client: facts.KafkaJS, kind: kind, surely: true, partial: partial}, entries)
+	if unseen != nil && len(entries) == 0 {
+		if s.client == facts.KafkaJS && !ofKafka(ts, open-2, vars) {
+			return
+		}
+		sc.hide(path, s.client, givenClients{[]facts.Hidden{{Kind: s.kind, Given: written(unseen), Place: facts.Place{Line: ts[open].line}}}})
+		return
+	}
+	s.file, s.line, s.surely, s.partial = path, ts[open].line, true, unseen != nil
+	sc.whole(s, entries)
+}
+
+// ofKafka says that a method is one of a KafkaJS client: the name before its dot says
+// so, or what was put into it.
+func ofKafka(ts []tok, dot int, vars *variables) bool {
+	if dot < 1 || !is(ts, dot, ".") {
+		return false
+	}
+	name := ts[dot-1]
+	if name.text == ")" || strings.Contains(strings.ToLower(name.text), "kafka") {
+		return true
+	}
+	made, ok := vars.kafka[name.text]
+	if !ok {
+		made = slices.ContainsFunc(vars.at[name.text], func(i int) bool { return is(ts, i+1, "=", "new", "Kafka", "(") })
+		vars.kafka[name.text] = made
+	}
+	return made
 }
 
 func jsEntries(n *node) (out []entry) {

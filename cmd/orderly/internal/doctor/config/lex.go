@@ -190,6 +190,12 @@ func literalOf(ts []tok, depth int) *node {
 					v.line = p[0].line
 				}
 				n.put(p[0].text, v)
+				continue
+			}
+			if len(p) == 1 && p[0].kind == 'i' { // JavaScript: a variable with the name of the setting
+				n.put(p[0].text, &node{form: 'v', open: true, line: p[0].line})
+			} else if more := spread(p); more != nil {
+				n.rest = more
 			}
 		}
 	case first.text == "[" && first.kind == 'p' && closing(ts, 0) == len(ts)-1:
@@ -208,6 +214,18 @@ func literalOf(ts []tok, depth int) *node {
 		}
 	}
 	return n
+}
+
+// spread is what a part of a mapping or of arguments spreads there: **base, ...base.
+func spread(p []tok) []tok {
+	i := 0
+	for i < len(p) && p[i].kind == 'p' && (p[i].text == "." || p[i].text == "*") {
+		i++
+	}
+	if i < 2 || i == len(p) {
+		return nil
+	}
+	return p[i:]
 }
 
 // dotted is a name such as Integer.MAX_VALUE, or "".

@@ -25,31 +25,27 @@ func (sc *scanner) python(path string, text []byte) string {
 	shares := map[string]bool{}      // variables that are given to share consumers
 	done := map[int]bool{}           // dicts that were read
 	made := givenClients{}
+	vars := variablesOf(ts)
 	for i := range ts {
 		sc.codeTopic(path, ts, i)
 		switch {
 		case (is(ts, i, "Producer", "(") || is(ts, i, "SerializingProducer", "(")) && rd:
 			roles[argument(ts, i+1)] = facts.Producer
-			if !sc.pythonDict(path, ts, i+2, facts.Producer, done) {
+			if !sc.pythonDict(path, ts, i+2, facts.Producer, done, vars) {
 				made.add(ts, i+1, facts.Producer)
 			}
 		case (is(ts, i, "Consumer", "(") || is(ts, i, "DeserializingConsumer", "(")) && rd:
 			roles[argument(ts, i+1)] = facts.Consumer
-			if !sc.pythonDict(path, ts, i+2, facts.Consumer, done) {
+			if !sc.pythonDict(path, ts, i+2, facts.Consumer, done, vars) {
 				made.add(ts, i+1, facts.Consumer)
 			}
 		case is(ts, i, "ShareConsumer", "(") && rd:
 			sc.set.Mark("share-group", "records of a share group come in any order", facts.Place{File: path, Line: ts[i].line})
 			shares[argument(ts, i+1)] = true
 			done[i+2] = true
-		case is(ts, i, "KafkaProducer", "(") && native:
-			sc.pythonCall(path, ts, i+1, facts.Producer, facts.KafkaPython)
-		case is(ts, i, "KafkaConsumer", "(") && native:
-			sc.pythonCall(path, ts, i+1, facts.Consumer, facts.KafkaPython)
-		case is(ts, i, "AIOKafkaProducer", "("):
-			sc.pythonCall(path, ts, i+1, facts.Producer, facts.AIOKafka)
-		case is(ts, i, "AIOKafkaConsumer", "("):
-			sc.pythonCall(path, ts, i+1, facts.Consumer, facts.AIOKafka)
+		case native && pythonClients[ts[i].text].client != "" && is(ts, i+1, "("):
+			c := pythonClients[ts[i].text]
+			sc.pythonCall(path, ts, i+1, c.kind, c.client, vars)
 		case is(ts, i, "key", "=") && (native || rd):
 			sc.pythonKey(path, ts, i)
 		}
@@ -62,7 +58,7 @@ func (sc *scanner) python(path string, text []byte) string {
 		if i > 1 && ts[i-1].text == "=" && ts[i-2].kind == 'i' {
 			name = ts[i-2].text
 		}
-		if !shares[name] && sc.pythonDict(path, ts, i, roles[name], done) {
+		if !shares[name] && sc.pythonDict(path, ts, i, roles[name], done, vars) {
 			made.seen(name)
 		}
 	}
@@ -88,7 +84,7 @@ func argument(ts []tok, open int) string {
 func inside(ts []tok, i int) bool { return i > 1 && ts[i-1].text == ":" && ts[i-2].kind == 's' }
 
 // pythonDict reads a dict, and says whether there was one with settings.
-func (sc *scanner) pythonDict(path string, ts []tok, i int, role facts.Kind, done map[int]bool) bool {
+func (sc *scanner) pythonDict(path string, ts []tok, i int, role facts.Kind, done map[int]bool, vars *variables) bool {
 	if i >= len(ts) || ts[i].text != "{" || done[i] {
 		return false
 	}
@@ -108,7 +104,12 @@ func (sc *scanner) pythonDict(path string, ts []tok, i int, role facts.Kind, don
 			known++
 		}
 	}
-	s := source{file: path, line: ts[i].line, client: facts.Librdkafka, surely: true}
+	s := source{file: path, line: ts[i].line, client: facts.Librdkafka, surely: true, partial: n.rest != nil}
+	if i > 1 && ts[i-1].text == "=" && ts[i-2].kind == 'i' {
+		more := vars.later(ts[i-2].text)
+		entries = append(entries, more.set...)
+		s.partial = s.partial || more.any
+	}
 	if role != "" {
 		s.kind = role
 		sc.whole(s, entries)
@@ -118,15 +119,25 @@ func (sc *scanner) pythonDict(path string, ts []tok, i int, role facts.Kind, don
 	return true
 }
 
-// pythonCall reads keyword arguments.
-func (sc *scanner) pythonCall(path string, ts []tok, open int, kind facts.Kind, client facts.Client) {
+// pythonClients are the clients whose settings are the arguments of a call.
+var pythonClients = map[string]struct {
+	kind   facts.Kind
+	client facts.Client
+}{
+	"KafkaProducer": {facts.Producer, facts.KafkaPython}, "KafkaConsumer": {facts.Consumer, facts.KafkaPython},
+	"AIOKafkaProducer": {facts.Producer, facts.AIOKafka}, "AIOKafkaConsumer": {facts.Consumer, facts.AIOKafka},
+}
+
+// pythonCall reads keyword arguments, and a mapping of them that stands in the file. A
+// client with arguments that were not seen, and none that were, is named.
+func (sc *scanner) pythonCall(path string, ts []tok, open int, kind facts.Kind, client facts.Client, vars *variables) {
 	var entries []entry
-	partial := false
-	for _, p := range parts(ts, open) {
-		if len(p) > 1 && p[0].text == "*" {
-			partial = true
+	var unseen []tok
+	for _, p := range pythonArgs(ts, open, vars) {
+		if more := spread(p); more != nil {
+			unseen = more
 		}
-		if len(p) < 3 || p[1].text != "=" || p[0].kind != 'i' {
+		if len(p) < 3 || p[1].text != "=" && p[1].text != ":" || p[0].kind != 'i' && p[0].kind != 's' {
 			continue
 		}
 		v := literalOf(p[2:], 0)
@@ -150,7 +161,38 @@ func (sc *scanner) pythonCall(path string, ts []tok, open int, kind facts.Kind, 
 		e.raw = p[0].text
 		entries = append(entries, e)
 	}
-	sc.whole(source{file: path, line: ts[open].line, client: client, kind: kind, surely: true, partial: partial}, entries)
+	if unseen != nil && len(entries) == 0 {
+		sc.hide(path, client, givenClients{[]facts.Hidden{{Kind: kind, Given: written(unseen), Place: facts.Place{Line: ts[open].line}}}})
+		return
+	}
+	if kind == facts.Consumer && unseen == nil && !slices.ContainsFunc(entries, func(e entry) bool { return e.path == "group_id" }) {
+		entries = append(entries, entry{path: "group.mode", raw: "group_id", text: "assign", line: ts[open].line}) // without a group nothing is committed
+	}
+	sc.whole(source{file: path, line: ts[open].line, client: client, kind: kind, surely: true, partial: unseen != nil}, entries)
+}
+
+// pythonArgs are the arguments of a call, with those of a dict that is spread there and
+// is written once in the file.
+func pythonArgs(ts []tok, open int, vars *variables) (out [][]tok) {
+	for _, p := range parts(ts, open) {
+		at := -1
+		if more := spread(p); more != nil {
+			if more[0].text == "{" {
+				at = open + 1
+				for at < len(ts) && &ts[at] != &more[0] {
+					at++
+				}
+			} else {
+				at = vars.mapping(more)
+			}
+		}
+		if at < 0 || at >= len(ts) {
+			out = append(out, p)
+			continue
+		}
+		out = append(out, parts(ts, at)...)
+	}
+	return out
 }
 
 // pythonKey looks at the key of a send.

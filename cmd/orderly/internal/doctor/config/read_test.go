@@ -279,6 +279,10 @@ func TestWorstFiles(t *testing.T) {
 		"f.java": "kafka " + strings.Repeat("if (e != null) {", 65_000),
 		"g.go":   "package a\nimport \"github.com/segmentio/kafka-go\"\nfunc f() { for x := range c.Messages() {\n" + strings.Repeat("if err != nil { log.Print() }\n", 30_000) + "}}",
 		"h.yml":  "kafka:\n" + many(func(i int) string { return "  k" + strings.Repeat("y", i%30) + ": {a: [1,2]}\n" }, 20_000),
+		"k.py":   "from confluent_kafka import Producer\n" + strings.Repeat("a = {'acks': 1}\na['b'] = 2\nProducer(a)\n", 8_000),
+		"l.py":   "from kafka import x\n" + strings.Repeat("a = dict(b=1)\nKafkaProducer(**a, **b)\n", 20_000),
+		"m.js":   "kafkajs " + strings.Repeat("k.producer(o);f(o,", 50_000),
+		"n.go":   "package a\nimport \"github.com/twmb/franz-go/pkg/kgo\"\nfunc f() { a := []kgo.Opt{b}\nb := []kgo.Opt{a}\n" + strings.Repeat("kgo.NewClient(append(a, b...)...)\n", 20_000) + "}",
 		"i.sh":   "docker run kafka " + strings.Repeat("-e A=b ", 100_000),
 		"j.json": `{"kafka":[` + strings.TrimSuffix(strings.Repeat("1,", 400_000), ",") + "]}",
 	}

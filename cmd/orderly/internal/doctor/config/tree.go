@@ -15,6 +15,7 @@ type node struct {
 	env  string
 	keys []string
 	vals []*node // of a mapping, in the order of keys, or of a sequence
+	rest []tok   // of a mapping: another one that is spread into it, and was not read
 }
 
 func (n *node) get(path ...string) *node {

@@ -14,7 +14,7 @@ var eras = map[Client][]era{
 	Librdkafka: {
 		{Ver{1, 5, 3}, "before 1.6"}, {Ver{1, 8, 2}, "1.6 to 1.8"}, {Ver{2, 2, 0}, "1.9 to 2.2"}, {Ver{2, 4, 0}, "2.3 and 2.4"}, {Ver{2, 15, 0}, "2.5 and later"},
 	},
-	Sarama:      {{Ver{1, 30, 1}, "before 1.31"}, {Ver{1, 47, 0}, "1.31 to 1.47"}, {Ver{1, 50, 2}, "1.48.0 to 1.50.2"}, {Ver{1, 60, 1}, "1.50.3 and later"}},
+	Sarama:      {{Ver{1, 30, 1}, "before 1.31"}, {Ver{1, 47, 0}, "1.31 to 1.47"}, {Ver{1, 50, 3}, "1.48.0 to 1.50.3"}, {Ver{1, 61, 1}, "1.60.0 and later"}},
 	FranzGo:     {{Ver{1, 22, 2}, ""}},
 	KafkaGo:     {{Ver{0, 4, 51}, ""}},
 	KafkaJS:     {{Ver{1, 16, 0}, "1.x"}, {Ver{2, 2, 4}, "2.x"}},

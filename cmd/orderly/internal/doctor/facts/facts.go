@@ -24,6 +24,7 @@ const (
 	Broker    Kind = "broker"
 	Topic     Kind = "topic"
 	Group     Kind = "group"
+	Either    Kind = "client" // a producer, or a consumer, or both in one
 )
 
 // A Client is a client library.

@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/doctor/facts"
@@ -96,7 +97,7 @@ var broker = []Rule{
 	},
 	{
 		ID: "B04", Title: "min.insync.replicas does nothing for writers with acks=1", Severity: Error, Needs: cfgLive, Versions: "all",
-		Cause: "The topic or broker has min.insync.replicas of 2 or more, and a producer here has acks=1 or 0.", Diagnosis: "Look at both.",
+		Cause: "The topic or broker has min.insync.replicas of 2 or more, and a producer here has acks=1 or 0, written or by its client's default.", Diagnosis: "Look at both.",
 		Fix: "Set acks=all in the producers.", Why: "The number of replicas in sync is checked for acks=all only.",
 		WhenNot: "The producer writes other topics.", Source: "Apache Kafka, Partition.scala", Damage: lookForLoss, Prove: "orderly prove scenario leader-failover",
 		set: func(s *facts.Set, say sayAt) {
@@ -110,11 +111,8 @@ var broker = []Rule{
 				return
 			}
 			for _, u := range s.Units {
-				if u.Kind != facts.Producer {
-					continue
-				}
-				if val, ok := u.Set["acks"]; ok && (val.Text == "1" || val.Text == "0") {
-					say([]facts.Place{at, val.Place}, "the brokers ask for copies, but this producer's acks=%s passes that check by", val.Text)
+				if acks, where := weakAcks(u); acks != "" {
+					say([]facts.Place{at, where}, "the brokers ask for copies, but this producer's acks=%s passes that check by", acks)
 				}
 			}
 		},
@@ -255,7 +253,8 @@ var broker = []Rule{
 		WhenNot: "A cluster for development.", Source: "found in real configurations", Damage: lookForCT,
 		unit: func(v facts.View, say say) {
 			for _, name := range []string{"log.dirs", "log.dir"} {
-				if val, ok := v.Get(name); ok && !val.Elsewhere && (strings.HasPrefix(val.Text, "/tmp/") || strings.HasPrefix(val.Text, "/dev/shm")) {
+				val, ok := v.Get(name)
+				if ok && !val.Elsewhere && slices.ContainsFunc(strings.Split(val.Text, ","), shortLived) {
 					say([]string{name}, "the log is in a directory that does not last")
 				}
 			}
@@ -264,6 +263,32 @@ var broker = []Rule{
 			}
 		},
 	},
+}
+
+// shortLived says that a directory is emptied at a restart.
+func shortLived(dir string) bool {
+	dir = strings.TrimSpace(dir) + "/"
+	return strings.HasPrefix(dir, "/tmp/") || strings.HasPrefix(dir, "/dev/shm/")
+}
+
+// weakAcks is what a producer surely waits for, where that is less than all; a client
+// that does not start writes nothing.
+func weakAcks(u *facts.Unit) (acks string, at facts.Place) {
+	if u.Kind != facts.Producer {
+		return "", at
+	}
+	at = u.Place
+	if val, ok := u.Set["acks"]; ok {
+		at = val.Place
+	}
+	for _, v := range u.Views() {
+		a := v.Acks()
+		if a != "0" && a != "1" || v.Idempotent().Refuse != "" || acks != "" && a != acks {
+			return "", at
+		}
+		acks = a
+	}
+	return acks, at
 }
 
 // disagree compares broker files that belong together: of one directory or file,

@@ -128,20 +128,6 @@ var producer = []Rule{
 		},
 	},
 	{
-		ID: "P06", Title: "A librdkafka client without enable.idempotence=true", Severity: Error, Needs: cfg, Kinds: writers, Clients: []facts.Client{facts.Librdkafka}, Versions: "librdkafka, all versions, and all that is made of it: confluent-kafka for Python, Go, .NET and JavaScript, node-rdkafka, rust-rdkafka, rdkafka-ruby",
-		Cause:     "enable.idempotence is false by default, retries are unlimited, and up to 1,000,000 requests may be in flight.",
-		Diagnosis: "Look for enable.idempotence in the configuration that is given to the producer.",
-		Fix:       "Set {enable.idempotence=true}.",
-		Why:       "A batch that is sent again is written behind later ones. With idempotence librdkafka limits the requests in flight to 5 by itself and demands acks=all.",
-		WhenNot:   "max.in.flight is 1: then there are duplicates only (P17).",
-		Source:    "librdkafka, CONFIGURATION.md", Damage: lookForReorder, Prove: "retry reorder, with librdkafka's defaults",
-		unit: func(v facts.View, say say) {
-			if reorders(v) && unset(v) {
-				say([]string{idem, inFlight}, "not idempotent by default")
-			}
-		},
-	},
-	{
 		ID: "P07", Title: "librdkafka before 1.9.0, idempotent: acknowledged messages can be dropped", Severity: Error, Needs: []facts.Source{facts.Version}, Kinds: writers, Clients: []facts.Client{facts.Librdkafka}, Versions: "librdkafka before 1.9.0",
 		Cause:     "When a partition vanishes from the metadata for a moment its sequence numbers start again, and the broker takes new messages for repeats.",
 		Diagnosis: "Look at the version of librdkafka (confluent-kafka for Python and Go have about the same number).",
@@ -167,38 +153,6 @@ var producer = []Rule{
 		unit: func(v facts.View, say say) {
 			if v.Idempotent().On && v.Ver.Before("2.5.0") {
 				say([]string{idem}, "this version has false fatal errors")
-			}
-		},
-	},
-	{
-		ID: "P09", Title: "A Sarama producer that is not idempotent", Severity: Error, Needs: []facts.Source{facts.Config, facts.Code, facts.Version}, Kinds: writers, Clients: []facts.Client{facts.Sarama}, Versions: "before 1.31: with MaxOpenRequests above 1; 1.31 to before 1.48.0: even with 1; 1.48.0 to 1.50.2: connection errors; 1.50.3 and later: duplicates only",
-		Cause:     "Producer.Idempotent is false by default, 5 requests may be open, and there are 3 retries.",
-		Diagnosis: "Look at Producer.Idempotent, Net.MaxOpenRequests and Sarama's version. What newer versions do was read from their changes, and is not measured here.",
-		Fix:       "Set {enable.idempotence=true}, {acks=all} and {max.in.flight.requests.per.connection=1}, with V0_11_0_0 or later as config.Version.",
-		Why:       "From 1.31 to before 1.48.0 requests are pipelined whatever MaxOpenRequests says, so that a retry lands behind later messages. From 1.48.0 a partition has one batch in flight.",
-		WhenNot:   "Retry.Max is 0: then messages are lost instead.",
-		Yields:    []string{"P16"}, // nothing is sent again that nobody answers
-		Source:    "Sarama, documentation of Config; Sarama #2619, #3422, #3644", Damage: lookForReorder, Prove: "retry reorder, with Sarama before and after 1.50.3",
-		grade: func(v facts.View) Severity {
-			if v.Ver.Before("1.50.3") {
-				return Error
-			}
-			return Warn // duplicates only
-		},
-		unit: func(v facts.View, say say) {
-			n, ok := v.InFlight()
-			switch {
-			case !off(v) || !v.Retries() || !ok:
-			case v.Ver.Before("1.31"):
-				if n > 1 {
-					say([]string{idem, inFlight}, "a message that is sent again can be written behind a later one, and twice")
-				}
-			case v.Ver.Before("1.48"):
-				say([]string{idem, inFlight}, "this version pipelines requests: a message that is sent again can be written behind a later one, even with MaxOpenRequests = 1")
-			case v.Ver.Before("1.50.3"):
-				say([]string{idem, inFlight}, "after a connection error of this version order is not sure, and messages can be there twice")
-			default:
-				say([]string{idem}, "order is kept by one batch for each partition, but messages that are sent again can be there twice")
 			}
 		},
 	},
@@ -302,22 +256,6 @@ var producer = []Rule{
 		unit: func(v facts.View, say say) {
 			if v.Acks() == "0" {
 				say([]string{"acks"}, "no answer is waited for: losses give no error")
-			}
-		},
-	},
-	{
-		ID: "P17", Title: "One request in flight without idempotence", Severity: Warn, Needs: cfg, Kinds: writers, Versions: "all clients",
-		Cause:     "max.in.flight is 1 to keep order, and idempotence is off.",
-		Diagnosis: "Look at both settings.",
-		Fix:       "Set {enable.idempotence=true} with {max.in.flight.requests.per.connection=5}.",
-		Fixes:     map[string]string{"aiokafka": "Set {enable.idempotence=true} and {acks=all}.", "sarama": "Set {enable.idempotence=true} and {acks=all}; MaxOpenRequests stays 1."},
-		Why:       "Order is kept, but a lost acknowledgement writes the batch a second time. In an experiment with 40,000 records and lost acknowledgements 4,280 were there twice.",
-		WhenNot:   "Readers drop duplicates.",
-		Source:    "measured with a proxy that cuts acknowledgements", Damage: lookForDup, Prove: "orderly prove scenario in-flight-1",
-		Yields: []string{"P09", "P12", "P14", "X02"},
-		unit: func(v facts.View, say say) {
-			if n, ok := v.InFlight(); ok && n == 1 && off(v) && v.Retries() {
-				say([]string{inFlight, idem}, "order is kept, but what is sent again can be there twice")
 			}
 		},
 	},

@@ -60,7 +60,7 @@ type sayAt func(at []facts.Place, what string, args ...any)
 // All are all rules, in the order of their ids.
 func All() []*Rule { return all }
 
-var all = collect(producer, duplicates, framework, keys, consumer, handling, broker, transactions, live)
+var all = collect(producer, measured, duplicates, framework, keys, consumer, handling, broker, transactions, live)
 
 func collect(groups ...[]Rule) (rs []*Rule) {
 	for _, g := range groups {
