@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/orderly-go/orderly"
 	"github.com/orderly-go/orderly/internal/lane"
@@ -13,16 +14,28 @@ import (
 	"github.com/orderly-go/orderly/store"
 )
 
-// A lateBook answers the next takeover that is armed for only when it is told to.
+// A lateBook answers the next takeover that is armed for only when it is told to, and so
+// it parks.
 type lateBook struct {
 	*effectBook
 	armed atomic.Bool
 	taken chan int64 // the token of the takeover that waits
 	goOn  chan struct{}
+
+	slow         atomic.Bool
+	parks, lands chan struct{}
 }
 
 func newLateBook() *lateBook {
-	return &lateBook{effectBook: newEffectBook(), taken: make(chan int64, 1), goOn: make(chan struct{})}
+	return &lateBook{effectBook: newEffectBook(), taken: make(chan int64, 1), goOn: make(chan struct{}), parks: make(chan struct{}), lands: make(chan struct{})}
+}
+
+func (b *lateBook) Apply(ctx context.Context, s store.Step, effects func(context.Context, any) error) error {
+	if s.Park != nil && b.slow.CompareAndSwap(true, false) {
+		close(b.parks)
+		<-b.lands
+	}
+	return b.Memory.Apply(ctx, s, effects)
 }
 
 func (b *lateBook) Begin(ctx context.Context, p store.Part, l store.Layout, token, low int64) (store.State, error) {
@@ -60,6 +73,13 @@ func TestEffectsTokenGrantedTooLate(t *testing.T) {
 			for n := 0; laneOf(other) == laneOf("a"); n++ {
 				other = fmt.Sprint("b", n)
 			}
+			var looks atomic.Int64 // what is still done under this token finds out about others
+			book.Fault = func(s store.Step) (error, bool) {
+				if s.Token == looks.Load() && (meanwhile == "a doubt" || s.Advance.Lane != laneOf("a")) {
+					return store.ErrUnknown, false
+				}
+				return nil, false
+			}
 			var busy atomic.Bool
 			inHandler, goOn := make(chan struct{}), make(chan struct{})
 			var assigned seen[orderly.AssignedEvent]
@@ -82,12 +102,7 @@ func TestEffectsTokenGrantedTooLate(t *testing.T) {
 				t.Fatal(err)
 			}
 			part := store.Part{Group: g.Name(), Handler: "default", Topic: topic, TopicID: md.Topics[topic].ID}
-			book.Fault = func(s store.Step) (error, bool) { // what the first token still does is looked at
-				if s.Token == first && (meanwhile == "a doubt" || s.Advance.Lane != laneOf("a")) {
-					return store.ErrUnknown, false
-				}
-				return nil, false
-			}
+			looks.Store(first)
 			busy.Store(true)
 			b.Produce(topic, keyed(1, "a")...)
 			<-inHandler
@@ -137,6 +152,53 @@ func TestEffectsTokenGrantedTooLate(t *testing.T) {
 			book.require(t, b, 4)
 		})
 	}
+}
+
+// A record that is parked under the token before, when the partition was taken over under
+// a higher one already, is found: otherwise its key would be released by the next owner
+// only.
+func TestEffectsParkedDuringATakeover(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	book := newLateBook()
+	book.slow.Store(true)
+	var looks atomic.Int64 // a run under this token finds out about others
+	book.Fault = func(s store.Step) (error, bool) {
+		if s.Token == looks.Load() && s.Advance != nil {
+			return store.ErrUnknown, false
+		}
+		return nil, false
+	}
+	var mended atomic.Bool
+	var assigned seen[orderly.AssignedEvent]
+	const lanes = 16
+	effects := book.failing(badKey("bad"), &mended)
+	effects.Store = book
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Lanes: lanes, Breaker: orderly.Breaker{Disabled: true}, Events: orderly.Events{Assigned: assigned.add},
+		Retry: orderly.Retry{MaxAttempts: 2, Backoff: time.Millisecond}, Parking: orderly.Parking{First: 20 * time.Millisecond, Longest: 20 * time.Millisecond},
+		Effects: effects})
+	b.Produce(topic, keyed(1, "good", "bad")...)
+	m := g.Start()
+	book.require(t, b, 1)
+	<-book.parks
+	p, _ := stateOf(m, topic, 0)
+	looks.Store(p.FencingToken)
+	md, err := b.Admin().Metadata(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := p.FencingToken + 100
+	book.foreign(t, store.Part{Group: g.Name(), Handler: "default", Topic: topic, TopicID: md.Topics[topic].ID}, lanes, foreign)
+	b.Produce(topic, keyed(1, "good")...)
+	b.Eventually("a token above the other one's", func() bool {
+		return assigned.any(func(e orderly.AssignedEvent) bool { return e.Regranted && e.FencingToken > foreign })
+	})
+	close(book.lands)
+	mended.Store(true)
+	book.require(t, b, 3)
+	b.Eventually("nothing to be parked", func() bool { return book.Exceptions() == 0 })
+	stopAll(t, m)
 }
 
 // stable says that the group has so many members, and its partitions are assigned.
