@@ -218,3 +218,35 @@ func TestEffectsPauseByWord(t *testing.T) {
 	caughtUp(t, b, m, topic, 0)
 	stopAll(t, m)
 }
+
+// At a cap a blocked key cannot be parked by word: the answer says why, and it stays blocked.
+func TestEffectsParkByWordAtACap(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	book := newEffectBook()
+	var mended atomic.Bool
+	g := commanded(t, b, topic, book, &mended, func(c *orderly.ConsumerConfig) {
+		c.OnExhausted, c.Parking.Caps = orderly.PolicyBlock, orderly.ParkingCaps{KeysPerPartition: 1}
+		c.Effects = book.failing(func(*orderly.Message) error { return errBusy }, &mended)
+	})
+	b.Produce(topic, keyed(1, "a", "b")...)
+	m := g.Start()
+	b.Eventually("both keys to block", func() bool {
+		p, _ := stateOf(m, topic, 0)
+		return p.BlockedStates["exhausted"] == 2
+	})
+	a := admin(t, b, g)
+	ans, err := a.Park(patient(t), orderly.Command{Topic: topic, Key: []byte("a"), Reason: "broken"})
+	answered(t, ans, err, "done", "its key is parked")
+	ans, err = a.Park(patient(t), orderly.Command{Topic: topic, Key: []byte("b"), Offset: 1, Reason: "broken"})
+	answered(t, ans, err, "refused", "it cannot be parked: 1 keys of the partition are parked, which is the cap")
+	parkedRecords(t, b, m, topic, 1, 1)
+	mended.Store(true)
+	for i, key := range []string{"a", "b"} {
+		ans, err = a.Retry(patient(t), orderly.Command{Topic: topic, Key: []byte(key), Offset: int64(i)})
+		answered(t, ans, err, "done", "")
+	}
+	book.require(t, b, 2)
+	stopAll(t, m)
+}

@@ -165,9 +165,26 @@ func (o *ownership) Take(ctx context.Context, token, low int64) (start, highest 
 	was := o.owner.Swap(now)
 	if was.end(); was != nil {
 		o.s.wg.Go(func() { o.catchUp(now) })
+	} else {
+		o.behind(own)
 	}
 	o.prune()
 	return own.Start(), own.Positions(), nil
+}
+
+// behind names a group that was moved on without the store: the tokens tell that somebody
+// has owned the partition who does not write to it, the offsets that he got further. An
+// owner that ended between its commit and its first step here has got nowhere. It is no
+// error, for a database that was set back looks the same, and has to be read on from there.
+func (o *ownership) behind(own *effects.Owner) {
+	a, highest := &o.ask, own.Positions()
+	if a.Token <= a.Above || a.Offset <= highest { // one that the store has not known begins at the group's offset
+		return
+	}
+	o.s.rep.warn("store-behind", fmt.Sprintf("group %s topic %s partition %d: the group has committed offset %d under fencing token %d, and the database of handler %q ends at offset %d and token %d: "+
+		"the partition was handled without it (by a plain handler, or with another Effects.Name), or the database was set back. Effects are applied from offset %d on, also those of records that were "+
+		"handled meanwhile; to begin where the group is instead, stop it and run %s",
+		o.s.cfg.Group, a.Topic, a.Partition, a.Offset, a.Token, o.s.cfg.Effects.Name, highest, a.Above, own.Start(), resetCommand(o.s.cfg.Group, a.Topic, a.Partition, a.Offset, true)))
 }
 
 // fenced: the store has another token.

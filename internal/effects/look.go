@@ -3,6 +3,7 @@ package effects
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -34,6 +35,35 @@ func (o *Owner) detached(ctx context.Context, lane int, r Record) error {
 		return nil
 	}
 	return o.look(ctx, lane)
+}
+
+// A MissingError says what holds up a key: a record below that is not applied, and was
+// never handed over, or this one would wait behind it.
+type MissingError struct {
+	Offset int64
+	Err    error
+}
+
+// Error names the record and the way out.
+func (e *MissingError) Error() string {
+	return fmt.Sprintf("effects: the database waits for offset %d of the key, which the log has not given: when compaction has removed it, its row has to be deleted, as docs/effects.md says: %v", e.Offset, e.Err)
+}
+
+// Unwrap returns what became of the step.
+func (e *MissingError) Unwrap() error { return e.Err }
+
+// missing names the record that keeps another one of its key from being applied.
+func (o *Owner) missing(r Record, err error) error {
+	var down *DownError
+	if !errors.As(err, &down) || !errors.Is(err, store.ErrStale) {
+		return err
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if e, ok := o.exc[r.Offset]; ok && e.k.rows[0] < r.Offset && !o.head(e.k).parked {
+		return &MissingError{Offset: e.k.rows[0], Err: err}
+	}
+	return err
 }
 
 // DetachedLanes are the lanes with exceptions that are not parked.

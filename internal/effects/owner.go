@@ -279,7 +279,7 @@ func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx 
 		}
 		return also(&store.Step{Release: &store.Release{Exception: e.exception(r.Offset)}}, with), apply, func() { o.drop(r.Offset) }
 	})
-	return applied, err
+	return applied, o.missing(r, err)
 }
 
 // Skip goes past a record without its effect, and says why in the store: one that is

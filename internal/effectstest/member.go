@@ -90,7 +90,9 @@ func Member(open func(ctx context.Context, dsn string) (*DB, error)) (is bool) {
 			Effects: db.Effects(db.apply), Logger: log,
 		}
 		if os.Getenv(parksEnv) != "" {
-			parking(db, &cfg)
+			if err := parking(db, &cfg); err != nil {
+				return err
+			}
 		}
 		c, err := orderly.NewConsumer(cfg)
 		if err != nil {

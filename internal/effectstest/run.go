@@ -29,12 +29,15 @@ type Scene struct {
 	Outages int
 	Outage  func()
 	// Parks has handlers fail now and then, so that keys are parked and released all the
-	// time.
+	// time. With several kills, the first ones come at one change, until that is parked as
+	// one that kills its process: its key waits through what comes then, for the operator.
 	Parks bool
 	// Broker is a cluster of the scene's own; nil: one in this process.
 	Broker *orderlytest.Broker
 	// Log reads so many records of a topic, by a client that is none of ours.
 	Log func(topic string, records int) []Logged
+
+	operator *operator // nil: nobody comes
 }
 
 const (
@@ -87,6 +90,7 @@ func (s Scene) Run(t *testing.T) {
 	if s.Parks {
 		t.Setenv(parksEnv, "1")
 		parked.watch(t, db)
+		s.operator = newOperator(t, b, db)
 	}
 	start := func() { running = append(running, begin(t, b.Addrs(), s.DSN)) }
 	defer func() {
@@ -100,13 +104,18 @@ func (s Scene) Run(t *testing.T) {
 			}
 		}
 	}()
-	for range s.Kills {
-		events = append(events, event{strike: func() {
-			i := rnd.IntN(len(running))
-			running[i].kill()
-			running = append(running[:i], running[i+1:]...)
-			start()
-		}})
+	kill := func(i int) {
+		running[i].kill()
+		running = append(running[:i], running[i+1:]...)
+		start()
+	}
+	kills := s.Kills
+	var lethal *deadly
+	if s.Parks && s.Kills > 1 {
+		kills = max(0, s.Kills-reserved)
+	}
+	for range kills {
+		events = append(events, event{strike: func() { kill(rnd.IntN(len(running))) }})
 	}
 	for range s.Freezes {
 		events = append(events, event{before: func() { shared(t, b, len(running)) }, strike: func() {
@@ -122,18 +131,32 @@ func (s Scene) Run(t *testing.T) {
 		events = append(events, event{strike: s.Outage})
 	}
 	rnd.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
-	for range members {
-		start()
+	if kills < s.Kills {
+		waits := s
+		waits.operator = nil // it comes when the change is parked
+		events = append([]event{{atOnce: true, strike: func() {
+			lethal.strike(t, func(is func(running []*process) bool) {
+				waits.wait(t, db, running, "the deadly change to be called, or parked", func(int) bool { return is(running) })
+			}, kill, func() bool { return len(s.operator.waiting(t)) > 0 })
+		}}}, events...)
 	}
 	// A part of the changes for each: it strikes when some of them are applied.
 	part := len(recs) / (len(events) + 1)
+	if kills < s.Kills {
+		lethal = plant(t, rnd, changes, part)
+	}
+	for range members {
+		start()
+	}
 	for i, e := range events {
 		if e.before != nil {
 			e.before()
 		}
 		b.Produce(topic, recs[i*part:(i+1)*part]...)
-		at := i*part + part/3
-		s.wait(t, db, running, fmt.Sprintf("change %d", at), func(n int) bool { return n >= at })
+		if !e.atOnce {
+			at := i*part + part/3
+			s.wait(t, db, running, fmt.Sprintf("change %d", at), func(n int) bool { return n >= at })
+		}
 		e.strike()
 	}
 	b.Produce(topic, recs[len(events)*part:]...)
@@ -141,6 +164,9 @@ func (s Scene) Run(t *testing.T) {
 	compare(t, db, len(changes), truth)
 	if s.Parks {
 		parked.enough(t, db)
+		if s.operator.released == 0 && lethal != nil {
+			t.Error("no key was released by the operator")
+		}
 	}
 	if s.Log != nil {
 		againstLog(t, db, s.Log(topic, len(changes)))
@@ -148,7 +174,10 @@ func (s Scene) Run(t *testing.T) {
 }
 
 // An event strikes while changes are applied, and may need something before.
-type event struct{ before, strike func() }
+type event struct {
+	before, strike func()
+	atOnce         bool // it waits by itself
+}
 
 // shared waits until each of the processes has partitions, and no dead one has.
 func shared(t *testing.T, b *orderlytest.Broker, processes int) {
@@ -221,7 +250,7 @@ func one(t *testing.T, db *DB, query string, into any) {
 // wait waits for what the count of applied changes says, as long as it rises.
 func (s Scene) wait(t *testing.T, db *DB, running []*process, what string, is func(n int) bool) {
 	t.Helper()
-	last, since := -1, time.Now()
+	last, since, seen := -1, time.Now(), time.Now()
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for ; ; <-tick.C {
@@ -238,6 +267,10 @@ func (s Scene) wait(t *testing.T, db *DB, running []*process, what string, is fu
 				t.Fatalf("waiting for %s, at %d: process %d has ended by itself", what, n, p.cmd.Process.Pid)
 			default:
 			}
+		}
+		if s.operator != nil && time.Since(since) > stall && time.Since(seen) > stall {
+			s.operator.release(t)
+			seen = time.Now()
 		}
 		if time.Since(since) > patience {
 			t.Fatalf("waiting for %s: it stands at %d since %s", what, n, patience)

@@ -27,6 +27,10 @@ type StoreAsk struct {
 	Partition int32
 	Extra     []progress.Field
 	Moved     *Moved // nil: nobody has moved the group's offset since
+	// Of a commit of ours: its offset and fencing token; zero: there is none.
+	Offset, Token int64
+	// Above is what Look has returned; Open has it.
+	Above int64
 }
 
 // Stored is one ownership's side.
@@ -164,7 +168,7 @@ func (s *Session) lookInStore(ctx context.Context, parts []*Partition, read map[
 		st := read[p.tp]
 		ask := StoreAsk{Topic: p.topic, TopicID: topics[p.topic].id, Partition: p.partition}
 		if meta, err := progress.Decode(st.offset, st.text); st.offset >= 0 && err == nil {
-			ask.Extra = meta.Extra
+			ask.Extra, ask.Offset, ask.Token = meta.Extra, st.offset, meta.Token
 		}
 		ask.Moved = s.movedTo(p, st)
 		above, err := s.cfg.Store.Look(ctx, ask)
@@ -174,6 +178,7 @@ func (s *Session) lookInStore(ctx context.Context, parts []*Partition, read map[
 		s.mu.Lock()
 		p.above = max(p.above, above)
 		if p.stored == nil {
+			ask.Above = above
 			p.stored = s.cfg.Store.Open(ask, storeHost{s, p})
 		}
 		s.mu.Unlock()

@@ -211,7 +211,7 @@ var (
 		"awaiting-parking", "parking-unreadable", "parking-mismatch", "parking-damaged", "parking-partition-missing", "paused"}
 	parkedReasons = append(givenUpReasons[:len(givenUpReasons):len(givenUpReasons)], "follows")
 	warningCodes  = []string{"no-topic-ids", "foreign-commit", "foreign-member", "metadata-ignored", "topic-recreated",
-		"offset-reset", "partitions-grew", "coordinator-silent", "eager-member", "order-breaking-policy", "classify", "one-at-a-time", "store-lost",
+		"offset-reset", "partitions-grew", "coordinator-silent", "eager-member", "order-breaking-policy", "classify", "one-at-a-time", "store-lost", "store-behind",
 		"parking-mismatch", "parking-damaged", "parking-not-trimmed", "mixed-policies"}
 )
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -124,10 +125,12 @@ func TestExceptionsOfTheVersionBefore(t *testing.T) {
 }
 
 // The change history while keys are parked and released all the time, by processes of
-// which one is killed: each change once, and the end is the known truth. One kill, for
-// with more a record may count as the one that kills its process, and wait parked for an
-// operator.
+// which one is killed: each change once, and the end is the known truth. With more kills,
+// in a soak, one change waits for an operator.
 func TestChangeHistoryWithParkedKeys(t *testing.T) {
-	file := migratedFile(t)
-	effectstest.Scene{DSN: file, Open: openHistory, Kills: 1, Parks: true}.Run(t)
+	s := effectstest.Scene{DSN: migratedFile(t), Open: openHistory, Kills: 1, Parks: true}
+	if os.Getenv("ORDERLY_SOAK") == "1" {
+		s.Kills = 20
+	}
+	s.Run(t)
 }

@@ -1,88 +1,27 @@
 package cli
 
 import (
-	"context"
-	"database/sql"
 	"encoding/json"
-	"path/filepath"
 	"strings"
 	"testing"
 
-	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/orderly-go/orderly"
-	"github.com/orderly-go/orderly/internal/postgrestest"
 	"github.com/orderly-go/orderly/orderlytest"
-	"github.com/orderly-go/orderly/store/postgres"
-	"github.com/orderly-go/orderly/store/sqlite"
 )
 
 // A group with effects is shown and moved by commands, in SQLite.
-func TestOffsetsSQLite(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "a.db")
-	db, err := sqlite.Open(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	if _, err := db.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := db.SQL().Exec("CREATE TABLE effect (place INTEGER NOT NULL)"); err != nil {
-		t.Fatal(err)
-	}
-	effects := sqlite.Apply(db, func(ctx context.Context, tx *sql.Tx, m *orderly.Message) error {
-		_, err := tx.ExecContext(ctx, "INSERT INTO effect VALUES (?)", m.Offset)
-		return err
-	})
-	offsetsByCommand(t, "sqlite:"+file, effects, func(query string) (n int) {
-		if err := db.SQL().QueryRow(query).Scan(&n); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	})
-}
+func TestOffsetsSQLite(t *testing.T) { offsetsByCommand(t, sqliteUnderTest(t)) }
 
 // And in PostgreSQL.
 func TestOffsetsPostgres(t *testing.T) {
-	if !postgrestest.Require(t) {
-		return
+	if db, ok := postgresUnderTest(t); ok {
+		offsetsByCommand(t, db)
 	}
-	ctx := t.Context()
-	url := postgrestest.Database(t, postgrestest.Start(t).URL(), func(url, statement string) error {
-		conn, err := pgx.Connect(context.Background(), url)
-		if err != nil {
-			return err
-		}
-		defer conn.Close(context.Background())
-		_, err = conn.Exec(context.Background(), statement)
-		return err
-	})
-	pool, err := pgxpool.New(ctx, url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pool.Close()
-	if _, err := postgres.New(pool, postgres.Options{}).Migrate(ctx); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := pool.Exec(ctx, "CREATE TABLE effect (place BIGINT NOT NULL)"); err != nil {
-		t.Fatal(err)
-	}
-	effects := postgres.Apply(pool, func(ctx context.Context, tx pgx.Tx, m *orderly.Message) error {
-		_, err := tx.Exec(ctx, "INSERT INTO effect VALUES ($1)", m.Offset)
-		return err
-	})
-	offsetsByCommand(t, url, effects, func(query string) (n int) {
-		if err := pool.QueryRow(ctx, query).Scan(&n); err != nil {
-			t.Fatal(err)
-		}
-		return n
-	})
 }
 
-func offsetsByCommand(t *testing.T, dsn string, effects orderly.Effects, count func(query string) int) {
+func offsetsByCommand(t *testing.T, db storeUnderTest) {
 	t.Helper()
+	dsn, effects, count := db.dsn, db.effects(noFailure), db.count
 	b := orderlytest.NewBroker(t)
 	b.CreateTopic("orders", 1)
 	step := func(want int, line, text string, more ...string) string {

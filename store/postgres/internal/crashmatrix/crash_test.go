@@ -69,33 +69,41 @@ func logged(t *testing.T, brokers []string, topic string, records int) (out []ef
 	return out
 }
 
-// On real Kafka.
+// On real Kafka, with keys that are parked and released all the time, and one that waits
+// for an operator through what is killed meanwhile. A soak has it also without parking.
 func TestEffectsOnceThroughCrashes(t *testing.T) {
 	if !kafkatest.Require(t, kafkatest.Latest) || !postgrestest.Require(t) {
 		return
 	}
-	s := postgrestest.Start(t)
-	url := database(t, s.URL())
-	cluster, err := kafkatest.Start(t.Context(), kafkatest.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := cluster.Close(); err != nil {
-			t.Error(err)
+	soak := os.Getenv("ORDERLY_SOAK") == "1"
+	for name, parks := range map[string]bool{"parking": true, "blocking": false} {
+		if !parks && !soak {
+			continue
 		}
-	})
-	scene := effectstest.Scene{DSN: url, Open: openHistory, Broker: orderlytest.Dial(t, cluster.Addrs()...),
-		Log: func(topic string, records int) []effectstest.Logged {
-			return logged(t, cluster.Addrs(), topic, records)
-		}, Kills: 10, Freezes: 5, Outages: 5, Outage: func() {
-			s.StopNow(t)
-			s.Restart(t)
-		}}
-	if os.Getenv("ORDERLY_SOAK") == "1" {
-		scene.Kills, scene.Freezes, scene.Outages = 200, 50, 50
+		t.Run(name, func(t *testing.T) {
+			s := postgrestest.Start(t)
+			cluster, err := kafkatest.Start(t.Context(), kafkatest.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() {
+				if err := cluster.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+			scene := effectstest.Scene{DSN: database(t, s.URL()), Open: openHistory, Broker: orderlytest.Dial(t, cluster.Addrs()...),
+				Log: func(topic string, records int) []effectstest.Logged {
+					return logged(t, cluster.Addrs(), topic, records)
+				}, Kills: 10, Freezes: 5, Outages: 5, Parks: parks, Outage: func() {
+					s.StopNow(t)
+					s.Restart(t)
+				}}
+			if soak {
+				scene.Kills, scene.Freezes, scene.Outages = 200, 50, 50
+			}
+			scene.Run(t)
+		})
 	}
-	scene.Run(t)
 }
 
 // A real change history, applied by processes that are killed and frozen while the

@@ -1,6 +1,7 @@
 package crashmatrix
 
 import (
+	"os"
 	"testing"
 
 	"github.com/orderly-go/orderly/internal/effectstest"
@@ -9,8 +10,8 @@ import (
 )
 
 // The change history while keys are parked and released all the time, with a kill and a
-// database that is stopped: each change once, and nothing is left parked. One kill, for with
-// more a record may count as the one that kills its process, and wait for an operator.
+// database that is stopped: each change once, and nothing is left parked. With more kills,
+// in a soak and in the matrix, one change waits for an operator.
 func TestChangeHistoryWithParkedKeys(t *testing.T) {
 	if kafkatest.Shared() != nil || !postgrestest.Require(t) {
 		return // as TestChangeHistory
@@ -20,5 +21,8 @@ func TestChangeHistoryWithParkedKeys(t *testing.T) {
 		s.StopNow(t)
 		s.Restart(t)
 	}}
+	if os.Getenv("ORDERLY_SOAK") == "1" {
+		scene.Kills, scene.Freezes, scene.Outages = 20, 10, 5
+	}
 	scene.Run(t)
 }

@@ -140,11 +140,8 @@ func TestCorpus(t *testing.T) {
 			continue
 		}
 		automatic++
-		if hits[r.ID] == 0 {
-			t.Errorf("%s has no case in the corpus that must be found", r.ID)
-		}
-		if misses[r.ID] == 0 {
-			t.Errorf("%s has no near miss in the corpus", r.ID)
+		if hits[r.ID] < 2 || misses[r.ID] < 2 {
+			t.Errorf("%s has %d cases in the corpus that must be found, and %d near misses: two of each, in the words of two clients where it is so", r.ID, hits[r.ID], misses[r.ID])
 		}
 	}
 	fmt.Printf("corpus: %d rules, precision %.3f (%d of %d), recall %.3f (%d of %d)\n", automatic, ratio(right, found), right, found, ratio(right, wanted), right, wanted)

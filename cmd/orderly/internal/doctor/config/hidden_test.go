@@ -65,7 +65,7 @@ func TestClientsWhoseSettingsAreNotSeen(t *testing.T) {
 		{"a.js", "const { Kafka } = require('kafkajs')\nkafka.producer()\n", nil},
 		{"a.js", "const { Kafka } = require('kafkajs')\nkafka.producer({ ...defaults, idempotent: true })\n", nil},
 		{"a.js", "const { Kafka } = require('kafkajs')\nconst c = new Kafka(x)\nc.producer(options)\n", []string{"producer kafkajs 3 options"}},
-		{"a.js", "const { Kafka } = require('kafkajs')\nmovies.producer(name)\nmovies.producer('x')\nf.consumer(1)\n", nil},
+		{"a.js", "const { Kafka } = require('kafkajs')\nmovies.producer(name)\nmovies.producer('x')\nf.consumer(1)\nkafkaSettings.producer('orders')\n", nil},
 		{"a.js", "const Kafka = require('node-rdkafka')\nconst p = new Kafka.Producer(conf.kafka)\n", []string{"producer librdkafka 2 conf.kafka"}},
 		// franz-go: a client is a producer, a consumer, or both.
 		{"a.go", franz + "func f(opts ...kgo.Opt) { kgo.NewClient(opts...) }\n", []string{"client franz-go 3 opts"}},
