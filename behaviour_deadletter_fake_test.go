@@ -81,11 +81,11 @@ func TestBackoffLongerThanTheSession(t *testing.T) {
 	var attempts atomic.Int64
 	var assigned seen[orderly.AssignedEvent]
 	var lost seen[orderly.LostEvent]
-	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, SessionTimeout: 500 * time.Millisecond, HeartbeatInterval: 50 * time.Millisecond,
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, SessionTimeout: 3 * time.Second, HeartbeatInterval: 200 * time.Millisecond,
 		Events: orderly.Events{Assigned: assigned.add, Lost: lost.add}, Retry: orderly.Retry{MaxBackoff: time.Hour},
 		Handler: func(_ context.Context, m *orderly.Message) error {
 			if m.Offset == 0 && attempts.Add(1) == 1 {
-				return orderly.RetryAfter(errBusy, 1500*time.Millisecond)
+				return orderly.RetryAfter(errBusy, 5*time.Second)
 			}
 			return nil
 		}})

@@ -94,9 +94,7 @@ func TestEffectsParkedKeyIsReleasedOnSchedule(t *testing.T) {
 	mended.Store(true)
 	book.require(t, b, 20)
 	parkedRecords(t, b, m, topic, 0, 0)
-	if n := released.len(); n != 10 {
-		t.Errorf("%d were released", n)
-	}
+	b.Eventually("all ten to be told", func() bool { return released.len() == 10 })
 	b.Produce(topic, keyed(3, "bad")...)
 	book.require(t, b, 23)
 	caughtUp(t, b, m, topic, 0)

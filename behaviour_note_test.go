@@ -42,7 +42,7 @@ func TestRowNothingIsForgottenWithAParkingTopic(t *testing.T) {
 	b.Produce(topic, recs...)
 	var mu sync.Mutex
 	var wrong []string
-	tries := make(map[string]int) // of bad records
+	tried := 0 // bad records, by all owners
 	owner := 1
 	var commits seen[orderly.CommittedEvent]
 	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Retry: orderly.Retry{MaxAttempts: 10, MaxBackoff: time.Hour}, Breaker: orderly.Breaker{Disabled: true},
@@ -61,15 +61,20 @@ func TestRowNothingIsForgottenWithAParkingTopic(t *testing.T) {
 				wrong = append(wrong, fmt.Sprintf("owner %d: record %s has attempt %d", owner, key, m.Attempt))
 				fallthrough
 			default:
-				tries[key]++
+				tried++
 				return orderly.RetryAfter(errBusy, time.Hour)
 			}
 		}})
 	for owner < 4 {
 		m := g.Start()
+		for part := 1; part <= 4; part++ { // each has its own time
+			b.Eventually(fmt.Sprintf("owner %d to have tried %d of 4 parts", owner, part), func() bool {
+				mu.Lock()
+				defer mu.Unlock()
+				return tried >= fail*owner*part/4
+			})
+		}
 		b.Eventually(fmt.Sprintf("owner %d to have tried all", owner), func() bool {
-			mu.Lock()
-			defer mu.Unlock()
 			p, ok := stateOf(m, topic, 0)
 			return ok && p.Blocked == fail
 		})
