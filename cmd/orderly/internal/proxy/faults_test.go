@@ -144,6 +144,12 @@ func TestAcksZero(t *testing.T) {
 		if failed != 0 || count.Requests > 0 != c.strikes || count.Impossible > 0 == c.strikes {
 			t.Errorf("%s: %d failed, %+v", c.fault, failed, count)
 		}
+		if !c.strikes {
+			p.await(t, "the broker to have what nobody tells of", func([]Hit) bool {
+				got = readLog(t, []string{p.Addr()})
+				return got.distinct == testRecords
+			})
+		}
 		if !c.strikes && got != (tally{records: testRecords, distinct: testRecords}) {
 			t.Errorf("%s: %v", c.fault, got)
 		}
