@@ -127,6 +127,43 @@ func TestResetEffectsWithParkedRecords(t *testing.T) {
 	}
 }
 
+// A reset forward, over what a store keeps parked: kept, it is released with its effects;
+// dropped, it is gone, and counted as lost before.
+func TestResetEffectsOverParkedRecords(t *testing.T) {
+	t.Parallel()
+	for how, lost := range map[string]int{orderly.ParkedKeep: 0, orderly.ParkedDrop: 3} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			b := engine(t)
+			topic := newTopic(t, b, 1)
+			book := newEffectBook()
+			var mended atomic.Bool
+			g := commanded(t, b, topic, book, &mended, func(c *orderly.ConsumerConfig) {
+				c.Parking = orderly.Parking{First: 20 * time.Millisecond, Longest: 20 * time.Millisecond}
+			})
+			b.Produce(topic, keyed(3, "bad", "good")...)
+			m := g.Start()
+			parkedRecords(t, b, m, topic, 1, 3)
+			committed(t, b, m, topic, 0, 6)
+			stopAll(t, m)
+			steps, err := newAdmin(t, b, g).ResetOffsets(t.Context(), orderly.OffsetReset{Topic: topic, To: orderly.ToLatest(), Reason: "to see", Store: book.Memory, Parked: how})
+			if err != nil || steps[0].Parked != 3 || steps[0].Lost != lost {
+				t.Fatalf("%+v, %v", steps, err)
+			}
+			if n := book.Exceptions(); n != 3-lost {
+				t.Errorf("%d exceptions", n)
+			}
+			mended.Store(true)
+			m = g.Start()
+			b.Produce(topic, keyed(1, "bad", "good")...)
+			book.require(t, b, 5+3-lost)
+			caughtUp(t, b, m, topic, 0)
+			parkedRecords(t, b, m, topic, 0, 0)
+			stopAll(t, m)
+		})
+	}
+}
+
 // countOffsets notes the offsets of records when their effects are committed.
 func countOffsets(into *seen[int64]) func(context.Context, any, *orderly.Message) error {
 	return func(_ context.Context, tx any, m *orderly.Message) error {

@@ -90,7 +90,7 @@ func Member(open func(ctx context.Context, dsn string) (*DB, error)) (is bool) {
 			Effects: db.Effects(db.apply), Logger: log,
 		}
 		if os.Getenv(parksEnv) != "" {
-			if err := parking(db, &cfg); err != nil {
+			if err := parks(db, &cfg); err != nil {
 				return err
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/internal/parking"
+	"github.com/orderly-go/orderly/internal/parkinglog"
 	"github.com/orderly-go/orderly/orderlytest"
 )
 
@@ -18,8 +20,14 @@ type operator struct {
 	released int // keys
 }
 
+// newOperator makes the topic that carries commands, as "orderly setup --parking" does.
 func newOperator(t *testing.T, b *orderlytest.Broker, db *DB) *operator {
 	t.Helper()
+	name, err := parking.TopicName(parking.DefaultPrefix, group, topic)
+	must(t, err)
+	plan, err := parkinglog.Make(t.Context(), b.Client(), topic, name)
+	must(t, err)
+	must(t, plan.Carry(t.Context(), b.Client()))
 	a, err := orderly.NewAdmin(orderly.AdminConfig{Brokers: b.Addrs(), Group: group, Who: "the test", Store: db.Effects(nil).Store})
 	must(t, err)
 	t.Cleanup(a.Close)

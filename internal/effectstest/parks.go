@@ -9,23 +9,21 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly"
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 const parksEnv = "ORDERLY_EFFECTSTEST_PARKS"
 
 var errPlanted = errors.New("planted")
 
-// parking has one of so many calls of the handler fail in every other partition, behind
+// parks has one of so many calls of the handler fail in every other partition, behind
 // its effects: its key is parked at once, and released soon. The others have transactions
 // of many records.
-func parking(db *DB, cfg *orderly.ConsumerConfig) error {
+func parks(db *DB, cfg *orderly.ConsumerConfig) error {
 	const oneOf = 40
 	var calls atomic.Int64
 	cfg.OnExhausted, cfg.Retry.MaxAttempts = orderly.PolicyPark, 1
 	cfg.Breaker = orderly.Breaker{Disabled: true}
 	cfg.Parking = orderly.Parking{First: 20 * time.Millisecond, Longest: 100 * time.Millisecond}
-	cfg.KafkaOpts = []kgo.Opt{kgo.MetadataMinAge(100 * time.Millisecond), kgo.MetadataMaxAge(300 * time.Millisecond)} // the operator's first command makes a topic
 	die := func(*orderly.Message) {}
 	if dir := os.Getenv(deadlyEnv); dir != "" {
 		d, err := planted(dir)
