@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // failing is a handler with effects that fails the records of bad keys until they are
@@ -341,19 +342,24 @@ func TestEffectsReleaseThroughAnOutage(t *testing.T) {
 	stopAll(t, m)
 }
 
-// A sequence gap parks its key, where that is the policy.
+// A sequence gap parks its key, where that is the policy; what an operator releases is not
+// looked at again.
 func TestEffectsGapPark(t *testing.T) {
 	t.Parallel()
 	b := engine(t)
 	topic := newTopic(t, b, 1)
 	book := newEffectBook()
 	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Sequence: orderly.SequenceGuard{Headers: true, OnGap: orderly.GapPark},
-		OnExhausted: orderly.PolicyStop, Parking: orderly.Parking{First: time.Millisecond, Longest: time.Millisecond}, Effects: book.effects()})
+		OnExhausted: orderly.PolicyStop, Parking: orderly.Parking{First: time.Millisecond, Longest: time.Millisecond}, Effects: book.effects(),
+		KafkaOpts: []kgo.Opt{kgo.MetadataMaxAge(300 * time.Millisecond)}})
 	b.Produce(topic, sequenced("k", "1", "w", 1, 1), sequenced("g", "1", "w", 1, 1), sequenced("k", "4", "w", 1, 4),
 		sequenced("k", "5", "w", 1, 5), sequenced("g", "2", "w", 1, 2))
 	m := g.Start()
 	book.require(t, b, 3)
 	parkedRecords(t, b, m, topic, 1, 2) // until an operator releases it
 	committed(t, b, m, topic, 0, 5)
+	ans, err := admin(t, b, g).Retry(patient(t), orderly.Command{Topic: topic, Key: []byte("k"), Offset: 2})
+	answered(t, ans, err, "done", "released")
+	book.require(t, b, 5)
 	stopAll(t, m)
 }
