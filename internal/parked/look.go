@@ -164,7 +164,7 @@ func (m *Manager) judge(ctx context.Context, a group.ParkingAsk, t *topicSight) 
 func (m *Manager) damaged(topic string, partition int32, at *parkinglog.PositionError) error {
 	err := fmt.Errorf("%w. To give up what is parked, stop the group: \"orderly offsets reset -g %s -t %s --partitions %d --to OFFSET --parked drop --reason TEXT\"",
 		at, m.cfg.Group, topic, partition)
-	m.once(StateDamaged, "group %s topic %s partition %d: the partition stops: %v", m.cfg.Group, topic, partition, err)
+	m.once("parking-damaged", "group %s topic %s partition %d: the partition stops: %v", m.cfg.Group, topic, partition, err)
 	return err
 }
 

@@ -211,7 +211,7 @@ func storedByCommand(t *testing.T, db storeUnderTest) {
 	// Kept, they wait on; what comes again of other keys has its effect again.
 	step(exitFailed, "offsets reset --to 2 --reason x", "from offset 0 on", stored...)
 	step(exitOK, "offsets reset --to 2 --reason x --parked keep --dry-run", "false", stored...)
-	step(exitOK, "offsets reset --to 2 --reason x --parked keep --json", `"parked":3`, stored...)
+	step(exitOK, "offsets reset --to 2 --reason x --parked keep --json", `"parked_records":3`, stored...)
 	step(exitOK, "keys list --state parked", "1 parked keys, 1 shown", stored...)
 	m = g.Start()
 	effects(3)

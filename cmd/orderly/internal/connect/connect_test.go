@@ -67,7 +67,8 @@ func TestOrigins(t *testing.T) {
 	if s, err := settle(t, nil); err != nil || s.Get(Brokers) != DefaultBrokers || len(s.Notes) != 0 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	s, err = settle(t, nil, "ORDERLY_CONFIG="+cfg, "ORDERLY_TOPICS=x", "ORDERLY_SERVICE_HOST=10.0.0.1", "ORDERLY_SEED=1")
+	s, err = settle(t, nil, "ORDERLY_CONFIG="+cfg, "ORDERLY_TOPICS=x", "ORDERLY_SERVICE_HOST=10.0.0.1", "ORDERLY_SEED=1", "ORDERLY_PROVE_TOPIC=t",
+		StoreEnv+"=sqlite:x.db")
 	if err != nil || s.Get(Topic) != "file" || len(s.Notes) != 1 || !strings.Contains(s.Notes[0], "ORDERLY_TOPICS") {
 		t.Errorf("%+v, %v", s, err)
 	}

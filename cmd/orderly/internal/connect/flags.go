@@ -47,10 +47,11 @@ func (f *Flags) given(name string) (string, bool) {
 }
 
 // otherEnv are variables with our prefix that are not settings: those of our own
-// tests, and those that Kubernetes makes for a service named orderly.
+// tests, those that prove gives to a program, and those that Kubernetes makes for a
+// service named orderly.
 func otherEnv(name string) bool {
 	rest := strings.TrimPrefix(name, "ORDERLY_")
-	for _, p := range []string{"TEST_", "SERVICE_", "PORT"} {
+	for _, p := range []string{"TEST_", "PROVE_", "SERVICE_", "PORT"} {
 		if strings.HasPrefix(rest, p) {
 			return true
 		}
@@ -63,7 +64,7 @@ func unknownEnv(environ []string) []string {
 	var unknown []string
 	for _, kv := range environ {
 		name, _, _ := strings.Cut(kv, "=")
-		if !strings.HasPrefix(name, "ORDERLY_") || otherEnv(name) || name == configEnv || name == passwordEnv || name == localEnv {
+		if !strings.HasPrefix(name, "ORDERLY_") || otherEnv(name) || name == configEnv || name == passwordEnv || name == localEnv || name == StoreEnv {
 			continue
 		}
 		if !slices.ContainsFunc(settings, func(s setting) bool { return s.env == name }) {

@@ -54,6 +54,9 @@ const (
 	localFlag, localEnv       = "local", "ORDERLY_LOCAL"
 )
 
+// StoreEnv names the database of the commands that use one.
+const StoreEnv = "ORDERLY_STORE_DSN"
+
 func find(name string) *setting {
 	for i := range settings {
 		if settings[i].name == name {

@@ -73,6 +73,7 @@ func Help() string {
 	fmt.Fprintf(tw, "  -\t%s\t--%s\n", passwordEnv, passwordFlag)
 	fmt.Fprintf(tw, "  -\t%s\t--%s\n", configEnv, configFlag)
 	fmt.Fprintf(tw, "  -\t%s\t--%s\n", localEnv, localFlag)
+	fmt.Fprintf(tw, "  -\t%s\t--store, --dsn\n", StoreEnv)
 	_ = tw.Flush() // into memory
 	return strings.TrimRight(b.String(), "\n")
 }

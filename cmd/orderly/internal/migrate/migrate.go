@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
 	"github.com/orderly-go/orderly/store"
 	"github.com/orderly-go/orderly/store/postgres"
 	"github.com/orderly-go/orderly/store/sqlite"
@@ -129,5 +130,5 @@ func DSN(flag string) string {
 	if flag != "" {
 		return flag
 	}
-	return os.Getenv("ORDERLY_STORE_DSN")
+	return os.Getenv(connect.StoreEnv)
 }
