@@ -87,6 +87,9 @@ var errUnreachable = errors.New("network is unreachable")
 
 func (h *host) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if err := h.passable(ctx, true); err != nil {
+		// The client looks for its producer id without a pause while no broker can be
+		// dialled; a dial that takes no time would stop the clock.
+		time.Sleep(time.Millisecond)
 		return nil, err
 	}
 	server, err := h.f.DialContext(ctx, network, addr)
