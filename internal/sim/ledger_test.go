@@ -68,7 +68,7 @@ type unsure struct {
 type charge struct {
 	n     int
 	first time.Time
-	fresh bool // it had not failed before
+	fresh bool // it had not failed before, and never for good: a breaker gives that back
 }
 
 // A tenure is one ownership of a partition. A stint is that of one record.
@@ -359,6 +359,7 @@ func (l *ledger) attempt(m *member, e orderly.AttemptEvent) {
 	}
 	c.n++
 	if e.Class != orderly.ClassRetry {
+		c.fresh = false
 		return
 	}
 	s := l.stint(m, r)
