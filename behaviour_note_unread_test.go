@@ -137,11 +137,18 @@ func TestNoteThatCannotBeRead(t *testing.T) {
 // what it says is done does not come again.
 func TestNoteThatIsReadLater(t *testing.T) {
 	t.Parallel()
-	for name, hide := range map[string]func(t *testing.T, fk *kfake.Cluster, parking string) (show func()){
-		"refused": func(_ *testing.T, fk *kfake.Cluster, parking string) func() {
-			return fk.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch}, Topic: parking, Partitions: []int32{0}, Err: kerr.NotLeaderForPartition, Count: -1}).Remove
-		},
-		"nothing": returnsNothing,
+	refuses := func(key kmsg.Key) func(*testing.T, *kfake.Cluster, string) func() {
+		return func(_ *testing.T, fk *kfake.Cluster, parking string) func() {
+			return fk.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Topic: parking, Partitions: []int32{0}, Err: kerr.NotLeaderForPartition, Count: -1}).Remove
+		}
+	}
+	for name, is := range map[string]struct {
+		hide func(t *testing.T, fk *kfake.Cluster, parking string) (show func())
+		says string
+	}{
+		"refused":   {refuses(kmsg.Fetch), "a note of the parking topic"},
+		"nothing":   {returnsNothing, "a note of the parking topic"},
+		"no leader": {refuses(kmsg.ListOffsets), "the parking topic"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -154,7 +161,7 @@ func TestNoteThatIsReadLater(t *testing.T) {
 				b.Produce(topic, orderlytest.Msg(key, numbers(i+1, 1)[0]).Partition(0))
 			}
 			b.Produce(topic, orderlytest.Msg("z", "1").Partition(1))
-			show := hide(t, fk, parkingTopic(t, g, topic))
+			show := is.hide(t, fk, parkingTopic(t, g, topic))
 			var regranted, assigned atomic.Int64
 			m := g.Start(func(cfg *orderly.ConsumerConfig) {
 				cfg.Events.Assigned = func(e orderly.AssignedEvent) {
@@ -169,7 +176,7 @@ func TestNoteThatIsReadLater(t *testing.T) {
 			committed(t, b, m, topic, 1, 2)
 			b.Eventually("the partition to wait by name", func() bool {
 				p, ok := stateOf(m, topic, 0)
-				return ok && slices.Equal(p.Reasons, []string{"parking-unreadable"}) && strings.Contains(p.Parking.Cause, "a note of the parking topic")
+				return ok && slices.Equal(p.Reasons, []string{"parking-unreadable"}) && strings.Contains(p.Parking.Cause, is.says)
 			})
 			b.Eventually("it to be looked for again", func() bool { return regranted.Load() > 1 })
 			show()
