@@ -12,10 +12,16 @@ import (
 	"github.com/orderly-go/orderly/store"
 )
 
+// Rows is what a driver returns for a query; it is closed when Next returns false.
+type Rows interface {
+	Next() bool
+	Scan(dest ...any) error
+	Err() error
+}
+
 // Gone runs the statements of docs/effects.md about records that compaction has removed:
-// they find and delete the rows of these, and no other. query returns the first and the
-// sixth column of each row.
-func Gone(t *testing.T, b store.Backend, query func(statement string) [][2]int64, exec func(statement string)) {
+// they find and delete the rows of these, and no other.
+func Gone(t *testing.T, b store.Backend, query func(statement string) (Rows, error), exec func(statement string) error) {
 	t.Helper()
 	ctx := t.Context()
 	_, here, _, _ := runtime.Caller(0)
@@ -40,12 +46,21 @@ func Gone(t *testing.T, b store.Backend, query func(statement string) [][2]int64
 	if moved, err := b.Low(ctx, part, 5, 3); err != nil || !moved {
 		t.Fatal(moved, err)
 	}
-	found := query(find)
+	rows, err := query(find)
+	must(t, err)
+	var found [][2]int64 // id and offset
+	for rows.Next() {
+		var r [2]int64
+		var other any
+		must(t, rows.Scan(&r[0], &other, &other, &other, &other, &r[1], &other))
+		found = append(found, r)
+	}
+	must(t, rows.Err())
 	if len(found) != 1 || found[0][1] != 1 {
 		t.Fatalf("found %v, want the one row at offset 1", found)
 	}
 	for _, offset := range []int64{found[0][1], 2} { // a parked one is never deleted so
-		exec(strings.NewReplacer(":id", fmt.Sprint(found[0][0]), ":off", fmt.Sprint(offset)).Replace(remove))
+		must(t, exec(strings.NewReplacer(":id", fmt.Sprint(found[0][0]), ":off", fmt.Sprint(offset)).Replace(remove)))
 	}
 	st, err := b.Look(ctx, part, 0)
 	must(t, err)

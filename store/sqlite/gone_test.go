@@ -13,24 +13,8 @@ func TestDocumentedStatements(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer db.Close()
-	effectstest.Gone(t, db, func(statement string) (found [][2]int64) {
-		rows, err := db.SQL().Query(statement)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer rows.Close()
-		for rows.Next() {
-			var r [2]int64
-			var other any
-			if err := rows.Scan(&r[0], &other, &other, &other, &other, &r[1], &other); err != nil {
-				t.Fatal(err)
-			}
-			found = append(found, r)
-		}
-		return found
-	}, func(statement string) {
-		if _, err := db.SQL().Exec(statement); err != nil {
-			t.Fatal(err)
-		}
+	effectstest.Gone(t, db, func(statement string) (effectstest.Rows, error) { return db.SQL().Query(statement) }, func(statement string) error {
+		_, err := db.SQL().Exec(statement)
+		return err
 	})
 }

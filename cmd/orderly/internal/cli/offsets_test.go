@@ -24,15 +24,7 @@ func offsetsByCommand(t *testing.T, db storeUnderTest) {
 	dsn, effects, count := db.dsn, db.effects(noFailure), db.count
 	b := orderlytest.NewBroker(t)
 	b.CreateTopic("orders", 1)
-	step := func(want int, line, text string, more ...string) string {
-		t.Helper()
-		args := append(strings.Fields(line), "--brokers", strings.Join(b.Addrs(), ","), "-t", "orders", "-g", "billing")
-		code, out, errs := call(t.Context(), append(args, more...)...)
-		if code != want || !strings.Contains(out+errs, text) {
-			t.Fatalf("%s: exit %d, want %d with %q\n%s\n%s", line, code, want, text, out, errs)
-		}
-		return out
-	}
+	step := commands(t, b)
 	stored := []string{"--store", dsn}
 	g := b.Group(orderly.ConsumerConfig{Group: "billing", Topics: []string{"orders"}, Effects: effects})
 	for range 10 {

@@ -101,6 +101,20 @@ func postgresUnderTest(t *testing.T) (db storeUnderTest, ok bool) {
 		}}, true
 }
 
+// commands gives a function that runs a command about group billing and topic orders: it
+// has to end so, and to say the text. What it prints is returned.
+func commands(t *testing.T, b *orderlytest.Broker) func(want int, line, text string, more ...string) string {
+	return func(want int, line, text string, more ...string) string {
+		t.Helper()
+		args := append(strings.Fields(line), "--brokers", strings.Join(b.Addrs(), ","), "-t", "orders", "-g", "billing")
+		code, out, errs := call(t.Context(), append(args, more...)...)
+		if code != want || !strings.Contains(out+errs, text) {
+			t.Fatalf("%s: exit %d, want %d with %q\n%s\n%s", line, code, want, text, out, errs)
+		}
+		return out
+	}
+}
+
 func TestStoredKeysSQLite(t *testing.T) { storedByCommand(t, sqliteUnderTest(t)) }
 
 func TestStoredKeysPostgres(t *testing.T) {
@@ -116,15 +130,7 @@ func storedByCommand(t *testing.T, db storeUnderTest) {
 	b := orderlytest.NewBroker(t)
 	b.CreateTopic("orders", 1)
 	stored := []string{"--store", db.dsn}
-	step := func(want int, line, text string, more ...string) string {
-		t.Helper()
-		args := append(strings.Fields(line), "--brokers", strings.Join(b.Addrs(), ","), "-t", "orders", "-g", "billing")
-		code, out, errs := call(t.Context(), append(args, more...)...)
-		if code != want || !strings.Contains(out+errs, text) {
-			t.Fatalf("%s: exit %d, want %d with %q\n%s\n%s", line, code, want, text, out, errs)
-		}
-		return out
-	}
+	step := commands(t, b)
 	var mended atomic.Bool
 	g := b.Group(orderly.ConsumerConfig{Group: "billing", Topics: []string{"orders"},
 		KafkaOpts: []kgo.Opt{kgo.MetadataMinAge(100 * time.Millisecond), kgo.MetadataMaxAge(300 * time.Millisecond)}, // the first command makes a topic
