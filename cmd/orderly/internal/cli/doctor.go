@@ -53,7 +53,8 @@ The command ends with 3 when there are findings of the severity of --fail-on. do
 --json prints one object, whose keys without a value are left out: format (1), verdict (findings, clean, nothing), errors, warnings, notes, findings (rule, severity, title, what, unit, client, where with file, line and
 text, only_with, damage, fix, why, when_not, source, prove), units (kind, name, file, line, client, framework, versions, version_from, partial,
 effective with name, value, origin, only_with), checked, not_checked (rule, title, needs), skipped (file, line, why),
-hidden_clients (kind: producer, consumer, or client where it may be either; client, made_with, file, line: clients whose settings were not seen), unknown_settings (name, near, file, line), files, files_looked.`,
+hidden_clients (kind: producer, consumer, or client where it may be either; client, made_with, file, line: clients whose
+settings were not seen), unknown_settings (name, near, file, line), files, files_looked.`,
 		Example: `  orderly doctor config .
   orderly doctor config application.yml --client-version 3.1.0
   orderly doctor config consumer.properties --record-time 800ms
