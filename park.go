@@ -31,10 +31,10 @@ func (h handling) waits(p *parked.Partition, m *Message) error {
 		return nil
 	}
 	key := h.parkKey(m)
-	if w := p.Word(key, m.Offset, m.trouble != nil || m.item.Attempts > 0); w != nil {
+	switch w, ok := p.Concerns(key, m.Offset, m.trouble != nil || m.item.Attempts > 0); {
+	case w != nil:
 		return errWord{w}
-	}
-	if p.Concerns(key, m.Offset) {
+	case ok:
 		return errWaits
 	}
 	return nil

@@ -26,6 +26,9 @@ func (h handling) follow(r *lane.Run, m *Message) (v lane.Verdict, ok bool) {
 	if !ok {
 		return v, false
 	}
+	if a := lane.NewAwaitRun(r, stateBehind, 1); p.Gather(m.Offset, func() { a.Retry(0) }) { // what comes meanwhile goes with it
+		return lane.Verdict{Await: a, Spare: true}, true
+	}
 	items := r.Together(togetherMost)
 	w := &followers{h: h, p: p, token: r.Token, ms: make([]*Message, 0, len(items))}
 	run := parking.RunBody{Topic: m.Topic, Partition: m.Partition, Records: make([]parking.Follower, 0, len(items))}

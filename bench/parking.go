@@ -121,10 +121,11 @@ func (b *bench) park(ctx context.Context, s spec) (r parkingResult, err error) {
 }
 
 // measureParkingRate: how fast records are parked, beside how fast our producer writes
-// as many. The first record of each key is handled; the others follow it.
-func measureParkingRate(keys func(records int64) int64, bar float64) func(context.Context, *bench) ([]row, error) {
+// as many, one in so many of the records. The first record of each key is handled; the
+// others follow it. A run of less than a second measures how it starts.
+func measureParkingRate(keys func(records int64) int64, oneIn int64, bar float64) func(context.Context, *bench) ([]row, error) {
 	return func(ctx context.Context, b *bench) ([]row, error) {
-		records := b.opt.records / 10
+		records := b.opt.records / oneIn
 		return parkingRate(ctx, b, load{Keys: keys(records), Records: records, Size: b.opt.size}, bar)
 	}
 }

@@ -54,6 +54,7 @@ type Record struct {
 // A Manager has the parking topics of a consumer's topics.
 type Manager struct {
 	cfg    Config
+	begun  time.Time
 	admin  *kgo.Client // asks about topics
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -77,7 +78,7 @@ type topicLog struct {
 
 // New returns a Manager; End ends it.
 func New(cfg Config) (*Manager, error) {
-	m := &Manager{cfg: cfg, logs: make(map[string]*topicLog), parts: make(map[*Partition]struct{}), said: make(map[string]bool)}
+	m := &Manager{cfg: cfg, begun: time.Now(), logs: make(map[string]*topicLog), parts: make(map[*Partition]struct{}), said: make(map[string]bool)}
 	var err error
 	if m.admin, err = kgo.NewClient(slices.Concat(cfg.Opts, []kgo.Opt{
 		kgo.MetadataMinAge(100 * time.Millisecond),

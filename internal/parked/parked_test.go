@@ -133,14 +133,18 @@ func TestOwnership(t *testing.T) {
 	b := newBench(t, nil)
 	b.prepare()
 	p := b.own(5)
-	if p.Concerns([]byte("a"), 1) || !p.Calm() {
+	concerns := func(key string, offset int64) bool {
+		_, ok := p.Concerns([]byte(key), offset, false)
+		return ok
+	}
+	if concerns("a", 1) || !p.Calm() {
 		t.Error("a record is to wait, and nothing is parked")
 	}
 	if !p.Arrive(item("a", 1), waiter{b, "a1"}) {
 		t.Fatal("there is no topic")
 	}
 	b.want("settled a1")
-	if !p.Concerns([]byte("a"), 2) || p.Calm() || p.Concerns([]byte("b"), 2) {
+	if !concerns("a", 2) || p.Calm() || concerns("b", 2) {
 		t.Error("records of the key wait, and no others")
 	}
 	if s := p.State(); s.Keys != 1 || s.Records != 1 || s.Topic != beside || s.Reason != "" {

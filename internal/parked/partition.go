@@ -66,6 +66,8 @@ type Partition struct {
 	doing   bool
 	waiters map[int64]waiting // by the offset of the first record that it waits for
 	quiet   []chan struct{}   // closed when nothing of a record is on its way
+
+	gathering gathering
 }
 
 // Granted is part of group.Parked.
@@ -284,11 +286,15 @@ func (p *Partition) Reason() string {
 // Calm reports that Concerns is false for every record.
 func (p *Partition) Calm() bool { return p.calm.Load() }
 
-// Concerns reports whether a record at the head of its key goes to Arrive.
-func (p *Partition) Concerns(key []byte, offset int64) bool {
+// Concerns reports whether a record at the head of its key goes to Arrive, unless an
+// operator's word is to be obeyed; failed as for Word.
+func (p *Partition) Concerns(key []byte, offset int64, failed bool) (w *Word, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.owner != nil && p.owner.Concerns(key, offset)
+	if w := p.word(key, offset, failed); w != nil {
+		return w, true
+	}
+	return nil, p.owner != nil && p.owner.Concerns(key, offset)
 }
 
 // Knows reports whether a record was parked, or done after that, by an earlier owner
@@ -331,7 +337,10 @@ func (p *Partition) Follow(key []byte, run parking.RunBody, w Waiter) bool {
 	for i := range offsets {
 		offsets[i] = run.Records[i].Offset
 	}
-	return p.hand(w, offsets, func() []parking.Action { return p.owner.Follow(key, run) })
+	return p.hand(w, offsets, func() []parking.Action {
+		p.gathering.count(p.m.window(), len(offsets))
+		return p.owner.Follow(key, run)
+	})
 }
 
 func (p *Partition) hand(w Waiter, offsets []int64, arrive func() []parking.Action) bool {

@@ -111,6 +111,11 @@ type Word struct {
 func (p *Partition) Word(key []byte, offset int64, failed bool) *Word {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.word(key, offset, failed)
+}
+
+// word is Word with mu held.
+func (p *Partition) word(key []byte, offset int64, failed bool) *Word {
 	w := p.words[offset]
 	switch {
 	case w == nil || p.owner == nil:

@@ -20,6 +20,7 @@ type Log struct {
 	cl    *kgo.Client
 	topic string
 	id    [16]byte
+	known known
 }
 
 // ID is that of the topic.
@@ -50,6 +51,7 @@ func (l *Log) Write(ctx context.Context, partition int32, e *parking.Entry, then
 	for _, h := range r.Headers {
 		out.Headers = append(out.Headers, kgo.RecordHeader{Key: h.Key, Value: h.Value})
 	}
+	l.known.add(out, e)
 	l.cl.Produce(context.WithoutCancel(ctx), out, func(r *kgo.Record, err error) {
 		if err != nil {
 			l.cl.ForceMetadataRefresh() // it may not know a partition that was added
@@ -125,7 +127,7 @@ func (l *Log) Fetch(ctx context.Context, partition int32, from int64, limit, wai
 	}
 	page := Page{Next: max(next, from), Start: p.LogStartOffset, End: p.HighWatermark}
 	for _, r := range p.Records {
-		e, err := decode(r)
+		e, err := l.decode(r)
 		if err != nil {
 			page.Next = r.Offset
 			return page, &PositionError{l.topic, partition, r.Offset, err}
@@ -183,7 +185,10 @@ func (l *Log) Delete(ctx context.Context, partition int32, before int64) error {
 	return nil
 }
 
-func decode(r *kgo.Record) (*parking.Entry, error) {
+func (l *Log) decode(r *kgo.Record) (*parking.Entry, error) {
+	if e := l.known.take(r); e != nil {
+		return e, nil
+	}
 	rec := parking.Record{Key: r.Key, Value: r.Value}
 	for _, h := range r.Headers {
 		rec.Headers = append(rec.Headers, parking.Header{Key: h.Key, Value: h.Value})

@@ -4,11 +4,14 @@ package sim
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 // Under park a record without a key blocks. It is tried for ever at the maximum backoff,
@@ -44,4 +47,51 @@ func TestNullKeyThatEndsProcessesIsTriedAgainUnderPark(t *testing.T) {
 		w.caughtUp(5 * time.Minute)
 		w.verdict(orderly.ScopeKey, true)
 	})
+}
+
+// Records that follow a parked one of their key now and then are written together, and so
+// are those of other keys.
+func TestFollowersNowAndThenShareWrites(t *testing.T) {
+	scene(t, 1, func(t *testing.T, w *world) {
+		c := short()
+		c.OnExhausted = orderly.PolicyPark
+		c.act = func(context.Context, *orderly.Message) error { return orderly.Permanent(errors.New("poison")) }
+		w.start("a", c)
+		w.produce(keys("a", "b", "c"))
+		parked := func(n int) func() bool {
+			return func() bool {
+				keys, err := w.parkedKeys(time.Minute)
+				records := 0
+				for _, k := range keys {
+					records += k.Records
+				}
+				return err == nil && records == n
+			}
+		}
+		w.until("the keys are parked", time.Minute, parked(3))
+		const n = 200
+		before := w.entries()
+		for i := range n {
+			w.produce([]keyed{{key: []byte(string(rune('a' + i%3))), value: fmt.Sprint(i)}})
+			time.Sleep(5 * time.Millisecond)
+		}
+		w.until("all are parked", time.Minute, parked(3+n))
+		if got := w.entries() - before; got > n/2 {
+			t.Errorf("%d records were parked in %d entries", n, got)
+		}
+	})
+}
+
+// entries is how many entries the parking topic has.
+func (w *world) entries() (n int64) {
+	w.t.Helper()
+	ends, err := kadm.NewClient(w.cl).ListEndOffsets(context.Background(), parkingTopic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		w.t.Error(err)
+	}
+	ends.Each(func(o kadm.ListedOffset) { n += o.Offset })
+	return n
 }
