@@ -272,11 +272,29 @@ func openPostgres(ctx context.Context, url string) (*database, *pgxpool.Pool, er
 			err = exec(ctx, statement)
 		}
 	}
+	if err == nil {
+		err = fsyncOn(ctx, pool)
+	}
 	if err != nil {
 		pool.Close()
 		return nil, nil, err
 	}
 	return postgresEffects(pool, db, exec), pool, nil
+}
+
+// fsyncOn waits until the server has taken the setting over.
+func fsyncOn(ctx context.Context, pool *pgxpool.Pool) error {
+	for range 100 {
+		var is string
+		if err := pool.QueryRow(ctx, "SHOW fsync").Scan(&is); err != nil {
+			return err
+		}
+		if is == "on" {
+			return nil
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return errors.New("PostgreSQL keeps fsync off: what is measured would not be what users have")
 }
 
 func onSQLite(ctx context.Context) (*database, func(), error) {

@@ -11,18 +11,17 @@ type Item struct {
 	Key    []byte
 	Offset int64
 	Body   *ParkedBody  // needed when it comes to be parked
-	Failed bool         // its attempts are used up, or it is Permanent
 	Skip   *CommandBody // an operator's: it counts as done
-
-	behind bool       // it came together with the one before it
-	run    *RunBody   // of those that came together
-	rest   []Follower // itself, and those behind it
+	run    *RunBody     // of those that came together
+	at     int32        // its place among them
+	behind bool         // it came together with the one before it
+	Failed bool         // its attempts are used up, or it is Permanent
 }
 
 // record is what would be parked.
 func (it *Item) record() *Record {
 	if it.run != nil {
-		return &it.rest[0].Record
+		return &it.run.Records[it.at].Record
 	}
 	return &it.Body.Record
 }
@@ -31,7 +30,7 @@ func (it *Item) record() *Record {
 func (it *Item) entry(key []byte, after int64) *Entry {
 	body := it.Body
 	if it.run != nil {
-		f := &it.rest[0]
+		f := &it.run.Records[it.at]
 		body = &ParkedBody{Record: f.Record, Topic: it.run.Topic, Partition: it.run.Partition, Timestamp: f.Timestamp}
 	}
 	return &Entry{Kind: KindParked, Key: key, Offset: it.Offset, After: after, Parked: body}
@@ -92,7 +91,7 @@ func (o *Owner) Follow(key []byte, run RunBody) []Action {
 	w := o.working(id)
 	w.key, w.queue = key, slices.Grow(w.queue, len(run.Records))
 	for i := range run.Records {
-		w.queue = append(w.queue, Item{Key: key, Offset: run.Records[i].Offset, behind: i > 0, run: &run, rest: run.Records[i:]})
+		w.queue = append(w.queue, Item{Key: key, Offset: run.Records[i].Offset, behind: i > 0, run: &run, at: int32(i)})
 	}
 	o.pump(id, w)
 	o.look()
@@ -248,7 +247,7 @@ func (o *Owner) park(w *work, k *keyState) {
 			o.write(it.entry(w.key, after), -1)
 		} else {
 			o.write(&Entry{Kind: KindRun, Key: w.key, Offset: it.Offset, After: after,
-				Run: &RunBody{Topic: it.run.Topic, Partition: it.run.Partition, N: n, Records: it.rest[:n:n]}}, -1)
+				Run: &RunBody{Topic: it.run.Topic, Partition: it.run.Partition, N: n, Records: it.run.Records[it.at : int(it.at)+n : int(it.at)+n]}}, -1)
 		}
 		w.written += n
 		w.inflight += n

@@ -123,6 +123,9 @@ func start(ctx context.Context) (*Server, error) {
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, errors.Join(fmt.Errorf("initdb: %w\n%s", err, out), os.RemoveAll(dir))
 	}
+	if err := s.configure(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
 	for range 5 { // a port can be taken between looking and listening
 		if s.port, err = freePort(); err != nil {
 			break
@@ -143,12 +146,21 @@ func (s *Server) command(program string, args ...string) (*exec.Cmd, error) {
 	return cmd, asUser(cmd)
 }
 
+// configure turns fsync off: the system keeps what was written when only the server
+// ends. It stands in the file, for on the command line nobody could turn it on again.
+func (s *Server) configure() error {
+	f, err := os.OpenFile(filepath.Join(s.data(), "postgresql.conf"), os.O_WRONLY|os.O_APPEND, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString("\nfsync = off\n")
+	return errors.Join(err, f.Close())
+}
+
 // launch starts the server and waits until it takes connections.
 func (s *Server) launch(ctx context.Context) error {
 	cmd, err := s.command("postgres", "-D", s.data(), "-p", strconv.Itoa(s.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=200",
-		// The system keeps what was written when only the server ends.
-		"-c", "fsync=off")
+		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "max_connections=200")
 	if err != nil {
 		return err
 	}
