@@ -106,7 +106,9 @@ func TestEffectsBehindTheGroup(t *testing.T) {
 // A lazyBook never moves its low-water row, as when each owner is killed before it does.
 type lazyBook struct{ *effectBook }
 
-func (lazyBook) Low(context.Context, store.Part, int64, int64) (bool, error) { return false, nil }
+func (lazyBook) Low(context.Context, store.Part, int64, int64, func(store.State) error) (bool, error) {
+	return false, nil
+}
 
 // The group's offset is above the store's where the log ends with offsets that no record
 // has.

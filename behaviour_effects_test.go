@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/internal/lane"
 	"github.com/orderly-go/orderly/internal/progress"
 	"github.com/orderly-go/orderly/orderlytest"
 	"github.com/orderly-go/orderly/store"
@@ -643,8 +644,8 @@ func (f *failover) Token(ctx context.Context, p store.Part) (int64, error) {
 func (f *failover) Apply(ctx context.Context, s store.Step, effects func(context.Context, any) error) error {
 	return f.Load().Apply(ctx, s, effects)
 }
-func (f *failover) Low(ctx context.Context, p store.Part, token, low int64) (bool, error) {
-	return f.Load().Low(ctx, p, token, low)
+func (f *failover) Low(ctx context.Context, p store.Part, token, low int64, check func(store.State) error) (bool, error) {
+	return f.Load().Low(ctx, p, token, low, check)
 }
 func (f *failover) Payload(ctx context.Context, p store.Part, offset int64) ([]byte, error) {
 	return f.Load().Payload(ctx, p, offset)
@@ -697,4 +698,55 @@ func TestEffectsDatabaseLosesCommits(t *testing.T) {
 			caughtUp(t, b, m, topic, 0)
 		})
 	}
+}
+
+// Also where no record comes any more for what is lost: reading must not begin behind it
+// from then on.
+func TestEffectsDatabaseLosesCommitsOfAQuietLane(t *testing.T) {
+	t.Parallel()
+	b := engine(t)
+	topic := newTopic(t, b, 1)
+	first, standby := newEffectBook(), newEffectBook()
+	db := &failover{}
+	db.Store(first.Memory)
+	g := b.Group(orderly.ConsumerConfig{Topics: []string{topic}, Lanes: 2, Effects: orderly.Effects{Store: db,
+		Handler: func(_ context.Context, tx any, m *orderly.Message) error {
+			if db.Load() == first.Memory {
+				first.apply(tx, m)
+			} else {
+				standby.apply(tx, m)
+			}
+			return nil
+		}}})
+	keys := [2]string{} // one for each lane
+	for n := 0; keys[0] == "" || keys[1] == ""; n++ {
+		keys[lane.Hash(fmt.Append(nil, n))%2] = fmt.Sprint(n)
+	}
+	b.Produce(topic, keyed(10, keys[0])...)
+	b.Produce(topic, keyed(10, keys[1])...)
+	m := g.Start()
+	first.require(t, b, 20)
+	caughtUp(t, b, m, topic, 0)
+	md, err := b.Admin().Metadata(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, _ := stateOf(m, topic, 0)
+	part := store.Part{Group: g.Name(), Handler: "default", Topic: topic, TopicID: md.Topics[topic].ID}
+	if _, err := standby.Begin(t.Context(), part, store.Layout{Lanes: 2, Hash: 1}, p.FencingToken, 0); err != nil {
+		t.Fatal(err)
+	}
+	for l, to := range []int64{4, 20} {
+		if err := standby.Memory.Apply(t.Context(), store.Step{Part: part, Token: p.FencingToken, Advance: &store.Advance{Lane: l, From: store.Unknown, To: to}}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	db.Store(standby.Memory)
+	b.Produce(topic, keyed(2, keys[1])...)
+	standby.require(t, b, 8) // 4 to 9, 20 and 21
+	caughtUp(t, b, m, topic, 0)
+	stopAll(t, m)
+	g.Start()
+	b.Produce(topic, keyed(1, keys[0])...)
+	standby.require(t, b, 9)
 }

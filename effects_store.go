@@ -218,7 +218,9 @@ func (o *ownership) move() {
 		}
 		o.mu.Unlock()
 		ctx, cancel := context.WithTimeout(o.s.ctx, lowLimit)
-		if err := o.owner.Load().Low(ctx, to); err != nil {
+		own := o.owner.Load()
+		if err := own.Low(ctx, to); err != nil {
+			o.doubtful(own, err)
 			o.s.rep.log(slog.LevelDebug, "the store's low-water row was not moved; the next commit tries again",
 				"topic", o.ask.Topic, "partition", o.ask.Partition, "error", err)
 		}

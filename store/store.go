@@ -155,9 +155,11 @@ type Backend interface {
 	// what Classify says of other errors decide what to do. effects may change what the
 	// step's Advance says: it is read after them.
 	Apply(ctx context.Context, s Step, effects func(ctx context.Context, tx any) error) error
-	// Advance moves the low-water row of a partition; not moved when another token
-	// is there, or a higher position.
-	Low(ctx context.Context, p Part, token, low int64) (moved bool, err error)
+	// Low moves the low-water row of a partition; not moved when another token is there,
+	// or a higher position. Before it moves check is called, in its transaction, with the
+	// positions of all lanes and the exceptions that it would pass and that are not parked (of
+	// these the offset and lane alone); an error of check is returned, and nothing has moved.
+	Low(ctx context.Context, p Part, token, low int64, check func(State) error) (moved bool, err error)
 	// Payload reads a parked exception's payload.
 	Payload(ctx context.Context, p Part, offset int64) ([]byte, error)
 	// Classify says what kind of error it is: of the backend's, or one that passed

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -314,9 +315,30 @@ func (o *Owner) Positions() (highest int64) {
 }
 
 // Low tells the store that nothing below the offset is needed from Kafka any more.
-// A store that has another owner's token does not move it.
+// A store that has another owner's token does not move it. One that has lost what it had
+// acknowledged must not: what is below would never be read again.
 func (o *Owner) Low(ctx context.Context, low int64) error {
-	_, err := o.b.Low(ctx, o.part, o.token, low)
+	o.mu.Lock()
+	known, needed := maps.Clone(o.pos), make(map[int64]bool)
+	for offset, e := range o.exc {
+		if offset < low && !e.parked { // compaction has removed it: it holds up its key alone
+			needed[offset] = true
+		}
+	}
+	o.mu.Unlock()
+	_, err := o.b.Low(ctx, o.part, o.token, low, func(st store.State) error {
+		for lane := range known {
+			if err := back(lane, known, &st); err != nil {
+				return err
+			}
+		}
+		for _, e := range st.Exceptions {
+			if !needed[e.Offset] {
+				return &LostError{Lane: e.Lane, Known: e.Offset, Have: e.Offset, Row: true}
+			}
+		}
+		return nil
+	})
 	return o.down(err)
 }
 

@@ -115,3 +115,71 @@ func TestLockedOutIsDown(t *testing.T) {
 		}
 	})
 }
+
+// lossy is a Memory that says it has done what it has not.
+type lossy struct {
+	*storetest.Memory
+	on bool
+}
+
+func (l *lossy) Apply(ctx context.Context, s store.Step, effects func(context.Context, any) error) error {
+	if l.on {
+		return nil
+	}
+	return l.Memory.Apply(ctx, s, effects)
+}
+
+// The low-water row does not go past what the database had acknowledged and has lost:
+// nobody would read it again.
+func TestLowStaysBelowWhatIsLost(t *testing.T) {
+	one := func(context.Context, any) error { return nil }
+	for name, tc := range map[string]struct {
+		lose func(o *Owner) error
+		want LostError
+	}{
+		"nothing": {func(*Owner) error { return nil }, LostError{}},
+		"a run": {func(o *Owner) error {
+			_, err := o.Run(t.Context(), 1, []Record{{Offset: 6, Key: []byte("b")}}, all)
+			return err
+		}, LostError{Lane: 1, Known: 7, Have: 5}},
+		"a release": {func(o *Owner) error {
+			_, err := o.Release(t.Context(), 0, Record{Offset: 2, Key: []byte("a")}, one)
+			return err
+		}, LostError{Known: 2, Have: 2, Row: true}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db := &lossy{Memory: storetest.NewMemory()}
+			o := begin(t, db, 1)
+			for _, r := range []Record{{Offset: 1, Key: []byte("c")}, {Offset: 2, Key: []byte("a")}} { // of the first the log has no record any more
+				if ok, err := o.Detach(t.Context(), 0, r); !ok || err != nil {
+					t.Fatal(ok, err)
+				}
+			}
+			if _, err := o.Run(t.Context(), 1, []Record{{Offset: 4, Key: []byte("b")}}, all); err != nil {
+				t.Fatal(err)
+			}
+			db.on = true
+			if err := tc.lose(o); err != nil {
+				t.Fatal(err)
+			}
+			db.on = false
+			if name == "nothing" {
+				if _, err := o.Release(t.Context(), 0, Record{Offset: 2, Key: []byte("a")}, one); err != nil {
+					t.Fatal(err)
+				}
+			}
+			err := o.Low(t.Context(), 5)
+			st, lookErr := db.Look(t.Context(), part, 0)
+			if lookErr != nil {
+				t.Fatal(lookErr)
+			}
+			if lost := new(LostError); tc.want != (LostError{}) {
+				if !errors.As(err, &lost) || *lost != tc.want || st.Low != 0 {
+					t.Errorf("%v, and low is %d; want %v", err, st.Low, &tc.want)
+				}
+			} else if err != nil || st.Low != 5 {
+				t.Errorf("%v, and low is %d", err, st.Low)
+			}
+		})
+	}
+}

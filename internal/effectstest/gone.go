@@ -43,7 +43,7 @@ func Gone(t *testing.T, b store.Backend, query func(statement string) (Rows, err
 	// At 1 it is gone, at 2 parked, and 3 and 4 are still needed.
 	must(t, b.Apply(ctx, store.Step{Part: part, Token: 5, Advance: &store.Advance{From: store.Unknown, To: 5,
 		Detach: []store.Exception{row(1, nil), row(2, []byte("p")), row(3, nil), row(4, nil)}}}, nil))
-	if moved, err := b.Low(ctx, part, 5, 3); err != nil || !moved {
+	if moved, err := b.Low(ctx, part, 5, 3, func(store.State) error { return nil }); err != nil || !moved {
 		t.Fatal(moved, err)
 	}
 	rows, err := query(find)

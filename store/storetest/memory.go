@@ -191,7 +191,7 @@ func (m *Memory) Apply(ctx context.Context, s store.Step, effects func(ctx conte
 }
 
 // Low moves the low-water row.
-func (m *Memory) Low(_ context.Context, p store.Part, token, low int64) (bool, error) {
+func (m *Memory) Low(_ context.Context, p store.Part, token, low int64, check func(store.State) error) (bool, error) {
 	if err := m.up(); err != nil {
 		return false, err
 	}
@@ -200,6 +200,9 @@ func (m *Memory) Low(_ context.Context, p store.Part, token, low int64) (bool, e
 	r := m.part(p)
 	if token != r.token || low <= r.low {
 		return false, nil
+	}
+	if err := check(r.passed(low)); err != nil {
+		return false, err
 	}
 	r.low = low
 	return true, nil

@@ -33,6 +33,28 @@ func (r *reference) begin(token, low int64) bool {
 	return true
 }
 
+// passed is what the low-water row would pass.
+func (r *reference) passed(low int64) store.State {
+	st := store.State{Token: r.token, Low: r.low}
+	for l, pos := range r.pos {
+		st.Lanes = append(st.Lanes, store.Lane{Lane: l, Position: pos})
+	}
+	for o, e := range r.exc {
+		if o >= r.low && o < low && !e.Parked() {
+			st.Exceptions = append(st.Exceptions, store.Exception{Offset: o, Lane: e.Lane})
+		}
+	}
+	return inOrder(st)
+}
+
+func unchecked(store.State) error { return nil }
+
+func inOrder(st store.State) store.State {
+	slices.SortFunc(st.Lanes, func(a, b store.Lane) int { return a.Lane - b.Lane })
+	slices.SortFunc(st.Exceptions, func(a, b store.Exception) int { return int(a.Offset - b.Offset) })
+	return st
+}
+
 func (r *reference) advance(a *store.Advance, effects []int64) bool {
 	at, ok := r.pos[a.Lane]
 	if !ok {
@@ -192,12 +214,25 @@ func (s *suite) random(r *rand.Rand) {
 			same(fmt.Sprintf("tried %d", offset), s.Backend.Apply(ctx, step, nil), ref.tried(e))
 		case "low":
 			token, low := 1+r.Int64N(4), r.Int64N(10)
-			moved, err := s.Backend.Low(ctx, part, token, low)
-			want := token == ref.token && low > ref.low
-			if err != nil || moved != want {
-				t.Fatalf("low to %d under %d: %v, %v; want %v", low, token, moved, err, want)
+			var seen *store.State
+			var refused error
+			if r.IntN(3) == 0 {
+				refused = errors.New("it has lost something")
 			}
-			if want {
+			moved, err := s.Backend.Low(ctx, part, token, low, func(st store.State) error { seen = &st; return refused })
+			want := token == ref.token && low > ref.low
+			if (seen != nil) != want {
+				t.Fatalf("low to %d under %d: looked at %v; want %v", low, token, seen, want)
+			}
+			if !want {
+				refused = nil
+			} else if got, at := inOrder(*seen), ref.passed(low); fmt.Sprint(got) != fmt.Sprint(at) {
+				t.Fatalf("low to %d: it would pass %v, want %v", low, got, at)
+			}
+			if !errors.Is(err, refused) || moved != (want && refused == nil) {
+				t.Fatalf("low to %d under %d: %v, %v; want %v, %v", low, token, moved, err, want, refused)
+			}
+			if moved {
 				ref.low = low
 			}
 		}

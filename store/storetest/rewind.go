@@ -71,7 +71,7 @@ func (s *suite) rewind() {
 	s.stale("the position of a lane that was on its way", s.advance(3, 9, 10, []int64{9}))
 	s.stale("a lane without a row before", s.advance(0, store.Unknown, 6, []int64{5}))
 	s.stale("the exception of before", s.release(exc(2, 6, "k")))
-	if moved, err := s.Backend.Low(ctx, s.part, 10, 4); moved || err != nil {
+	if moved, err := s.Backend.Low(ctx, s.part, 10, 4, unchecked); moved || err != nil {
 		s.Errorf("the low-water row moved under the token of before: %v", err)
 	}
 	if st := s.look(1); st.Token != 11 {

@@ -554,7 +554,7 @@ func (s *suite) low() {
 		token, low int64
 		moved      bool
 	}{{3, 15, true}, {3, 15, false}, {3, 12, false}, {2, 20, false}, {4, 20, false}, {3, 20, true}} {
-		moved, err := s.Backend.Low(s.Context(), s.part, tc.token, tc.low)
+		moved, err := s.Backend.Low(s.Context(), s.part, tc.token, tc.low, unchecked)
 		s.must(err)
 		if moved != tc.moved {
 			s.Fatalf("token %d to %d: moved %v", tc.token, tc.low, moved)

@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -303,18 +304,61 @@ func nonNil(b []byte) []byte {
 }
 
 // Low moves the low-water row.
-func (b *Backend) Low(ctx context.Context, p store.Part, token, low int64) (moved bool, err error) {
+func (b *Backend) Low(ctx context.Context, p store.Part, token, low int64, check func(store.State) error) (moved bool, err error) {
 	id, err := b.id(p)
 	if err != nil {
 		return false, err
 	}
 	err = write(ctx, b.db, func(tx Tx) error {
+		st, err := passed(ctx, tx, id, low)
+		if err != nil {
+			return err
+		}
+		if st.Token != token || st.Low >= low {
+			return store.ErrStale
+		}
+		if err := check(st); err != nil {
+			return err
+		}
 		return changed(tx.Exec(ctx, `UPDATE orderly_low SET low = ?3 WHERE part = ?1 AND token = ?2 AND low < ?3`, id, token, low))
 	})
 	if errors.Is(err, store.ErrStale) {
 		return false, nil
 	}
 	return err == nil, err
+}
+
+// passed reads what the low-water row would pass on its way to low: the lanes, and which
+// exceptions are still needed from Kafka. Those that it has passed already compaction has
+// removed, and to look at all that is parked would take long.
+func passed(ctx context.Context, tx Tx, id, low int64) (st store.State, err error) {
+	rows, err := tx.Query(ctx, `SELECT orderly_low.token, orderly_low.low, orderly_lane.lane, orderly_lane.pos
+		FROM orderly_low LEFT JOIN orderly_lane ON orderly_lane.part = orderly_low.part WHERE orderly_low.part = ?1`, id)
+	if err != nil {
+		return st, err
+	}
+	for rows.Next() && err == nil {
+		var lane *int
+		var pos *int64
+		if err = rows.Scan(&st.Token, &st.Low, &lane, &pos); err == nil && lane != nil {
+			st.Lanes = append(st.Lanes, store.Lane{Lane: *lane, Position: *pos})
+		}
+	}
+	rows.Close()
+	if err = cmp.Or(err, rows.Err()); err != nil {
+		return st, err
+	}
+	if rows, err = tx.Query(ctx, `SELECT off, lane FROM orderly_exception WHERE part = ?1 AND off >= ?2 AND off < ?3 AND payload IS NULL ORDER BY off`, id, st.Low, low); err != nil {
+		return st, err
+	}
+	for rows.Next() && err == nil {
+		var e store.Exception
+		if err = rows.Scan(&e.Offset, &e.Lane); err == nil {
+			st.Exceptions = append(st.Exceptions, e)
+		}
+	}
+	rows.Close()
+	return st, cmp.Or(err, rows.Err())
 }
 
 // Payload reads a parked exception's payload.
