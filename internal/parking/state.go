@@ -56,6 +56,7 @@ func (k *keyState) find(offset int64) (int, bool) {
 
 type asked struct {
 	cmd      *Entry
+	at       int64 // its place among all: one behind where it stands first
 	accepted bool
 }
 
@@ -103,7 +104,7 @@ func (s *State) Apply(pos int64, e *Entry, r *Rules) Verdict {
 	case KindMarker:
 		s.top, s.last = e.Token, e.Marker
 	case KindCommand:
-		s.command(e)
+		s.command(pos, e)
 	case KindAnswer:
 		s.answer(e)
 	case KindProgress: // it holds when a commit names it
@@ -205,23 +206,25 @@ func (s *State) join(k *keyState, pos, offset int64, of *Record, timestamp int64
 	}
 }
 
-func (s *State) command(e *Entry) {
+// command takes a command, or a copy of one. Copies may land in any order, also late, and
+// not all: each has its place of its own.
+func (s *State) command(pos int64, e *Entry) {
 	if s.answered[e.Command.ID] {
 		return
 	}
-	a := asked{cmd: e}
+	a := asked{cmd: e, at: pos + 1}
+	if e.Command.N > 0 {
+		a.at = e.Command.N
+	}
 	if i := slices.IndexFunc(s.commands, func(b asked) bool { return b.cmd.Command.ID == e.Command.ID }); i >= 0 {
-		if e.Command.N == 0 {
+		if s.commands[i].at <= a.at {
 			return
 		}
 		a.accepted = s.commands[i].accepted
 		s.commands = slices.Delete(s.commands, i, i+1)
 	}
-	at := len(s.commands)
-	for n := e.Command.N; n > 0 && at > 0 && (s.commands[at-1].cmd.Command.N == 0 || s.commands[at-1].cmd.Command.N > n); {
-		at--
-	}
-	s.commands = slices.Insert(s.commands, at, a)
+	i, _ := slices.BinarySearchFunc(s.commands, a.at+1, func(b asked, at int64) int { return cmp.Compare(b.at, at) })
+	s.commands = slices.Insert(s.commands, i, a)
 }
 
 func (s *State) answer(e *Entry) {

@@ -47,3 +47,44 @@ func TestAnEntryRestsOnThoseBeforeIt(t *testing.T) {
 		}
 	}
 }
+
+// Commands are answered in the order in which they were sent, whichever of their copies
+// have landed, and in whatever order.
+func TestCommandsKeepTheirPlaces(t *testing.T) {
+	const pause, resume, retry = 'p', 'r', 't'
+	type entry struct {
+		pos  int64
+		id   rune
+		copy int64 // of what stood there; 0: it is none
+	}
+	for name, tc := range map[string]struct {
+		read []entry
+		want string
+	}{
+		"all":                        {[]entry{{10, pause, 0}, {11, resume, 0}, {12, retry, 0}}, "prt"},
+		"copies in order":            {[]entry{{10, pause, 0}, {11, resume, 0}, {20, pause, 10}, {21, resume, 11}, {22, retry, 0}}, "prt"},
+		"the last copy alone":        {[]entry{{10, pause, 0}, {11, resume, 0}, {12, retry, 0}, {20, resume, 11}}, "prt"},
+		"from behind the first":      {[]entry{{20, resume, 11}, {21, retry, 0}, {22, pause, 10}}, "prt"},
+		"sent twice":                 {[]entry{{10, pause, 0}, {11, resume, 0}, {12, pause, 0}, {20, retry, 0}}, "prt"},
+		"the second, then the copy":  {[]entry{{15, retry, 0}, {16, pause, 0}, {20, resume, 11}, {21, pause, 10}}, "prt"},
+		"a copy of long ago is late": {[]entry{{30, retry, 0}, {31, pause, 10}, {32, resume, 11}, {33, pause, 10}}, "prt"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, rules := NewState(), DefaultRules()
+			for _, e := range tc.read {
+				c := &CommandBody{ID: string(e.id), Verb: Pause}
+				if e.copy > 0 {
+					c.N = e.copy + 1
+				}
+				s.Apply(e.pos, &Entry{Kind: KindCommand, Key: []byte("k"), Command: c}, &rules)
+			}
+			got := ""
+			for _, a := range s.commands {
+				got += a.cmd.Command.ID
+			}
+			if got != tc.want {
+				t.Errorf("in the order %s, want %s", got, tc.want)
+			}
+		})
+	}
+}

@@ -129,10 +129,10 @@ func (o *Owner) missing(next *State) (out []Write) {
 		}
 		out = o.missingKey(out, o.state.keys[id], next.keys[id])
 	}
-	for i, a := range o.state.commands {
+	for _, a := range o.state.commands {
 		if !slices.ContainsFunc(next.commands, func(b asked) bool { return b.cmd.Command.ID == a.cmd.Command.ID }) {
 			c, body := *a.cmd, *a.cmd.Command
-			body.N, c.Command = int64(i+1), &body
+			body.N, c.Command = a.at, &body
 			out = append(out, Write{Entry: &c, From: -1})
 		}
 	}
