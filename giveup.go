@@ -116,7 +116,7 @@ func (h handling) giveUp(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, 
 		v.Hold = true
 	case PolicySkip:
 		h.rep.skipped(m, g)
-		if learn := h.seq.passes(r, m); learn != nil {
+		if learn := h.seq.passes(r.Part, m); learn != nil {
 			learn()
 		}
 		v.Settled = true
@@ -125,7 +125,7 @@ func (h handling) giveUp(r *lane.Run, m *Message, keep *lane.Item, tr *trouble, 
 		tr.given = g
 		tr.is(stateWriting, g.err)
 		v.Await = lane.NewAwait(r, stateWriting)
-		g.learn = h.seq.passes(r, keep.Payload.(*Message))
+		g.learn = h.seq.passes(r.Part, keep.Payload.(*Message))
 		h.write(v.Await, keep.Payload.(*Message), m, g)
 	default:
 		v.Delay = h.blockFor(m, tr, g.reason, g.err, g.attempts)

@@ -82,7 +82,7 @@ func (h handling) arriveFor(r *lane.Run, m *Message, keep *lane.Item, tr *troubl
 	p := parkedOf(r)
 	w := &parkWait{h: h, p: p, m: keep.Payload.(*Message), failed: m, g: g, skip: skip != nil}
 	if w.skip {
-		w.learn = h.seq.passes(r, w.m)
+		w.learn = h.seq.passes(r.Part, w.m)
 	}
 	v := lane.Verdict{Keep: keep, Spare: g == nil || g.reason == reasonOperator}
 	it := parking.Item{Key: clone(h.parkKey(m)), Offset: m.Offset, Failed: g != nil, Skip: skip}

@@ -29,7 +29,7 @@ func (c *Consumer) openParking(kept *effectsStore) (*parked.Manager, error) {
 		Self: parking.MarkerBody{Owner: fmt.Sprintf("%s/%d", host, os.Getpid()), Scope: scope, OrderBy: cfg.OrderBy.Name, Policy: string(cfg.OnExhausted),
 			First: cfg.Parking.First.Milliseconds(), Longest: cfg.Parking.Longest.Milliseconds(), Store: cfg.Effects.Name},
 		Create: !cfg.Parking.NoCreate, Needed: cfg.parks(), Refresh: parkingRefresh(cfg.KafkaOpts),
-		Logger: cfg.Logger, Start: c.h.start, Warning: c.h.rep.warn, Find: c.h.find, Skipped: c.h.rep.skippedByOperator,
+		Logger: cfg.Logger, Start: c.h.start, Warning: c.h.rep.warn, Find: c.h.find, Skipped: c.h.skipped,
 		Elsewhere: kept.elsewhere(),
 	})
 	if err != nil {

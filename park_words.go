@@ -71,6 +71,17 @@ func (h handling) find(part *lane.Partition, key []byte, offset int64, wake bool
 	return part.Find(h.hashOf(key), offset, wake)
 }
 
+// skipped takes a record that was skipped while it was parked, before the next of its key
+// begins.
+func (h handling) skipped(s parked.Skip) {
+	if s.Entry != nil && s.Part != nil {
+		if learn := h.seq.passes(s.Part, parkedMessage(s.Entry.Parked, s.Offset)); learn != nil {
+			learn()
+		}
+	}
+	h.rep.skippedByOperator(s)
+}
+
 // skippedByOperator reports a record that is done by an operator's word.
 func (r reporter) skippedByOperator(s parked.Skip) {
 	err := bySomebody(s.Command)

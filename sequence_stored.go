@@ -163,7 +163,7 @@ func (w *sequenceWatch) passed(ctx context.Context, r *lane.Run, own *owned, it 
 		return nil, nil, err
 	}
 	if b == nil {
-		if l := w.passes(r, m); l != nil {
+		if l := w.passes(r.Part, m); l != nil {
 			learn = l
 		}
 		return with, learn, nil

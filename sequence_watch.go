@@ -161,7 +161,7 @@ func (w *sequenceWatch) done(r *lane.Run, m *Message, j judged) {
 
 // passes returns what learns that a record was given up and its key goes on; nil: there
 // is nothing to learn.
-func (w *sequenceWatch) passes(r *lane.Run, m *Message) func() {
+func (w *sequenceWatch) passes(part *lane.Partition, m *Message) func() {
 	if w == nil || redriven(m.Record) {
 		return nil
 	}
@@ -169,7 +169,7 @@ func (w *sequenceWatch) passes(r *lane.Run, m *Message) func() {
 	if !ok || err != nil {
 		return nil
 	}
-	s := sequencesOf(r)
+	s := part.Notes().(*sequences)
 	return func() {
 		hash, key := w.key(m)
 		s.table.Pass(hash, key, n)

@@ -47,7 +47,8 @@ func (p *Partition) plan(o *parking.Owner, action parking.Action) {
 	case parking.Delete:
 		p.m.run(func() { p.trim(l, a.Before) })
 	case parking.Skipped:
-		s := Skip{Topic: p.topic, Partition: p.partition, Token: p.token, Key: a.Key, Offset: a.Offset, Command: a.Command}
+		s := Skip{Topic: p.topic, Partition: p.partition, Token: p.token, Key: a.Key, Offset: a.Offset, Command: a.Command, Part: p.lane, Entry: p.skipping[a.Offset]}
+		delete(p.skipping, a.Offset)
 		p.queue(func() { p.m.cfg.Skipped(s) })
 	case parking.Ask:
 		p.ask(o, a)
@@ -128,7 +129,7 @@ func (p *Partition) doubt(above int64, cause error) {
 }
 
 // write writes an entry. A copy of one that stands in the topic is completed from
-// there first.
+// there first, and one that skips a record keeps that for who listens.
 func (p *Partition) write(o *parking.Owner, l *topicLog, w parking.Write) {
 	e := w.Entry
 	if w.From >= 0 {
@@ -138,6 +139,14 @@ func (p *Partition) write(o *parking.Owner, l *topicLog, w parking.Write) {
 			return
 		}
 		e = parking.Complete(e, from)
+		if e.Resolved != nil {
+			p.mu.Lock()
+			if p.skipping == nil {
+				p.skipping = make(map[int64]*parking.Entry)
+			}
+			p.skipping[e.Offset] = from.Record(e.Offset)
+			p.mu.Unlock()
+		}
 	}
 	l.Write(p.m.ctx, p.partition, e, func(pos int64, why parking.WriteError, err error) {
 		if p.m.ctx.Err() != nil {

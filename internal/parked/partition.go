@@ -54,7 +54,8 @@ type Partition struct {
 	doubts int // in a row, without having been open since
 	probes int // in a row, that failed
 
-	unwritten map[int64]struct{} // records whose entries the topic does not take
+	unwritten map[int64]struct{}       // records whose entries the topic does not take
+	skipping  map[int64]*parking.Entry // records that are skipped, by offset, until that counts
 
 	lastNote group.Noted // what was written last
 	mostNote int         // entries of it that the topic takes; zero: any
@@ -111,7 +112,7 @@ func (p *Partition) Granted(part *lane.Partition, token, watermark int64, extra 
 // to become of it. Called with mu held.
 func (p *Partition) drop(reason string, cause error) {
 	p.owner, p.log, p.reason, p.cause = nil, nil, reason, cause
-	p.page, p.words, p.unwritten = nil, nil, nil
+	p.page, p.words, p.unwritten, p.skipping = nil, nil, nil, nil
 	p.calm.Store(false)
 	for o, w := range p.waiters {
 		delete(p.waiters, o)

@@ -34,6 +34,8 @@ type Skip struct {
 	Key       []byte
 	Offset    int64
 	Command   *parking.CommandBody
+	Part      *lane.Partition
+	Entry     *parking.Entry // of a record that was parked, under this owner; nil: it is not known
 }
 
 // ask takes a command from the owner. Called with mu held.

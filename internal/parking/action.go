@@ -5,7 +5,8 @@ package parking
 type Action interface{ action() }
 
 // Write sends an entry to the parking topic. With From at or above 0 the rest of
-// it (key, payload, source) is that of the entry at this position.
+// it (key, payload, source) is that of the entry at this position; that of a skip is
+// about the record there.
 type Write struct {
 	ID    WriteID
 	Entry *Entry

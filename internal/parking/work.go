@@ -361,25 +361,25 @@ func (o *Owner) release(id KeyID, w *work, k *keyState) {
 
 // record writes the next thing that has to be known of a release, or ends it.
 func (o *Owner) record(w *work, k *keyState) {
-	write := func(e *Entry, upTo int64) {
+	write := func(e *Entry, upTo, from int64) {
 		e.Key = w.key
-		o.write(e, -1)
+		o.write(e, from)
 		w.inflight, w.resolving = 1, upTo
 	}
 	switch f := w.failed; {
 	case len(k.recs) > 0 && w.done >= k.recs[0].offset:
-		write(&Entry{Kind: KindResolved, Offset: k.recs[0].offset, Resolved: &ResolvedBody{Last: w.done}}, w.done)
+		write(&Entry{Kind: KindResolved, Offset: k.recs[0].offset, Resolved: &ResolvedBody{Last: w.done}}, w.done, -1)
 	case f != nil && len(k.recs) > 0 && k.recs[0].offset == f.Offset && int(k.recs[0].tries) < f.Tried.Failure.Releases:
-		write(&Entry{Kind: KindTried, Offset: f.Offset, Tried: f.Tried}, f.Offset)
+		write(&Entry{Kind: KindTried, Offset: f.Offset, Tried: f.Tried}, f.Offset, -1)
 	case f != nil:
 		w.failed = nil
 		o.end(w, "failed again: "+f.Tried.Failure.Cause)
 	case w.running == none && len(w.skips) > 0:
 		c := w.skips[0]
-		if _, parked := k.find(c.Offset); parked {
+		if i, parked := k.find(c.Offset); parked {
 			o.skipped[c.Command.ID] = true
 			write(&Entry{Kind: KindResolved, Offset: c.Offset,
-				Resolved: &ResolvedBody{Last: c.Offset, Skipped: true, By: c.Command.ID, Reason: c.Command.Reason}}, c.Offset)
+				Resolved: &ResolvedBody{Last: c.Offset, Skipped: true, By: c.Command.ID, Reason: c.Command.Reason}}, c.Offset, k.recs[i].pos)
 			return
 		}
 		result := "it was settled before"
