@@ -5,6 +5,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -31,6 +32,9 @@ func (w *run) vandalize() {
 	if kind == vandalNone || w.c.TopicInfo(parkingTopic) == nil {
 		return
 	}
+	// What no commit says of the topic nobody misses: an owner that was killed before its
+	// next commit may have left that.
+	w.until("all partitions to have an owner", 30*time.Minute, w.allOwned)
 	time.Sleep(10 * time.Second) // a commit of what was parked last
 	harmed := w.wouldMiss(kind)
 	w.log.Info("step", "do", "the parking topic is "+kind, "harmed", fmt.Sprint(harmed))
@@ -58,6 +62,21 @@ func (w *run) vandalize() {
 	}
 	w.waitByName(harmed)
 	w.giveUpParked()
+}
+
+// allOwned reports whether each partition has an owner.
+func (w *run) allOwned() bool {
+	owned := make(map[int32]bool)
+	for _, m := range w.all() {
+		if m.running() && !m.isKilled() {
+			for _, p := range m.c.State().Partitions {
+				owned[p.Partition] = owned[p.Partition] || p.FencingToken > 0
+			}
+		}
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(owned) == len(w.ends) && !slices.Contains(slices.Collect(maps.Values(owned)), false)
 }
 
 // wouldMiss are the partitions whose commits say that something is needed of the topic.
