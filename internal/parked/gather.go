@@ -19,7 +19,9 @@ type gathering struct {
 	window      int64            // number of the last in which something was handed over
 	now, before int              // records that were handed over in it, and in the one before
 	waiting     map[int64]func() // by offset
-	waited      map[int64]func() // until the last moment
+	// waited are those that have waited and were not seen since. Where handlers are slow a
+	// worker comes to them long after: they must not wait again then, and again.
+	waited map[int64]struct{}
 }
 
 // count counts records that are handed over in a window, and returns how many those are
@@ -65,8 +67,17 @@ func (p *Partition) Gather(offset int64, ready func()) bool {
 func (p *Partition) gathered() {
 	p.m.sleep(gatherFor - time.Since(p.m.begun)%gatherFor)
 	p.mu.Lock()
-	ready := p.gathering.waiting
-	p.gathering.waiting, p.gathering.waited = nil, maps.Clone(ready)
+	g := &p.gathering
+	ready := g.waiting
+	g.waiting = nil
+	// Those that went another way, as when their key was released, are settled by now.
+	maps.DeleteFunc(g.waited, func(offset int64, _ struct{}) bool { return offset < p.floor })
+	if g.waited == nil {
+		g.waited = make(map[int64]struct{}, len(ready))
+	}
+	for offset := range ready {
+		g.waited[offset] = struct{}{}
+	}
 	p.mu.Unlock()
 	for _, f := range ready {
 		f()

@@ -59,3 +59,39 @@ func TestGather(t *testing.T) {
 		wait(a, 13, false)
 	})
 }
+
+// One that has waited does not wait again, however late a worker comes to it and whatever
+// others wait meanwhile. Nothing is kept of those that are settled in another way.
+func TestGatherOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		m := &Manager{begun: time.Now(), ctx: ctx, cancel: cancel}
+		defer func() { cancel(); m.wg.Wait() }()
+		p := &Partition{m: m}
+		wait := func(offset int64, want bool) {
+			t.Helper()
+			p.mu.Lock()
+			p.gathering.count(m.window(), 1)
+			p.mu.Unlock()
+			if got := p.Gather(offset, func() {}); got != want {
+				t.Fatalf("the record at %d waits: %v, want %v", offset, got, want)
+			}
+		}
+		wait(5, true)
+		for offset := range int64(10) {
+			time.Sleep(gatherFor)
+			wait(100+offset, true)
+		}
+		wait(5, false)
+		p.mu.Lock()
+		p.floor = 105
+		p.mu.Unlock()
+		time.Sleep(gatherFor)
+		synctest.Wait()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if got := len(p.gathering.waited); got != 5 {
+			t.Errorf("%d are kept, not 5", got)
+		}
+	})
+}
