@@ -30,6 +30,7 @@ type world struct {
 	t       *rapid.T
 	mem     *storetest.Memory
 	log     []Record
+	gone    map[int64]bool // compaction has removed it: who has not read it never will
 	effects map[int64]int
 	last    map[string]int64 // by key: the offset of its last effect
 	procs   []*proc
@@ -56,7 +57,7 @@ func (w *world) key(offset int64) string { return string(rune('a' + offset*7%key
 func (w *world) lane(offset int64) int   { return int(offset*7%keys) % lanes }
 
 func newWorld(t *rapid.T) *world {
-	w := &world{t: t, mem: storetest.NewMemory(), effects: map[int64]int{}, last: map[string]int64{}}
+	w := &world{t: t, mem: storetest.NewMemory(), gone: map[int64]bool{}, effects: map[int64]int{}, last: map[string]int64{}}
 	n := rapid.Int64Range(2, 14).Draw(t, "records")
 	w.rules = parking.DefaultRules()
 	w.rules.Join = rapid.IntRange(0, 2).Draw(t, "join")
@@ -106,7 +107,7 @@ func (w *world) take() *proc {
 				w.t.Fatalf("payload of %d: %q, %v", e.Offset, payload, err)
 			}
 			p.done[e.Offset] = true
-		} else if e.Offset < o.Start() {
+		} else if e.Offset < o.Start() && !w.gone[e.Offset] {
 			w.t.Fatalf("offset %d is needed from the log, and reading begins at %d", e.Offset, o.Start())
 		}
 	}
@@ -164,14 +165,33 @@ func (w *world) act() {
 	if p.gone {
 		return
 	}
-	switch rapid.IntRange(0, 5).Draw(w.t, "what") {
+	switch rapid.IntRange(0, 7).Draw(w.t, "what") {
 	case 0, 1, 2:
 		p.run(rapid.IntRange(0, lanes-1).Draw(w.t, "lane"), rapid.IntRange(1, 3).Draw(w.t, "length"))
 	case 3, 4:
 		p.release(w.key(rapid.Int64Range(0, keys-1).Draw(w.t, "key")))
 	case 5:
 		p.low()
+	case 6:
+		p.renew()
+	case 7:
+		if r := rapid.SampledFrom(w.log).Draw(w.t, "compacted"); rapid.IntRange(0, 3).Draw(w.t, "compaction") == 0 {
+			w.gone[r.Offset] = true
+		}
 	}
+}
+
+// renew takes the partition again under a new token, as after a doubt.
+func (p *proc) renew() {
+	if p != p.w.procs[len(p.w.procs)-1] {
+		return
+	}
+	p.w.token++
+	o, err := Begin(context.Background(), p.w.mem, part, layout, p.w.token, 0, &p.w.rules, p.o)
+	if err != nil {
+		p.w.t.Fatalf("begin again: %v", err)
+	}
+	p.o = o
 }
 
 // over takes in an error that ends or pauses the process's step.
@@ -180,7 +200,14 @@ func (p *proc) over(err error) bool {
 		return false
 	}
 	var fenced *FencedError
+	var missing *MissingError
+	if errors.As(err, &missing) && p.w.gone[missing.Offset] {
+		return true
+	}
 	if errors.As(err, &fenced) {
+		if fenced.Mine != p.o.token { // it was renewed meanwhile
+			return true
+		}
 		if p == p.w.procs[len(p.w.procs)-1] {
 			p.w.t.Fatalf("the newest owner was fenced: %v", err)
 		}
@@ -203,7 +230,7 @@ func (p *proc) run(lane, length int) {
 	var at []int // in the log
 	i := p.next[lane]
 	for ; i < len(p.w.log) && len(recs) < length; i++ {
-		if r := p.w.log[i]; p.w.lane(r.Offset) == lane {
+		if r := p.w.log[i]; p.w.lane(r.Offset) == lane && !p.w.gone[r.Offset] {
 			recs, at = append(recs, r), append(at, i)
 		}
 	}
@@ -340,8 +367,9 @@ func (p *proc) apply(r Record) error {
 // low tells the store what is settled.
 func (p *proc) low() {
 	low := int64(0)
-	for _, r := range p.w.log {
-		if r.Offset >= p.o.Start() && !p.done[r.Offset] {
+	for i, r := range p.w.log {
+		unread := p.w.gone[r.Offset] && i >= p.next[p.w.lane(r.Offset)]
+		if r.Offset >= p.o.Start() && !p.done[r.Offset] && !unread {
 			break
 		}
 		low = r.Offset + 1
@@ -364,8 +392,12 @@ func (w *world) finish() {
 		}
 		p.low()
 	}
+	held := make(map[string]bool) // by a record that is gone
+	for o := range w.gone {
+		held[w.key(o)] = true
+	}
 	for _, r := range w.log {
-		if w.effects[r.Offset] != 1 {
+		if w.effects[r.Offset] != 1 && !held[string(r.Key)] {
 			w.t.Fatalf("offset %d had its effect %d times; start %d, done %v, side %v", r.Offset, w.effects[r.Offset], p.o.Start(), p.done, p.side)
 		}
 	}

@@ -183,3 +183,19 @@ func TestLowStaysBelowWhatIsLost(t *testing.T) {
 		})
 	}
 }
+
+// An owner before detaches a record after this one has begun, and compaction removes it
+// before this one reads it: nothing is lost by that.
+func TestLowPassesALateRowThatCompactionRemoved(t *testing.T) {
+	db := storetest.NewMemory()
+	before := begin(t, db, 1)
+	o := begin(t, db, 2)
+	if ok, err := before.Detach(t.Context(), 0, Record{Offset: 2, Key: []byte("a")}); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	err := o.Low(t.Context(), 5)
+	st, lookErr := db.Look(t.Context(), part, 0)
+	if err != nil || lookErr != nil || st.Low != 5 {
+		t.Errorf("%v, %v, and low is %d", err, lookErr, st.Low)
+	}
+}
