@@ -26,7 +26,8 @@ func (h handling) follow(r *lane.Run, m *Message) (v lane.Verdict, ok bool) {
 	if !ok {
 		return v, false
 	}
-	if a := lane.NewAwaitRun(r, stateBehind, 1); p.Gather(m.Offset, func() { a.Retry(0) }) { // what comes meanwhile goes with it
+	// What comes meanwhile goes with it. One that has been let through alone goes at once.
+	if a := lane.NewAwaitRun(r, stateBehind, 1); !r.Admitted() && !r.Serial() && p.Gather(m.Offset, func() { a.Retry(0) }) {
 		return lane.Verdict{Await: a, Spare: true}, true
 	}
 	items := r.Together(togetherMost)

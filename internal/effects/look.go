@@ -16,13 +16,13 @@ import (
 type LostError struct {
 	Lane        int
 	Known, Have int64 // positions
-	Row         bool  // the exception at Have is there again, whose removal was acknowledged
+	Row         bool  // the record at Have is needed again, which was acknowledged as applied or parked
 }
 
 // Error names both positions, or the record.
 func (e *LostError) Error() string {
 	if e.Row {
-		return fmt.Sprintf("effects: the database has no effect of offset %d (lane %d), and had acknowledged it: it has lost commits, as after a failover to a standby that is behind", e.Have, e.Lane)
+		return fmt.Sprintf("effects: the database needs offset %d (lane %d), and had acknowledged it as applied or parked: it has lost commits, as after a failover to a standby that is behind", e.Have, e.Lane)
 	}
 	return fmt.Sprintf("effects: the database has lane %d at %d, and had acknowledged %d: it has lost commits, as after a failover to a standby that is behind",
 		e.Lane, e.Have, e.Known)

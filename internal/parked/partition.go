@@ -111,6 +111,7 @@ func (p *Partition) Granted(part *lane.Partition, token, watermark int64, extra 
 // drop gives an owner up. Who waits for it is tried again: it finds out anew what is
 // to become of it. Called with mu held.
 func (p *Partition) drop(reason string, cause error) {
+	p.forget()
 	p.owner, p.log, p.reason, p.cause = nil, nil, reason, cause
 	p.page, p.words, p.unwritten, p.skipping = nil, nil, nil, nil
 	p.calm.Store(false)
@@ -119,6 +120,13 @@ func (p *Partition) drop(reason string, cause error) {
 		p.queue(w.Waiter.Live)
 	}
 	p.rest()
+}
+
+// forget lets go of what was written and is not read back. Called with mu held.
+func (p *Partition) forget() {
+	if p.log != nil && p.log.Log != nil {
+		p.log.Forget(p.partition)
+	}
 }
 
 // did takes what the owner wants done. Called with mu held, after each call of the
@@ -268,6 +276,7 @@ func (p *Partition) settleDone() {
 // End is part of group.Parked.
 func (p *Partition) End() {
 	p.mu.Lock()
+	p.forget()
 	p.ended, p.owner = true, nil
 	p.waiters, p.words = nil, nil
 	p.rest()

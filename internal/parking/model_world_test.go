@@ -331,7 +331,8 @@ func (w *world) land(i int) {
 	w.look()
 }
 
-// skip: a record that is skipped counts as done, where the entry counts.
+// skip: a record that is skipped counts as done, where the entry counts; also one that was
+// done before, which nobody knew any more.
 func (w *world) skip(e *Entry) {
 	if e.Resolved == nil || !e.Resolved.Skipped {
 		return
@@ -341,7 +342,7 @@ func (w *world) skip(e *Entry) {
 			return
 		}
 	}
-	if !w.applied[e.Offset] {
+	if _, known := w.skipped[e.Offset]; !known {
 		w.applied[e.Offset], w.skipped[e.Offset] = true, e.Token
 	}
 }

@@ -2,6 +2,7 @@ package parkinglog
 
 import (
 	"bytes"
+	"maps"
 	"slices"
 	"sync"
 
@@ -9,8 +10,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// knownBytes bounds what is kept of entries that are not read back.
-const knownBytes = 8 << 20
+const (
+	// knownBytes bounds what is kept of entries that are not read back.
+	knownBytes = 8 << 20
+	// followerBytes are those of a record of a run in memory, beside its data.
+	followerBytes = 88
+)
 
 // known has the entries that this process writes until they are read back. One that
 // stands in the topic as it was written, byte for byte, need not be decoded.
@@ -25,7 +30,9 @@ type written struct {
 	e *parking.Entry
 }
 
-func (w written) size() int { return len(w.r.Key) + len(w.r.Value) + len(w.r.Headers[0].Value) }
+func (w written) size() int {
+	return len(w.r.Key) + len(w.r.Value) + len(w.r.Headers[0].Value) + w.e.Records()*followerBytes
+}
 
 // add keeps an entry that decodes to what it was encoded from; others may be clipped.
 func (k *known) add(r *kgo.Record, e *parking.Entry) {
@@ -59,6 +66,19 @@ func (k *known) take(r *kgo.Record) *parking.Entry {
 		return nil
 	}
 	return w.e
+}
+
+// forget drops what was written to a partition: nobody reads on for who wrote it.
+func (k *known) forget(partition int32) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	maps.DeleteFunc(k.of, func(_ string, w written) bool {
+		gone := w.r.Partition == partition
+		if gone {
+			k.bytes -= w.size()
+		}
+		return gone
+	})
 }
 
 func same(a, b []byte) bool { return bytes.Equal(a, b) && (a == nil) == (b == nil) }

@@ -77,6 +77,15 @@ func TestKnownIsBounded(t *testing.T) {
 			t.Fatalf("%d entries of %d bytes, counted as %d", len(k.of), sum, k.bytes)
 		}
 	}
+	other := following(1, 200, nil)
+	r := recordOf(t, other)
+	r.Partition = 1
+	k.add(r, other)
+	k.forget(0)
+	if len(k.of) != 1 || k.bytes != (written{r, other}).size() {
+		t.Errorf("%d entries are kept of a partition that was lost, %d bytes", len(k.of)-1, k.bytes)
+	}
+	k.forget(1)
 	// One with a cause may be clipped when it is encoded.
 	e := following(2, 1, nil)
 	e.Parked.Failure.Cause = "no"

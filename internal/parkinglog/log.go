@@ -61,6 +61,10 @@ func (l *Log) Write(ctx context.Context, partition int32, e *parking.Entry, then
 	})
 }
 
+// Forget ends an ownership of a partition: what was written under it is not kept to be
+// read back any more.
+func (l *Log) Forget(partition int32) { l.known.forget(partition) }
+
 // outcome says what is known of a failed write. Only what a broker refuses for its
 // size, each time it is sent, is surely not written: any other failure may follow
 // an earlier try that was never answered.
