@@ -103,6 +103,7 @@ func (o *Owner) answer(c *Entry, state AnswerState, result string) {
 	o.lastN = n + 1
 	e := &Entry{Kind: KindAnswer, Key: c.Key, Offset: c.Offset,
 		Answer: &AnswerBody{Command: *c.Command, State: state, Result: result, At: o.now, N: o.lastN}}
+	e.Answer.Command.N = o.state.placeOf(c)
 	if state == Done && c.Command.Verb == Pause {
 		// Who reads the answer may count on it, and may read it before we do.
 		o.pausing = append(o.pausing, e)

@@ -165,8 +165,8 @@ type CommandBody struct {
 	Who    string `json:"who"`
 	When   int64  `json:"when"`
 	Reason string `json:"reason,omitempty"`
-	// N is the command's place in the copy that a trim makes: one behind where it stood
-	// first. (Releases before wrote the place among those not answered.)
+	// N is the command's place, in the copy that a trim makes and in its answer: one behind
+	// where it stood first. (Releases before wrote the place among those not answered.)
 	N int64 `json:"n,omitempty"`
 }
 

@@ -227,6 +227,16 @@ func (s *State) command(pos int64, e *Entry) {
 	s.commands = slices.Insert(s.commands, i, a)
 }
 
+// placeOf is the place of a command among all.
+func (s *State) placeOf(c *Entry) int64 {
+	for _, a := range s.commands {
+		if a.cmd.Command.ID == c.Command.ID {
+			return a.at
+		}
+	}
+	return c.Command.N
+}
+
 func (s *State) answer(e *Entry) {
 	id := e.Answer.Command.ID
 	same := func(a asked) bool { return a.cmd.Command.ID == id }
@@ -307,13 +317,19 @@ func (s *State) forgetAnswers(before int64) {
 	})
 }
 
-// inForce returns the answers to pauses that no later resume has ended.
+// inForce returns the answers to pauses that no resume has ended which was sent later.
+// They may have been answered in another order, by several owners of which each knew only
+// some of the answers.
 func (s *State) inForce() (out []*Entry) {
+	var all []*Entry
 	for _, e := range s.answers {
-		a := e.Answer
-		if a.State != Done || a.Command.Verb != Pause && a.Command.Verb != Resume {
-			continue
+		if a := e.Answer; a.State == Done && (a.Command.Verb == Pause || a.Command.Verb == Resume) {
+			all = append(all, e)
 		}
+	}
+	slices.SortStableFunc(all, func(a, b *Entry) int { return cmp.Compare(a.Answer.Command.N, b.Answer.Command.N) })
+	for _, e := range all {
+		a := e.Answer
 		out = slices.DeleteFunc(out, func(p *Entry) bool {
 			return p.Answer.Command.Whole == a.Command.Whole && (a.Command.Whole || sameKey(p.Key, e.Key))
 		})

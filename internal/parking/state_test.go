@@ -88,3 +88,26 @@ func TestCommandsKeepTheirPlaces(t *testing.T) {
 		})
 	}
 }
+
+// A pause that is answered late, behind a resume that was sent after it, is over.
+func TestPausesHoldInTheOrderInWhichTheyWereSent(t *testing.T) {
+	s, rules := NewState(), DefaultRules()
+	answer := func(pos int64, verb Verb, place int64) {
+		s.Apply(pos, &Entry{Kind: KindAnswer, Key: []byte("k"), Answer: &AnswerBody{State: Done, N: pos,
+			Command: CommandBody{ID: string(verb) + string(rune('a'+place)), Verb: verb, N: place}}}, &rules)
+	}
+	held := func() bool { return s.held[ID([]byte("k"))] != nil }
+	answer(20, Pause, 3)
+	if !held() {
+		t.Error("the pause is not in force")
+	}
+	answer(21, Resume, 12)
+	answer(22, Pause, 11)
+	if held() {
+		t.Error("the pause that was sent before the resume is in force")
+	}
+	answer(23, Pause, 13)
+	if !held() {
+		t.Error("the last pause is not in force")
+	}
+}
