@@ -77,6 +77,7 @@ func TestGatherOnce(t *testing.T) {
 				t.Fatalf("the record at %d waits: %v, want %v", offset, got, want)
 			}
 		}
+		time.Sleep(10 * time.Millisecond) // not at the moments at which waits end
 		wait(5, true)
 		for offset := range int64(10) {
 			time.Sleep(gatherFor)
