@@ -55,6 +55,12 @@
 // (below), from its own first marker on: nothing before counts, except commands,
 // and nothing is parked before the commit names the topic.
 //
+// # Commands
+//
+// A command's place is where it stood first. Its copies and its answer say so: not all of
+// those that an owner writes may land, or count, and the next owner writes what is missing.
+// Pauses hold by the places of their commands, not in the order of answers.
+//
 // # Notes
 //
 // What is done ahead and does not fit the metadata of a commit is written as a note
