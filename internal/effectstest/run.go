@@ -182,9 +182,20 @@ type event struct {
 // shared waits until each of the processes has partitions, and no dead one has.
 func shared(t *testing.T, b *orderlytest.Broker, processes int) {
 	t.Helper()
+	seen := ""
+	defer func() {
+		if t.Failed() {
+			t.Logf("the group, of %d processes: %s", processes, seen)
+		}
+	}()
 	b.Eventually("each process to have partitions", func() bool {
 		groups, err := b.Admin().DescribeGroups(t.Context(), group)
 		g := groups[group]
+		seen = fmt.Sprintf("%v %v %s, %d members", err, g.Err, g.State, len(g.Members))
+		for _, m := range g.Members {
+			c, _ := m.Assigned.AsConsumer()
+			seen += fmt.Sprintf(" %s %+v", m.MemberID, c)
+		}
 		if err != nil || g.Err != nil || g.State != "Stable" || len(g.Members) != processes {
 			return false
 		}
