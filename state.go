@@ -59,7 +59,7 @@ type PartitionState struct {
 	Waiting int // records that wait or run
 	Bytes   int64
 	Running int          // calls of the handler
-	Keys    int          // keys (or lanes) that run or are about to, and those that wait for a retry
+	Keys    int          // keys (or lanes) that run or are about to, and those that wait for a retry; a record that was only just read counts as none
 	Blocked int          // keys whose oldest record failed and waits
 	Oldest  []BlockedKey // of these, those that have been blocked longest; 10 at the most
 	// BlockedStates counts all of these by BlockedKey.State; nil: there are none.

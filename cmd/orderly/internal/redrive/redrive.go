@@ -214,31 +214,39 @@ func (r *run) await(ctx context.Context, c *orderly.Consumer, ends map[int32]int
 	t := time.NewTicker(100 * time.Millisecond)
 	defer t.Stop()
 	for {
-		at, waiting, busy := map[int32]int64{}, 0, false
-		for _, p := range c.State().Partitions {
-			if p.FencingToken > 0 {
-				at[p.Partition] = p.Next
-			}
-			full := slices.Contains(p.Reasons, "window-full") || slices.Contains(p.Reasons, "buffer-full")
-			if full && p.Running == 0 && p.Keys <= p.Blocked {
-				at[p.Partition] = ends[p.Partition] // no more is read behind what is held
-			}
-			busy = busy || p.Running > 0 || p.Keys > p.Blocked
-			waiting += p.Waiting - p.Blocked
-		}
-		for p, end := range ends {
-			if n, ours := at[p]; !ours || n < end {
-				busy = true
-			}
-		}
-		if !busy || ctx.Err() != nil {
-			return waiting
+		behind, ended := standing(c.State().Partitions, ends)
+		if ended || ctx.Err() != nil {
+			return behind
 		}
 		select {
 		case <-ctx.Done():
 		case <-t.C:
 		}
 	}
+}
+
+// standing says how many records wait behind the oldest one of a held key, and whether
+// that is all that is left up to the ends.
+func standing(parts []orderly.PartitionState, ends map[int32]int64) (behind int, ended bool) {
+	at, ended := map[int32]int64{}, true
+	for _, p := range parts {
+		if p.FencingToken > 0 {
+			at[p.Partition] = p.Next
+		}
+		// Not by p.Keys: a record that was only just read counts as none of a key.
+		still := p.Running == 0 && p.Waiting == p.Blocked+p.Behind
+		if still && (slices.Contains(p.Reasons, "window-full") || slices.Contains(p.Reasons, "buffer-full")) {
+			at[p.Partition] = ends[p.Partition] // no more is read behind what is held
+		}
+		ended = ended && still
+		behind += p.Behind
+	}
+	for p, end := range ends {
+		if n, ours := at[p]; !ours || n < end {
+			ended = false
+		}
+	}
+	return behind, ended
 }
 
 func (r *run) result() Result {
