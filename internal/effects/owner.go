@@ -81,6 +81,7 @@ type Owner struct {
 	// Of what is parked: how much, keys that are released, and no key is due before.
 	records, parkedKeys, releases int
 	bytes, soonest                int64
+	way                           pending // what steps that are under way park
 
 	looks atomic.Uint64
 }
@@ -132,7 +133,7 @@ func (o *Owner) fate(lane int, r *Record, p *pending) Fate {
 	}
 	if k := o.keys[keyOf(r.Key)]; k != nil {
 		if o.follows(k, r, p) {
-			p.add(o, r)
+			p.add(r)
 			return Parked
 		}
 		return Detached
@@ -162,7 +163,7 @@ func (o *Owner) Exceptions() []store.Exception {
 // once. It returns how many of them it has applied; with fewer than it was given
 // the run ends before the first of the others, and so do the fates. with adds to the step.
 func (o *Owner) Run(ctx context.Context, lane int, recs []Record, apply func(ctx context.Context, tx any, fresh []int) (n int, err error), with ...func(*store.Step)) (fates []Fate, err error) {
-	err = o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
+	err = o.decide(ctx, lane, func(p *pending) (*store.Step, func(context.Context, any) error, func()) {
 		fates = fates[:0]
 		from, ok := o.pos[lane]
 		if !ok {
@@ -170,9 +171,8 @@ func (o *Owner) Run(ctx context.Context, lane int, recs []Record, apply func(ctx
 		}
 		a := &store.Advance{Lane: lane, From: from}
 		var fresh []int
-		var p pending
 		for i := range recs {
-			f := o.fate(lane, &recs[i], &p)
+			f := o.fate(lane, &recs[i], p)
 			if f == Detached && recs[i].Stays {
 				break
 			}
@@ -244,7 +244,7 @@ func over(a *store.Advance, recs []Record, fates []Fate) {
 // with Release from now on. It reports false when there is nothing to detach: the
 // record is applied.
 func (o *Owner) Detach(ctx context.Context, lane int, r Record) (detached bool, err error) {
-	err = o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
+	err = o.decide(ctx, lane, func(*pending) (*store.Step, func(context.Context, any) error, func()) {
 		f := o.fate(lane, &r, new(pending))
 		_, has := o.exc[r.Offset]
 		if detached = f != Applied; f == Applied || has {
@@ -273,7 +273,7 @@ func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx 
 	if err := o.detached(ctx, lane, r); err != nil {
 		return false, err
 	}
-	err = o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
+	err = o.decide(ctx, lane, func(*pending) (*store.Step, func(context.Context, any) error, func()) {
 		e, ok := o.exc[r.Offset]
 		if applied = ok; !ok {
 			return nil, nil, nil
@@ -287,7 +287,7 @@ func (o *Owner) Release(ctx context.Context, lane int, r Record, apply func(ctx 
 // detached, or the next of its lane. Nothing is left to do when it is applied already.
 func (o *Owner) Skip(ctx context.Context, lane int, r Record, why store.Audit, with ...func(*store.Step)) error {
 	why.Offset, why.Key = r.Offset, r.Key
-	return o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
+	return o.decide(ctx, lane, func(*pending) (*store.Step, func(context.Context, any) error, func()) {
 		if e, ok := o.exc[r.Offset]; ok {
 			return also(&store.Step{Release: &store.Release{Exception: e.exception(r.Offset)}, Audit: &why}, with), nil, func() { o.drop(r.Offset) }
 		}
@@ -365,31 +365,20 @@ const (
 )
 
 // decide carries a step out. what is called with the lock held and says, from what
-// is known, what to do (nil: nothing) and what to note when it is done. When the
-// store knows better the lane is read and what is asked again.
-func (o *Owner) decide(ctx context.Context, lane int, what func() (*store.Step, func(context.Context, any) error, func())) error {
+// is known, what to do (nil: nothing), what that parks and what to note when it is done.
+// When the store knows better the lane is read and what is asked again.
+func (o *Owner) decide(ctx context.Context, lane int, what func(parks *pending) (*store.Step, func(context.Context, any) error, func())) error {
 	wait, began := again, time.Now()
 	var last error
 	for range tries {
-		o.mu.Lock()
-		step, effects, done := what()
-		o.mu.Unlock()
-		if step == nil {
-			return nil
-		}
-		step.Part, step.Token = o.part, o.token
-		err := o.b.Apply(ctx, *step, effects)
+		read, err := o.attempt(ctx, lane, what)
 		last = err
 		switch {
 		case err == nil:
-			o.mu.Lock()
-			done()
-			o.news[lane]++
-			o.mu.Unlock()
 			return nil
 		case errors.Is(err, store.ErrStale), errors.Is(err, store.ErrUnknown):
-			if err := o.look(ctx, lane); err != nil {
-				return err
+			if read != nil {
+				return read
 			}
 		case ctx.Err() == nil && o.b.Classify(err) == store.Again:
 			if time.Since(began) > patience {
@@ -409,6 +398,39 @@ func (o *Owner) decide(ctx context.Context, lane int, what func() (*store.Step, 
 		}
 	}
 	return &DownError{fmt.Errorf("%s lane %d: a transaction was not committed %d times in a row: %w", o.part, lane, tries, last)}
+}
+
+// attempt carries a step out once. read is what became of reading the lane, where the
+// outcome made that necessary. What the step parks counts against the caps from its
+// decision on until it is noted, or has failed, also by a panic of the handler.
+func (o *Owner) attempt(ctx context.Context, lane int, what func(parks *pending) (*store.Step, func(context.Context, any) error, func())) (read, err error) {
+	var parks pending
+	o.mu.Lock()
+	step, effects, done := what(&parks)
+	if step == nil {
+		o.mu.Unlock()
+		return nil, nil
+	}
+	o.way.count(&parks, 1)
+	o.mu.Unlock()
+	ended := func() {}
+	defer func() {
+		o.mu.Lock()
+		o.way.count(&parks, -1)
+		ended()
+		o.mu.Unlock()
+	}()
+	step.Part, step.Token = o.part, o.token
+	switch err = o.b.Apply(ctx, *step, effects); {
+	case err == nil:
+		ended = func() {
+			done()
+			o.news[lane]++
+		}
+	case errors.Is(err, store.ErrStale), errors.Is(err, store.ErrUnknown):
+		read = o.look(ctx, lane)
+	}
+	return read, err
 }
 
 func (o *Owner) down(err error) error {

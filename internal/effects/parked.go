@@ -31,41 +31,64 @@ type FullError struct{ Reason string }
 
 func (e *FullError) Error() string { return e.Reason }
 
-// pending counts what a step is about to park.
+// pending counts what is about to be parked.
 type pending struct {
 	records map[key]int
-	keys    int
 	bytes   int64
 }
 
-// full says which cap keeps a record of a key from being parked; empty: none.
+// full says which cap keeps a record of a key from being parked; empty: none. p is what
+// its own step parks before it.
 func (o *Owner) full(r *Record, p *pending) string {
 	id := keyOf(r.Key)
-	n := p.records[id]
+	n := p.records[id] + o.way.records[id]
 	if k := o.keys[id]; k != nil {
 		n += k.parked
 	}
 	switch {
 	case n >= o.rules.MaxPerKey:
 		return fmt.Sprintf("%d records of the key are parked, which is the cap", n)
-	case n == 0 && o.parkedKeys+p.keys >= o.rules.MaxKeys:
-		return fmt.Sprintf("%d keys of the partition are parked, which is the cap", o.parkedKeys)
-	case o.bytes+p.bytes+int64(r.Size) > o.rules.MaxBytes:
+	case n == 0 && o.parkedKeys+o.joining(p)+o.joining(&o.way) >= o.rules.MaxKeys:
+		return fmt.Sprintf("%d keys of the partition are parked, which is the cap", o.rules.MaxKeys)
+	case o.bytes+p.bytes+o.way.bytes+int64(r.Size) > o.rules.MaxBytes:
 		return fmt.Sprintf("%d bytes of the partition are parked, and with this record it would be more than the cap of %d", o.bytes, o.rules.MaxBytes)
 	}
 	return ""
 }
 
+// joining is how many of the keys of p nothing is parked of yet.
+func (o *Owner) joining(p *pending) (n int) {
+	for id := range p.records {
+		if k := o.keys[id]; k == nil || k.parked == 0 {
+			n++
+		}
+	}
+	return n
+}
+
 // add counts a record that is about to be parked.
-func (p *pending) add(o *Owner, r *Record) {
+func (p *pending) add(r *Record) {
 	if p.records == nil {
 		p.records = make(map[key]int)
 	}
-	id := keyOf(r.Key)
-	if p.records[id]++; o.keys[id] == nil || o.keys[id].parked == 0 && p.records[id] == 1 {
-		p.keys++
-	}
+	p.records[keyOf(r.Key)]++
 	p.bytes += int64(r.Size)
+}
+
+// count counts all of another one, or no more.
+func (p *pending) count(of *pending, by int) {
+	if len(of.records) == 0 {
+		return
+	}
+	if p.records == nil {
+		p.records = make(map[key]int)
+	}
+	for id, n := range of.records {
+		if p.records[id] += by * n; p.records[id] == 0 {
+			delete(p.records, id)
+		}
+	}
+	p.bytes += int64(by) * of.bytes
 }
 
 // follows says that a record which comes to its lane's head is parked there and then.
@@ -110,7 +133,7 @@ func (o *Owner) ParkHead(ctx context.Context, lane int, r Record, f store.Failur
 		w.Offset, w.Key = r.Offset, r.Key
 		why = &w
 	}
-	err := o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
+	err := o.decide(ctx, lane, func(p *pending) (*store.Step, func(context.Context, any) error, func()) {
 		full = nil
 		e, has := o.exc[r.Offset]
 		from, ok := o.pos[lane]
@@ -120,10 +143,11 @@ func (o *Owner) ParkHead(ctx context.Context, lane int, r Record, f store.Failur
 		if has && e.parked || !has && ok && r.Offset < from {
 			return nil, nil, nil
 		}
-		if reason := o.full(&r, new(pending)); reason != "" {
+		if reason := o.full(&r, p); reason != "" {
 			full = &FullError{reason}
 			return nil, nil, nil
 		}
+		p.add(&r)
 		x := store.Exception{Lane: lane, Offset: r.Offset, Key: r.Key, Payload: r.Payload(), Failure: f}
 		if has {
 			return &store.Step{Park: &store.Park{Exceptions: []store.Exception{x}}, Audit: why}, nil, func() { o.put(x) }
@@ -141,9 +165,8 @@ func (o *Owner) ParkHead(ctx context.Context, lane int, r Record, f store.Failur
 // of the first ones as the caps allow. Those that the store does not know as detached are
 // left as they are. It returns how many are settled.
 func (o *Owner) ParkBehind(ctx context.Context, lane int, recs []Record) (n int, err error) {
-	err = o.decide(ctx, lane, func() (*store.Step, func(context.Context, any) error, func()) {
+	err = o.decide(ctx, lane, func(p *pending) (*store.Step, func(context.Context, any) error, func()) {
 		var all []store.Exception
-		var p pending
 		for n = 0; n < len(recs); n++ {
 			r := &recs[n]
 			e, ok := o.exc[r.Offset]
@@ -153,10 +176,10 @@ func (o *Owner) ParkBehind(ctx context.Context, lane int, recs []Record) (n int,
 			if e.parked {
 				continue
 			}
-			if o.full(r, &p) != "" {
+			if o.full(r, p) != "" {
 				break
 			}
-			p.add(o, r)
+			p.add(r)
 			all = append(all, store.Exception{Lane: lane, Offset: r.Offset, Key: r.Key, Payload: r.Payload()})
 		}
 		if len(all) == 0 {
@@ -182,7 +205,7 @@ func (o *Owner) Tried(ctx context.Context, offset int64, f store.Failure) error 
 	if !ok {
 		return nil
 	}
-	return o.decide(ctx, int(e.lane), func() (*store.Step, func(context.Context, any) error, func()) {
+	return o.decide(ctx, int(e.lane), func(*pending) (*store.Step, func(context.Context, any) error, func()) {
 		e, ok := o.exc[offset]
 		if !ok || !e.parked {
 			return nil, nil, nil

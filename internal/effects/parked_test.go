@@ -166,6 +166,87 @@ func TestCaps(t *testing.T) {
 	}
 }
 
+// during is a backend that does something while a step is under way.
+type during struct {
+	*storetest.Memory
+	do func()
+}
+
+func (d *during) Apply(ctx context.Context, s store.Step, effects func(context.Context, any) error) error {
+	if do := d.do; do != nil {
+		d.do = nil
+		do()
+	}
+	return d.Memory.Apply(ctx, s, effects)
+}
+
+// What steps park that are under way counts too, and no more when they have failed.
+func TestCapsCountWhatIsUnderWay(t *testing.T) {
+	ten := func(offset int64, key string) Record {
+		r := rec(offset, key)
+		r.Payload = func() []byte { return make([]byte, r.Size) }
+		return r
+	}
+	for _, tc := range []struct {
+		name     string
+		rules    parking.Rules
+		existing bool // the two are of a key that is parked
+	}{
+		{"records", parking.Rules{MaxPerKey: 2, MaxKeys: 9, MaxBytes: 1000}, true},
+		{"keys", parking.Rules{MaxPerKey: 9, MaxKeys: 1, MaxBytes: 1000}, false},
+		{"bytes of a key", parking.Rules{MaxPerKey: 9, MaxKeys: 9, MaxBytes: 25}, true},
+		{"bytes of two keys", parking.Rules{MaxPerKey: 9, MaxKeys: 9, MaxBytes: 15}, false},
+	} {
+		for _, fails := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, fails %v", tc.name, fails), func(t *testing.T) {
+				mem := &during{Memory: storetest.NewMemory()}
+				o := begin(t, mem, 1)
+				o.rules = &tc.rules
+				parks := func(r Record) (bool, error) {
+					err := o.ParkHead(t.Context(), 0, r, store.Failure{}, nil)
+					if full := new(*FullError); errors.As(err, full) {
+						return false, nil
+					}
+					return true, err
+				}
+				first := func() error { _, err := parks(ten(3, "other")); return err }
+				second := func() (bool, error) { return parks(ten(4, "k")) }
+				if tc.existing {
+					if _, err := o.Detach(t.Context(), 0, ten(1, "k")); err != nil {
+						t.Fatal(err)
+					}
+					if _, err := o.Detach(t.Context(), 0, ten(2, "k")); err != nil {
+						t.Fatal(err)
+					}
+					if ok, err := parks(ten(1, "k")); !ok || err != nil {
+						t.Fatal(ok, err)
+					}
+					first = func() error { _, err := o.Run(t.Context(), 0, []Record{ten(3, "k")}, all); return err }
+					second = func() (bool, error) {
+						n, err := o.ParkBehind(t.Context(), 0, []Record{ten(2, "k")})
+						return n == 1, err
+					}
+				}
+				met := false
+				mem.do = func() {
+					met = true
+					if parked, err := second(); parked || err != nil {
+						t.Errorf("meanwhile: parked %v, %v", parked, err)
+					}
+					mem.Down(fails)
+				}
+				if err := first(); (err != nil) != fails || !met {
+					t.Fatal(err, met)
+				}
+				mem.Down(false)
+				if parked, err := second(); parked != fails || err != nil {
+					t.Errorf("afterwards: parked %v, %v", parked, err)
+				}
+			})
+		}
+	}
+}
+
 // A parked record that was kept over a rewind is not released before its lane has gone
 // past it: it would come again afterwards.
 func TestKeptOverARewind(t *testing.T) {
