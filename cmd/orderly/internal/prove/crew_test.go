@@ -47,7 +47,8 @@ func userConsumer(how string) int {
 		kgo.SeedBrokers(brokers), kgo.ConsumerGroup(group), kgo.ConsumeTopics(topic), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
 		// It begins where the group does, and not at the end.
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
-		kgo.SessionTimeout(time.Second), kgo.RebalanceTimeout(time.Second), kgo.HeartbeatInterval(100*time.Millisecond),
+		// A busy machine may take seconds for 50 records, for which a rebalance waits.
+		kgo.SessionTimeout(4*time.Second), kgo.RebalanceTimeout(30*time.Second), kgo.HeartbeatInterval(100*time.Millisecond),
 	)
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {
