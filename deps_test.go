@@ -41,6 +41,7 @@ var pureCores = []string{
 // the root has the producer, and the type of pass-through options.
 var kgoUsers = []string{
 	modulePath,
+	modulePath + "/internal/embedded", // only a broker of tests and of the command has it
 	modulePath + "/internal/group",
 	modulePath + "/internal/parked",
 	modulePath + "/internal/parkinglog",

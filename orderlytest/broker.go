@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/orderly-go/orderly/internal/embedded"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -43,7 +44,7 @@ type Broker struct {
 // the test. Members may have short sessions.
 func NewBroker(t testing.TB, topics ...string) *Broker {
 	t.Helper()
-	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topics...),
+	c, err := embedded.New(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topics...),
 		kfake.GroupMinSessionTimeout(100*time.Millisecond),
 		// Of groups whose partitions the broker assigns.
 		kfake.BrokerConfigs(map[string]string{

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/orderly-go/orderly/internal/embedded"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -12,8 +13,8 @@ import (
 // startBroker starts a Kafka broker inside this process, in memory, on a free
 // port of the loopback interface. Each column has its own: the topic is the same
 // to the last offset.
-func startBroker(partitions int) (*kfake.Cluster, error) {
-	c, err := kfake.NewCluster(
+func startBroker(partitions int) (*embedded.Cluster, error) {
+	c, err := embedded.New(
 		kfake.NumBrokers(1),
 		kfake.SeedTopics(int32(partitions), topic),
 		// Real brokers allow no session shorter than 6 s unless told so.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/internal/embedded"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -150,7 +151,7 @@ func (o *Options) parkingScene(ctx context.Context, in *Input, say func(string))
 	for _, c := range crews {
 		c.mended, c.plan, c.files, c.seqs = &mended, plan{seed: o.Seed, maxWork: parkingWork}, NewFiles(), map[string]int{}
 	}
-	cluster, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(int32(o.Partitions), crews[0].topic, crews[1].topic))
+	cluster, err := embedded.New(kfake.NumBrokers(1), kfake.SeedTopics(int32(o.Partitions), crews[0].topic, crews[1].topic))
 	if err != nil {
 		return nil, fmt.Errorf("starting the embedded broker: %w", err)
 	}

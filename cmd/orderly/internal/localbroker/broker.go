@@ -13,12 +13,13 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/plural"
+	"github.com/orderly-go/orderly/internal/embedded"
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
 // A Broker serves a directory until it is closed.
 type Broker struct {
-	cluster *kfake.Cluster
+	cluster *embedded.Cluster
 	dir     string
 	addr    string
 	log     *brokerLog
@@ -74,7 +75,7 @@ func open(ctx context.Context, o Options, lock *dirLock) (*Broker, error) {
 	if o.AutoCreate {
 		opts = append(opts, kfake.AllowAutoTopicCreation())
 	}
-	if b.cluster, err = kfake.NewCluster(opts...); err != nil {
+	if b.cluster, err = embedded.New(opts...); err != nil {
 		return nil, errors.Join(&DataError{o.Dir, "loading it", err}, ignoreClosed(ln.Close()))
 	}
 	me.Address, me.ClusterID = b.addr, d.clusterID

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly/cmd/orderly/internal/connect"
+	"github.com/orderly-go/orderly/internal/embedded"
 	"github.com/orderly-go/orderly/internal/parking"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -24,7 +25,7 @@ const adminLimit = 30 * time.Second
 // A world is the cluster, with what the experiment has made there.
 type world struct {
 	brokers  []string
-	embedded *kfake.Cluster // nil: not ours
+	embedded *embedded.Cluster // nil: not ours
 	cl       *kgo.Client
 	adm      *kadm.Client
 	prefix   string
@@ -48,7 +49,7 @@ func openWorld(ctx context.Context, c *Config) (*world, error) {
 	if len(c.Brokers) == 0 {
 		var err error
 		// Real brokers allow no session shorter than 6 s unless told so.
-		w.embedded, err = kfake.NewCluster(kfake.NumBrokers(3), kfake.GroupMinSessionTimeout(100*time.Millisecond))
+		w.embedded, err = embedded.New(kfake.NumBrokers(3), kfake.GroupMinSessionTimeout(100*time.Millisecond))
 		if err != nil {
 			return nil, fmt.Errorf("starting the embedded broker: %w", err)
 		}
