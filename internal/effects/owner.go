@@ -402,7 +402,8 @@ func (o *Owner) decide(ctx context.Context, lane int, what func(parks *pending) 
 
 // attempt carries a step out once. read is what became of reading the lane, where the
 // outcome made that necessary. What the step parks counts against the caps from its
-// decision on until it is noted, or has failed, also by a panic of the handler.
+// decision on until it is noted, or has failed, also by a panic of the handler. One whose
+// outcome is not known, and whose lane cannot be read, counts again when that was read.
 func (o *Owner) attempt(ctx context.Context, lane int, what func(parks *pending) (*store.Step, func(context.Context, any) error, func())) (read, err error) {
 	var parks pending
 	o.mu.Lock()

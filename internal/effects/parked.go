@@ -51,7 +51,7 @@ func (o *Owner) full(r *Record, p *pending) string {
 	case n == 0 && o.parkedKeys+o.joining(p)+o.joining(&o.way) >= o.rules.MaxKeys:
 		return fmt.Sprintf("%d keys of the partition are parked, which is the cap", o.rules.MaxKeys)
 	case o.bytes+p.bytes+o.way.bytes+int64(r.Size) > o.rules.MaxBytes:
-		return fmt.Sprintf("%d bytes of the partition are parked, and with this record it would be more than the cap of %d", o.bytes, o.rules.MaxBytes)
+		return fmt.Sprintf("%d bytes of the partition are parked, and with this record it would be more than the cap of %d", o.bytes+p.bytes+o.way.bytes, o.rules.MaxBytes)
 	}
 	return ""
 }

@@ -17,7 +17,7 @@ import (
 // kfake it begins when the answer was sent: a member whose process is killed while it
 // waits for that stays in the group for ever, and nobody else gets its partitions.
 // Cluster beats the heart of every member once in each generation, which begins their
-// sessions.
+// sessions. It connects without credentials: with SASL nothing of that happens.
 type Cluster struct {
 	*kfake.Cluster
 	cl     *kgo.Client
@@ -78,6 +78,7 @@ func (c *Cluster) synced(r kmsg.Request) bool {
 
 func (c *Cluster) run(ctx context.Context) {
 	defer close(c.done)
+	beaten := map[string]int32{} // by group, the last generation
 	for {
 		select {
 		case <-ctx.Done():
@@ -89,17 +90,20 @@ func (c *Cluster) run(ctx context.Context) {
 		c.begun = map[generation]struct{}{}
 		c.mu.Unlock()
 		for g := range begun {
-			c.beat(ctx, g)
+			if n, is := beaten[g.group]; (!is || n != g.number) && c.beat(ctx, g) {
+				beaten[g.group] = g.number
+			}
 		}
 	}
 }
 
 // beat begins the sessions of a generation's members. It does not touch those of members
-// that wait in a JoinGroup for the next one.
-func (c *Cluster) beat(ctx context.Context, g generation) {
+// that wait in a JoinGroup for the next one. It reports false when that generation is not
+// the group's.
+func (c *Cluster) beat(ctx context.Context, g generation) bool {
 	info := c.GroupInfo(g.group)
 	if info == nil || info.Epoch != g.number || info.State == "PreparingRebalance" {
-		return
+		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -109,4 +113,5 @@ func (c *Cluster) beat(ctx context.Context, g generation) {
 		// What it says is said to the member too.
 		_, _ = req.RequestWith(ctx, c.cl)
 	}
+	return true
 }

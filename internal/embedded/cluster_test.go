@@ -15,7 +15,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-const session = 300 * time.Millisecond
+// A busy machine does not keep the living from beating their hearts in time.
+const session = 3 * time.Second
 
 // A member speaks for one member of a group.
 type member struct {
@@ -100,7 +101,7 @@ func TestDeadMemberLeaves(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	for i := range 12 {
+	for i := range 6 {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
 			alive := newMember(t, c, fmt.Sprint("g", i))

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 	"sync"
 	"time"
 
@@ -211,42 +210,19 @@ func (r *run) pace(ctx context.Context) error {
 // await returns when all up to the ends was sent back, or waits in a key that is
 // held; and how many records of these wait behind the first.
 func (r *run) await(ctx context.Context, c *orderly.Consumer, ends map[int32]int64) int {
-	t := time.NewTicker(100 * time.Millisecond)
+	t := time.NewTicker(lookAgain)
 	defer t.Stop()
+	e := ending{ends: ends}
 	for {
-		behind, ended := standing(c.State().Partitions, ends)
-		if ended || ctx.Err() != nil {
-			return behind
+		over := e.look(c.State().Partitions)
+		if over || ctx.Err() != nil {
+			return e.last.behind
 		}
 		select {
 		case <-ctx.Done():
 		case <-t.C:
 		}
 	}
-}
-
-// standing says how many records wait behind the oldest one of a held key, and whether
-// that is all that is left up to the ends.
-func standing(parts []orderly.PartitionState, ends map[int32]int64) (behind int, ended bool) {
-	at, ended := map[int32]int64{}, true
-	for _, p := range parts {
-		if p.FencingToken > 0 {
-			at[p.Partition] = p.Next
-		}
-		// Not by p.Keys: a record that was only just read counts as none of a key.
-		still := p.Running == 0 && p.Waiting == p.Blocked+p.Behind
-		if still && (slices.Contains(p.Reasons, "window-full") || slices.Contains(p.Reasons, "buffer-full")) {
-			at[p.Partition] = ends[p.Partition] // no more is read behind what is held
-		}
-		ended = ended && still
-		behind += p.Behind
-	}
-	for p, end := range ends {
-		if n, ours := at[p]; !ours || n < end {
-			ended = false
-		}
-	}
-	return behind, ended
 }
 
 func (r *run) result() Result {
