@@ -24,17 +24,17 @@ func parks(db *DB, cfg *orderly.ConsumerConfig) error {
 	cfg.OnExhausted, cfg.Retry.MaxAttempts = orderly.PolicyPark, 1
 	cfg.Breaker = orderly.Breaker{Disabled: true}
 	cfg.Parking = orderly.Parking{First: 20 * time.Millisecond, Longest: 100 * time.Millisecond}
-	die := func(*orderly.Message) {}
+	die, spared := func(*orderly.Message) {}, func(*orderly.Message) bool { return false }
 	if dir := os.Getenv(deadlyEnv); dir != "" {
 		d, err := planted(dir)
 		if err != nil {
 			return err
 		}
-		die = d.call
+		die, spared = d.call, d.spares
 	}
 	cfg.Effects = db.Effects(func(ctx context.Context, tx any, m *orderly.Message) error {
 		err := db.apply(ctx, tx, m)
-		if err == nil && m.Partition%2 == 0 && calls.Add(1)%oneOf == 0 {
+		if err == nil && m.Partition%2 == 0 && calls.Add(1)%oneOf == 0 && !spared(m) {
 			err = errPlanted
 		}
 		die(m)
