@@ -148,7 +148,7 @@ type ownership struct {
 }
 
 // Take implements group.Stored.
-func (o *ownership) Take(ctx context.Context, token, low int64) (start, highest int64, err error) {
+func (o *ownership) Take(ctx context.Context, token, low int64, clean bool) (start, highest int64, err error) {
 	var before *effects.Owner
 	if was := o.owner.Load(); was != nil {
 		before = was.Owner
@@ -160,6 +160,9 @@ func (o *ownership) Take(ctx context.Context, token, low int64) (start, highest 
 	}
 	if err != nil {
 		return 0, 0, o.s.problem(o.ask, err)
+	}
+	if before == nil && !clean {
+		own.NotBefore(time.Now().Add(o.s.cfg.Parking.First).UnixMilli())
 	}
 	now := newOwned(o.s.tending, own, token)
 	was := o.owner.Swap(now)

@@ -81,6 +81,7 @@ type Owner struct {
 	// Of what is parked: how much, keys that are released, and no key is due before.
 	records, parkedKeys, releases int
 	bytes, soonest                int64
+	notBefore                     int64   // no release on schedule begins; milliseconds
 	way                           pending // what steps that are under way park
 
 	looks atomic.Uint64
@@ -107,6 +108,11 @@ func Begin(ctx context.Context, b store.Backend, p store.Part, l store.Layout, t
 	}
 	for _, e := range st.Exceptions {
 		o.put(e)
+	}
+	if before != nil {
+		before.mu.Lock()
+		o.notBefore = before.notBefore
+		before.mu.Unlock()
 	}
 	return o, nil
 }

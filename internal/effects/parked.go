@@ -216,13 +216,21 @@ func (o *Owner) Tried(ctx context.Context, offset int64, f store.Failure) error 
 	})
 }
 
+// NotBefore has no release on schedule begin before a time, in milliseconds: the owner
+// before may have ended by one.
+func (o *Owner) NotBefore(at int64) {
+	o.mu.Lock()
+	o.notBefore = at
+	o.mu.Unlock()
+}
+
 // DueKeys returns the parked keys whose time has come, the longest parked first, and
 // marks them as released: as many as are released at a time.
 func (o *Owner) DueKeys(now int64) (out [][]byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	room := o.rules.Releases - o.releases
-	if now < o.soonest || room <= 0 {
+	if now < max(o.soonest, o.notBefore) || room <= 0 {
 		return nil
 	}
 	o.soonest = parking.Waits

@@ -53,8 +53,8 @@ type Noted struct {
 type Parked interface {
 	// Granted says that a token was committed, together with all that the metadata
 	// said. It reports whether the partition may start; otherwise ParkingHost.Open
-	// says so later.
-	Granted(part *lane.Partition, token, watermark int64, extra []progress.Field, what any) bool
+	// says so later. clean: the owner before has released the partition in order.
+	Granted(part *lane.Partition, token, watermark int64, clean bool, extra []progress.Field, what any) bool
 	// Extra returns the fields of the next commit, whose watermark was taken before.
 	Extra(of []progress.Field) []progress.Field
 	// Note writes a note soon, unless one is on its way or says the same. It keeps
@@ -133,7 +133,7 @@ func (s *Session) grantBeside(p *Partition, it *commitItem) {
 		return
 	}
 	p.lane.SetHalt(haltParking)
-	if p.park.Granted(p.lane, it.token, it.offset, it.meta.Extra, it.beside) {
+	if p.park.Granted(p.lane, it.token, it.offset, it.clean, it.meta.Extra, it.beside) {
 		p.lane.ClearHalt(haltParking)
 	}
 }

@@ -38,8 +38,9 @@ type Stored interface {
 	// Take takes the partition over in the store, under a token that the coordinator
 	// has granted: also again, under a higher one. A partition that the store does not
 	// know begins at low. It returns from where records are needed, and the highest
-	// offset that the store knows of.
-	Take(ctx context.Context, token, low int64) (start, highest int64, err error)
+	// offset that the store knows of. clean: the owner before has released the partition
+	// in order.
+	Take(ctx context.Context, token, low int64, clean bool) (start, highest int64, err error)
 	// Started says where its records run, before any of them does, and what stands beside
 	// the partition; nil: nothing does. It waits for nothing.
 	Started(part *lane.Partition, beside Parked)
@@ -225,7 +226,7 @@ func (s *Session) listed(ctx context.Context, items []commitItem) listing {
 
 func (s *Session) takeOne(ctx context.Context, it commitItem, member string, gen int32, log listing) error {
 	p := it.p
-	start, highest, err := p.stored.Take(ctx, it.token, it.offset)
+	start, highest, err := p.stored.Take(ctx, it.token, it.offset, it.clean)
 	var above *StoreAboveError
 	if errors.As(err, &above) {
 		s.mu.Lock()

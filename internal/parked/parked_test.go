@@ -115,7 +115,7 @@ func (b *bench) own(token int64) *Partition {
 		b.t.Fatal(s.Err)
 	}
 	p := b.m.Begin(source, 0, host{b}).(*Partition)
-	if p.Granted(nil, token, 0, nil, s.What) {
+	if p.Granted(nil, token, 0, true, nil, s.What) {
 		b.t.Fatal("open before anything was read")
 	}
 	b.want("commit")
@@ -157,7 +157,7 @@ func TestOwnership(t *testing.T) {
 	// The next owner knows what was parked before it may start.
 	s := b.look(true, extra)
 	q := b.m.Begin(source, 0, host{b}).(*Partition)
-	if q.Granted(nil, 6, 2, extra, s.What) {
+	if q.Granted(nil, 6, 2, true, extra, s.What) {
 		t.Fatal("open before anything was read")
 	}
 	b.want("open 6")
@@ -191,7 +191,7 @@ func TestRefusedWrite(t *testing.T) {
 	b.want("shut")
 	b.want("doubt 5 above 5")
 	extra := p.Extra(nil)
-	if p.Granted(nil, 6, 0, extra, b.look(true, extra).What) {
+	if p.Granted(nil, 6, 0, true, extra, b.look(true, extra).What) {
 		t.Fatal("open before the marker was read")
 	}
 	b.want("open 6")

@@ -60,6 +60,8 @@ type Partition struct {
 	lastNote group.Noted // what was written last
 	mostNote int         // entries of it that the topic takes; zero: any
 
+	begun bool // how the owner before has ended was taken notice of
+
 	words map[int64]*word // by offset: about records that are not parked
 	floor int64           // the last commit's watermark
 
@@ -72,7 +74,7 @@ type Partition struct {
 }
 
 // Granted is part of group.Parked.
-func (p *Partition) Granted(part *lane.Partition, token, watermark int64, extra []progress.Field, what any) bool {
+func (p *Partition) Granted(part *lane.Partition, token, watermark int64, clean bool, extra []progress.Field, what any) bool {
 	s := what.(*sight)
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -102,8 +104,13 @@ func (p *Partition) Granted(part *lane.Partition, token, watermark int64, extra 
 	if g.Guard = (parking.Guard{TopicID: p.log.id}); !g.Fresh {
 		g.Guard, g.Note = *guard, s.note
 	}
+	now := time.Now()
+	if !clean && !p.begun {
+		g.NotBefore = now.Add(p.m.cfg.Rules.First).UnixMilli()
+	}
+	p.begun = true
 	p.did(p.owner.Granted(g))
-	p.did(p.owner.Tick(time.Now().UnixMilli()))
+	p.did(p.owner.Tick(now.UnixMilli()))
 	p.read()
 	return false
 }

@@ -10,10 +10,11 @@ import (
 // what was read back from the topic. It has no clock, no goroutine and no lock;
 // its caller serves one partition from one goroutine at a time.
 type Owner struct {
-	rules *Rules
-	self  MarkerBody
-	state *State
-	now   int64 // milliseconds
+	rules     *Rules
+	self      MarkerBody
+	state     *State
+	now       int64 // milliseconds
+	notBefore int64 // no release on schedule begins; milliseconds
 
 	token, seq int64
 	pending    map[int64]*Entry // written under the present token, not read back
@@ -54,6 +55,9 @@ type Grant struct {
 	Fresh     bool // it names no parking topic
 	Guard     Guard
 	Note      *Noted // that it names; it counts for the first grant of an owner
+	// NotBefore is when releases on schedule begin, in milliseconds: the owner before may
+	// have ended by one. It counts for the first grant of an owner.
+	NotBefore int64
 }
 
 // NewOwner returns an owner without a token; Granted follows. A parking topic
@@ -78,6 +82,9 @@ func (o *Owner) Granted(g Grant) []Action {
 	o.newKeys, o.newBytes, o.noting = 0, 0, 0
 	if o.note == nil {
 		o.note = g.Note
+	}
+	if o.notBefore == 0 {
+		o.notBefore = g.NotBefore
 	}
 	for _, w := range o.work {
 		w.written, w.inflight, w.resolving, w.first = 0, 0, none, false

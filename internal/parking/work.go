@@ -316,6 +316,9 @@ func (o *Owner) room(k *keyState, bytes int64, before int, first bool) string {
 
 // releaseDue begins the releases whose time has come.
 func (o *Owner) releaseDue() {
+	if o.now < o.notBefore {
+		return
+	}
 	for _, id := range o.state.dueBy(o.now) {
 		if o.busy >= o.rules.Releases {
 			return
