@@ -20,7 +20,8 @@ type Parking struct {
 	NoCreate bool
 	// First is how long a key is parked until it is tried again; each failure
 	// doubles it, up to Longest. A key whose record failed with Permanent waits for
-	// an operator. Defaults 5 minutes and 6 hours.
+	// an operator. Defaults 5 minutes and 6 hours. After an unclean end the next owner
+	// waits for First, too, before it begins a release on schedule.
 	First, Longest time.Duration
 	// Caps bound what is parked. At a cap a key blocks instead; nothing is dropped.
 	Caps ParkingCaps
