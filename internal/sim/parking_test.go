@@ -193,7 +193,7 @@ func (l *parkings) answered(reqBytes, respBytes []byte) error {
 				case e.Progress != nil:
 					l.notes[noteID{p.Partition, e.Token, e.Seq}] = e.Progress
 				case e.Resolved != nil && !e.Resolved.Skipped && l.valid[id]:
-					l.done(p.Partition, e, "resolved")
+					l.done(p.Partition, e, resolved)
 				}
 			})
 			if err != nil {
@@ -203,6 +203,9 @@ func (l *parkings) answered(reqBytes, respBytes []byte) error {
 	}
 	return nil
 }
+
+// resolved is why a record counts as done that was parked, and released.
+const resolved = "resolved"
 
 // done says that the records that a resolution names are durably done.
 func (l *parkings) done(partition int32, e *parking.Entry, why string) {

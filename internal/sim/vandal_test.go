@@ -152,7 +152,8 @@ func (w *run) waitByName(harmed []int32) {
 }
 
 // giveUpParked is what an operator does then: with the group empty, the topic goes, and
-// so does what the commits say of it. All that the commits name as settled counts as done.
+// so does what the commits say of it. All that the commits name as settled counts as done;
+// what only the parking topic had as done comes again.
 func (w *run) giveUpParked() {
 	w.noneAlive()
 	_ = w.c.DeleteTopic(parkingTopic)
@@ -165,10 +166,17 @@ func (w *run) giveUpParked() {
 		}
 		return text
 	})
+	settled := func(r record) bool {
+		st, ok := w.h.committed(r.topic, r.partition)
+		return ok && (r.offset < st.offset || slices.ContainsFunc(st.meta.Ahead, func(x progress.Run) bool { return x.From <= r.offset && r.offset < x.To }))
+	}
 	done := make(map[record]bool)
 	var log []record
 	for _, e := range w.h.events() {
 		r := record{place{e.Topic, e.Partition}, e.Offset}
+		if e.Kind == history.Done && e.Why == resolved && !settled(r) {
+			w.forgotten[r] = e.At
+		}
 		switch {
 		case e.Kind == history.Done || e.Kind == history.End && e.OK && !e.Cancelled:
 			done[r] = true
@@ -177,8 +185,7 @@ func (w *run) giveUpParked() {
 		}
 	}
 	for _, r := range log {
-		st, ok := w.h.committed(r.topic, r.partition)
-		if ok && !done[r] && (r.offset < st.offset || slices.ContainsFunc(st.meta.Ahead, func(x progress.Run) bool { return x.From <= r.offset && r.offset < x.To })) {
+		if !done[r] && settled(r) {
 			w.h.add(history.Event{Kind: history.Done, Member: "the operator", Topic: r.topic, Partition: r.partition, Offset: r.offset, Why: "given up with the parking topic"})
 		}
 	}
