@@ -279,6 +279,11 @@ func (s *effectsStore) tend() {
 	}
 }
 
+// postpone has releases on schedule wait, for one of them may have ended the owner before.
+func (o *ownership) postpone(own *effects.Owner) {
+	own.NotBefore(time.Now().Add(o.s.cfg.Parking.First).UnixMilli())
+}
+
 // release hands the parked records of a key to the handler, until one fails: the failure is
 // returned. through: nothing of the key is parked any more.
 func (o *ownership) release(own *owned, part *lane.Partition, key []byte) (f *parking.Failure, through bool) {

@@ -162,7 +162,7 @@ func (o *ownership) Take(ctx context.Context, token, low int64, clean bool) (sta
 		return 0, 0, o.s.problem(o.ask, err)
 	}
 	if before == nil && !clean {
-		own.NotBefore(time.Now().Add(o.s.cfg.Parking.First).UnixMilli())
+		o.postpone(own)
 	}
 	now := newOwned(o.s.tending, own, token)
 	was := o.owner.Swap(now)
