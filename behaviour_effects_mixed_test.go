@@ -46,10 +46,20 @@ func TestEffectsAfterParkedOnKafka(t *testing.T) {
 			} else {
 				stopAll(t, m)
 			}
-			m = g.Start()
+			var waited atomic.Bool
+			m = g.Start(func(cfg *orderly.ConsumerConfig) {
+				cfg.Events.Warning = func(e orderly.WarningEvent) {
+					if e.Code == "parking-mismatch" && strings.Contains(e.Message, "Effects would pass them") {
+						waited.Store(true)
+					}
+				}
+			})
 			var bad *orderly.StoreError
 			if err := m.Wait(); !errors.As(err, &bad) || !strings.Contains(err.Error(), "Effects would pass them") {
 				t.Fatalf("Run: %v", err)
+			}
+			if waited.Load() != killed {
+				t.Errorf("the partition has waited by name: %v", waited.Load())
 			}
 			if n := book.count(); n > 0 {
 				t.Errorf("%d effects", n)

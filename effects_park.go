@@ -279,9 +279,10 @@ func (s *effectsStore) tend() {
 	}
 }
 
-// postpone has releases on schedule wait, for one of them may have ended the owner before.
-func (o *ownership) postpone(own *effects.Owner) {
-	own.NotBefore(time.Now().Add(o.s.cfg.Parking.First).UnixMilli())
+// firstRelease is when releases on schedule begin, in milliseconds, where one may have ended
+// the owner before.
+func (o *ownership) firstRelease() int64 {
+	return time.Now().Add(o.s.cfg.Parking.First).UnixMilli()
 }
 
 // release hands the parked records of a key to the handler, until one fails: the failure is

@@ -144,11 +144,18 @@ type ownership struct {
 	pending int64 // the low-water row is to be moved there
 	moving  bool
 
+	asked     bool  // Take was called
+	notBefore int64 // no release on schedule begins, in milliseconds: the owner before may have ended by one
+
 	oldest, oldestAt time.Time // of what is parked, and when it was looked for
 }
 
 // Take implements group.Stored.
 func (o *ownership) Take(ctx context.Context, token, low int64, clean bool) (start, highest int64, err error) {
+	if !o.asked && !clean { // later commits are ours
+		o.notBefore = o.firstRelease()
+	}
+	o.asked = true
 	var before *effects.Owner
 	if was := o.owner.Load(); was != nil {
 		before = was.Owner
@@ -161,9 +168,7 @@ func (o *ownership) Take(ctx context.Context, token, low int64, clean bool) (sta
 	if err != nil {
 		return 0, 0, o.s.problem(o.ask, err)
 	}
-	if before == nil && !clean {
-		o.postpone(own)
-	}
+	own.NotBefore(o.notBefore)
 	now := newOwned(o.s.tending, own, token)
 	was := o.owner.Swap(now)
 	if was.end(); was != nil {

@@ -109,11 +109,6 @@ func Begin(ctx context.Context, b store.Backend, p store.Part, l store.Layout, t
 	for _, e := range st.Exceptions {
 		o.put(e)
 	}
-	if before != nil {
-		before.mu.Lock()
-		o.notBefore = before.notBefore
-		before.mu.Unlock()
-	}
 	return o, nil
 }
 

@@ -60,7 +60,7 @@ type Partition struct {
 	lastNote group.Noted // what was written last
 	mostNote int         // entries of it that the topic takes; zero: any
 
-	begun bool // how the owner before has ended was taken notice of
+	notBefore int64 // no release on schedule begins, in milliseconds: the owner before may have ended by one
 
 	words map[int64]*word // by offset: about records that are not parked
 	floor int64           // the last commit's watermark
@@ -78,6 +78,10 @@ func (p *Partition) Granted(part *lane.Partition, token, watermark int64, clean 
 	s := what.(*sight)
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	now := time.Now()
+	if p.token == 0 && !clean { // later commits are ours
+		p.notBefore = now.Add(p.m.cfg.Rules.First).UnixMilli()
+	}
 	p.lane, p.token, p.opened, p.floor = part, token, false, max(p.floor, watermark)
 	guard, err := parking.GuardOf(extra)
 	switch {
@@ -100,15 +104,10 @@ func (p *Partition) Granted(part *lane.Partition, token, watermark int64, clean 
 		p.owner, p.log = parking.NewOwner(&p.m.cfg.Rules, self), s.log
 		p.next, p.target = s.from, s.end
 	}
-	g := parking.Grant{Token: token, Watermark: watermark, Fresh: guard == nil || guard.TopicID != p.log.id}
+	g := parking.Grant{Token: token, Watermark: watermark, NotBefore: p.notBefore, Fresh: guard == nil || guard.TopicID != p.log.id}
 	if g.Guard = (parking.Guard{TopicID: p.log.id}); !g.Fresh {
 		g.Guard, g.Note = *guard, s.note
 	}
-	now := time.Now()
-	if !clean && !p.begun {
-		g.NotBefore = now.Add(p.m.cfg.Rules.First).UnixMilli()
-	}
-	p.begun = true
 	p.did(p.owner.Granted(g))
 	p.did(p.owner.Tick(now.UnixMilli()))
 	p.read()

@@ -56,7 +56,7 @@ type Grant struct {
 	Guard     Guard
 	Note      *Noted // that it names; it counts for the first grant of an owner
 	// NotBefore is when releases on schedule begin, in milliseconds: the owner before may
-	// have ended by one. It counts for the first grant of an owner.
+	// have ended by one.
 	NotBefore int64
 }
 
@@ -71,7 +71,7 @@ func NewOwner(rules *Rules, self MarkerBody) *Owner {
 // that is kept, also after NeedToken. What was written before and is not read
 // before the new marker does not count and never will.
 func (o *Owner) Granted(g Grant) []Action {
-	o.token, o.seq, o.watermark = g.Token, 0, g.Watermark
+	o.token, o.seq, o.watermark, o.notBefore = g.Token, 0, g.Watermark, g.NotBefore
 	o.guard, o.fresh = g.Guard, g.Fresh && !o.rules.broken(ruleFresh)
 	if t := o.trim; t != nil && t.commit && g.Guard.Trim == t.base {
 		o.state = t.next // its commit was taken, though nobody answered
@@ -82,9 +82,6 @@ func (o *Owner) Granted(g Grant) []Action {
 	o.newKeys, o.newBytes, o.noting = 0, 0, 0
 	if o.note == nil {
 		o.note = g.Note
-	}
-	if o.notBefore == 0 {
-		o.notBefore = g.NotBefore
 	}
 	for _, w := range o.work {
 		w.written, w.inflight, w.resolving, w.first = 0, 0, none, false
