@@ -103,6 +103,23 @@ func TestTriedIsKept(t *testing.T) {
 	}
 }
 
+// Before the time that is set nothing is released on schedule; by word it is.
+func TestNotBefore(t *testing.T) {
+	o := begin(t, storetest.NewMemory(), 1)
+	park(t, o, store.Failure{Cause: "no", Last: minutes(1)}, 1, 2)
+	o.NotBefore(minutes(30))
+	if keys := o.DueKeys(minutes(30) - 1); len(keys) != 0 {
+		t.Errorf("%q are due too early", keys)
+	}
+	if parked, began := o.Free([]byte("k")); !parked || !began {
+		t.Error("not by word")
+	}
+	o.Stop([]byte("k"), 0)
+	if keys := o.DueKeys(minutes(30)); len(keys) != 1 {
+		t.Errorf("%q are due", keys)
+	}
+}
+
 // No more keys are released at a time than the rules say, and a release that has ended
 // makes room.
 func TestReleasesAtATime(t *testing.T) {

@@ -320,3 +320,23 @@ func TestPrepareNeedsNoCreate(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// Only an owner before that has ended uncleanly has releases wait: how this one's own
+// commits end it says nothing.
+func TestReleasesWaitAfterAnUncleanEnd(t *testing.T) {
+	for _, clean := range []bool{false, true} {
+		b := newBench(t, nil)
+		s := b.look(true, nil)
+		if s.Err != nil {
+			t.Fatal(s.Err)
+		}
+		p := b.m.Begin(source, 0, host{b}).(*Partition)
+		p.Granted(nil, 5, 0, clean, nil, s.What)
+		first := p.notBefore
+		p.Granted(nil, 6, 0, false, nil, s.What)
+		if (first == 0) != clean || p.notBefore != first {
+			t.Errorf("clean %v: %d, under the next token %d", clean, first, p.notBefore)
+		}
+		p.End()
+	}
+}
