@@ -14,10 +14,11 @@ import (
 
 const (
 	deadlyEnv = "ORDERLY_EFFECTSTEST_DEADLY"
-	// deaths is how many processes a deadly change may end. Two unclean ends at one
-	// watermark have records run alone, and one that ended alone is parked; before that the
-	// watermark may still move from one end to the next.
-	deaths = 8
+	// deaths is how many processes in a row a deadly change may end while nothing is
+	// applied. Two unclean ends at one watermark have records run alone, and one that ended
+	// alone is parked; the watermark may still have been behind what was applied. As long as
+	// something is applied it moves from one end to the next.
+	deaths = 5
 	// reserved is how many of a scene's kills its deadly change stands for.
 	reserved = 3
 )
@@ -96,9 +97,10 @@ func (d *deadly) victim(running []*process) (at int) {
 }
 
 // strike kills each process that is with the change, until that is parked, and mends it.
-func (d *deadly) strike(t *testing.T, wait func(is func(running []*process) bool), kill func(at int), parked func() bool) {
+func (d *deadly) strike(t *testing.T, wait func(is func(running []*process) bool), kill func(at int), parked func() bool, applied func() int) {
 	t.Helper()
-	for died := 0; died <= deaths; died++ {
+	last := -1
+	for died, idle := 0, 0; idle <= deaths; died++ {
 		at := -1
 		wait(func(running []*process) bool {
 			at = d.victim(running)
@@ -109,7 +111,12 @@ func (d *deadly) strike(t *testing.T, wait func(is func(running []*process) bool
 			must(t, os.WriteFile(d.file("mended"), nil, 0o600))
 			return
 		}
+		now := applied()
+		t.Logf("the deadly change ends a process when %d changes are applied", now)
+		if idle++; now > last {
+			last, idle = now, 0
+		}
 		kill(at)
 	}
-	t.Fatalf("the deadly change has ended %d processes, and is not parked", deaths+1)
+	t.Fatalf("the deadly change has ended %d processes without progress, and is not parked", deaths+1)
 }

@@ -137,7 +137,7 @@ func (s Scene) Run(t *testing.T) {
 		events = append([]event{{atOnce: true, strike: func() {
 			lethal.strike(t, func(is func(running []*process) bool) {
 				waits.wait(t, db, running, "the deadly change to be called, or parked", func(int) bool { return is(running) })
-			}, kill, func() bool { return len(s.operator.waiting(t)) > 0 })
+			}, kill, func() bool { return len(s.operator.waiting(t)) > 0 }, func() int { return count(t, db) })
 		}}}, events...)
 	}
 	// A part of the changes for each: it strikes when some of them are applied.

@@ -347,7 +347,8 @@ func (w *run) unexplained() (left []string) {
 			continue
 		case w.failures.policy != orderly.PolicyBlock && w.failures.policy != orderly.PolicyPark && !(open[at] && (full[at] || w.scope == orderly.ScopePartition)):
 			// Only a breaker that finds nothing to try but such records can hold it up.
-		case full[at] && !ok, ok && head == first[s] && w.hopelessAt(record{at, head}, e.Key):
+		case full[at] && !ok, ok && head <= first[s] && w.hopelessAt(record{at, head}, e.Key):
+			// What was done with a head before the first one was not committed: it came again.
 			continue
 		}
 		left = append(left, fmt.Sprintf("%d/%d", e.Partition, e.Offset))

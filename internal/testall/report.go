@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -16,14 +17,35 @@ type report struct {
 	gaps     []string // NOT COVERED lines
 }
 
-// A failure is one thing that failed and the command that repeats it.
-type failure struct{ what, repeat string }
+// A failure is one thing that failed, what it said last, and the command that repeats it.
+type failure struct {
+	what, repeat string
+	said         []string
+}
 
 func (r *report) printf(format string, args ...any) { fmt.Fprintf(r.out, format, args...) }
 
 func (r *report) fail(n int, what, repeat string) {
 	r.failed += n
-	r.failures = append(r.failures, failure{what, repeat})
+	r.failures = append(r.failures, failure{what: what, repeat: repeat})
+}
+
+// said matches the first line of what a test logs.
+var said = regexp.MustCompile(`(?m)^ +[\w.-]+\.go:\d+: .*`)
+
+// lastSaid is what the tests of an output have logged last, in lines that are not too long:
+// a failure can be known by the summary, whatever is printed between.
+func lastSaid(output string) []string {
+	const most, width = 12, 300
+	lines := said.FindAllString(output, -1)
+	lines = lines[max(0, len(lines)-most):]
+	for i, l := range lines {
+		if l = strings.TrimSpace(l); len(l) > width {
+			l = strings.ToValidUTF8(l[:width], "") + "..."
+		}
+		lines[i] = l
+	}
+	return lines
 }
 
 // packageDone prints a package's line, and before it whatever explains a failure.
@@ -46,6 +68,7 @@ func (r *report) packageDone(p packageResult, tags, repeat string, verbose bool)
 	case p.failed > 0:
 		r.printf("FAIL  %s  %.1fs (%d passed, %d failed)\n", name, p.elapsed.Seconds(), p.passed, p.failed)
 		r.fail(p.failed, strings.TrimSpace(name+" "+strings.Join(p.failing, " ")), repeat)
+		r.failures[len(r.failures)-1].said = lastSaid(p.output)
 	case p.passed > 0:
 		r.printf("ok    %s  %.1fs (%s)\n", name, p.elapsed.Seconds(), plural(p.passed, "test"))
 	}
@@ -72,6 +95,9 @@ func (r *report) finish(strict bool, took time.Duration) int {
 	}
 	for _, f := range r.failures {
 		r.printf("failed: %s\n", f.what)
+		for _, line := range f.said {
+			r.printf("  %s\n", line)
+		}
 		if f.repeat != "" {
 			r.printf("  again: %s\n", f.repeat)
 		}

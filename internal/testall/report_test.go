@@ -1,15 +1,17 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 )
 
 func TestReport(t *testing.T) {
 	good := packageResult{path: "m/a", elapsed: 1200 * time.Millisecond, passed: 34, all: "chatter\n"}
 	single := packageResult{path: "m/a", passed: 1}
-	bad := packageResult{path: "m/b", passed: 2, failed: 1, failing: []string{"TestB"}, output: "--- FAIL: TestB\n"}
+	bad := packageResult{path: "m/b", passed: 2, failed: 1, failing: []string{"TestB"}, output: "    b_test.go:7: it is 1\nand long\n--- FAIL: TestB\n    --- FAIL: TestB/b (0.00s)\n"}
 	skipping := packageResult{path: "m/c", passed: 1, skipped: []string{"TestC/sub"}}
 	tests := []struct {
 		name            string
@@ -33,12 +35,16 @@ ok    m/a [synctests]  1.2s (34 tests)
 34 passed, 0 failed
 `, 0},
 		{"failed", []packageResult{bad, single}, "", false, false, `
+    b_test.go:7: it is 1
+and long
 --- FAIL: TestB
+    --- FAIL: TestB/b (0.00s)
 FAIL  m/b  0.0s (2 passed, 1 failed)
 ok    m/a  0.0s (1 test)
 
 3s in all
 failed: m/b TestB
+  b_test.go:7: it is 1
   again: repeat m/b
 3 passed, 1 failed
 `, 1},
@@ -76,6 +82,22 @@ failed: no test ran
 				t.Errorf("exit %d, want %d; got%s\nwant%s", exit, test.exit, got, test.want)
 			}
 		})
+	}
+}
+
+func TestLastSaid(t *testing.T) {
+	var out strings.Builder
+	for i := range 20 {
+		fmt.Fprintf(&out, "    a_test.go:%d: %s\n        its next line\ngoroutine 1 [select]:\n", i, strings.Repeat("é", 100*(i%3)))
+	}
+	lines := lastSaid(out.String())
+	if len(lines) != 12 || !strings.HasPrefix(lines[0], "a_test.go:8: ") || !strings.HasPrefix(lines[11], "a_test.go:19: é") {
+		t.Errorf("%d lines: %q", len(lines), lines)
+	}
+	for _, l := range lines {
+		if len(l) > 303 || !utf8.ValidString(l) {
+			t.Errorf("a line of %d bytes: %q", len(l), l)
+		}
 	}
 }
 
