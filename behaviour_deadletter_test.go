@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/internal/kafkatest"
 	"github.com/orderly-go/orderly/orderlytest"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -108,7 +109,7 @@ func TestDeadLetterTopicAtStart(t *testing.T) {
 	b := engine(t)
 	topic := newTopic(t, b, 4)
 	run := func(d orderly.DeadLetter) (*orderlytest.Group, error) {
-		g := b.Group(orderly.ConsumerConfig{Group: topic + fmt.Sprint(topics.Add(1)), Topics: []string{topic}, OnExhausted: orderly.PolicyDeadLetter, DeadLetter: d,
+		g := b.Group(orderly.ConsumerConfig{Group: kafkatest.Name(t, "g"), Topics: []string{topic}, OnExhausted: orderly.PolicyDeadLetter, DeadLetter: d,
 			Handler: func(context.Context, *orderly.Message) error { return orderly.Permanent(errBusy) }})
 		return g, g.Start().Wait()
 	}

@@ -5,11 +5,11 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/orderly-go/orderly"
+	"github.com/orderly-go/orderly/internal/kafkatest"
 	"github.com/orderly-go/orderly/orderlytest"
 	"go.uber.org/goleak"
 )
@@ -42,12 +42,10 @@ func engine(t *testing.T) *orderlytest.Broker {
 	return orderlytest.NewBroker(t)
 }
 
-var topics atomic.Int64
-
 // newTopic makes a topic with a name that no other test has.
 func newTopic(t *testing.T, b *orderlytest.Broker, partitions int32, configs ...string) string {
 	t.Helper()
-	name := fmt.Sprintf("%s-%d-%d", strings.ReplaceAll(t.Name(), "/", "."), os.Getpid(), topics.Add(1))
+	name := kafkatest.Name(t, "t")
 	b.CreateTopic(name, partitions, configs...)
 	return name
 }
