@@ -11,6 +11,7 @@ import (
 
 	"github.com/orderly-go/orderly/internal/embedded"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -161,15 +162,53 @@ func (b *Broker) known(topic string, partitions int) bool {
 	return len(brokers) > 0
 }
 
-// DeleteTopic removes a topic.
+// DeleteTopic removes a topic, and returns when no broker has any of it: until then
+// one may acknowledge records that go with it.
 func (b *Broker) DeleteTopic(name string) {
 	b.t.Helper()
 	ctx, cancel := b.ctx()
 	defer cancel()
-	if _, err := b.adm.DeleteTopic(ctx, name); err != nil {
+	was, err := b.adm.ListTopics(ctx, name)
+	if err == nil {
+		_, err = b.adm.DeleteTopic(ctx, name)
+	}
+	if err != nil {
 		b.t.Fatalf("orderlytest: deleting topic %s: %v", name, err)
 	}
+	b.Eventually("topic "+name+" is gone", func() bool { return b.gone(name, was[name].Partitions.Numbers()) })
 	b.cl.PurgeTopicsFromProducing(name)
+}
+
+// gone says whether no broker that is up has one of the topic's partitions.
+func (b *Broker) gone(topic string, partitions []int32) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	brokers, err := b.adm.ListBrokers(ctx)
+	if err != nil {
+		return false
+	}
+	req := kmsg.NewPtrListOffsetsRequest()
+	req.ReplicaID = -1
+	t := kmsg.NewListOffsetsRequestTopic()
+	t.Topic = topic
+	for _, n := range partitions {
+		p := kmsg.NewListOffsetsRequestTopicPartition()
+		p.Partition, p.CurrentLeaderEpoch, p.Timestamp = n, -1, -1
+		t.Partitions = append(t.Partitions, p)
+	}
+	req.Topics = append(req.Topics, t)
+	for _, id := range brokers.NodeIDs() {
+		resp, err := req.RequestWith(ctx, b.cl.Broker(int(id)))
+		if err != nil || len(resp.Topics) != 1 {
+			return false
+		}
+		for _, p := range resp.Topics[0].Partitions {
+			if p.ErrorCode != kerr.UnknownTopicOrPartition.Code {
+				return false
+			}
+		}
+	}
+	return len(brokers) > 0
 }
 
 // Produce writes records to the topic, in their order, and returns when they are

@@ -40,8 +40,8 @@ func TestFaultsUnderAWriterAreFound(t *testing.T) {
 			{"refused batches, not idempotent", "refuse:error=6,share=1/60", weak, "L06", "L01", false},
 			{"batches that come twice, idempotent", "replay:share=1/60", nil, "", "", false},
 			{"batches that come twice, not idempotent", "replay:share=1/60", weak, "duplicate", "L01", false},
-			{"batches given up, not idempotent", "refuse:error=10,share=1/600", weak, "gap", "L01", true},
-			{"batches given up, idempotent", "refuse:error=10,share=1/600", nil, "gap", "L02", true},
+			{"batches given up, not idempotent", "refuse:error=10,share=1/300", weak, "gap", "L01", true},
+			{"batches given up, idempotent", "refuse:error=10,share=1/300", nil, "gap", "L02", true},
 		} {
 			t.Run(c.name, func(t *testing.T) {
 				cl := client(t, addrs)
