@@ -272,10 +272,21 @@ func (s *effectsStore) tend() {
 				continue
 			}
 			for _, key := range own.DueKeys(time.Now().UnixMilli()) {
-				s.wg.Go(func() { o.release(own, part, key) })
+				s.wg.Go(func() { o.releases(own, part, key) })
 			}
 		}
 		s.mu.Unlock()
+	}
+}
+
+// releases releases a key, and, as long as nothing fails, others whose time has come: what a
+// handler needs may be gone, and then the next ones begin some time later.
+func (o *ownership) releases(own *owned, part *lane.Partition, key []byte) {
+	for due := true; due; {
+		if _, through := o.release(own, part, key); !through {
+			return
+		}
+		key, due = own.NextDue(time.Now().UnixMilli())
 	}
 }
 

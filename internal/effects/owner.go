@@ -81,8 +81,9 @@ type Owner struct {
 	// Of what is parked: how much, keys that are released, and no key is due before.
 	records, parkedKeys, releases int
 	bytes, soonest                int64
-	notBefore                     int64   // no release on schedule begins; milliseconds
-	way                           pending // what steps that are under way park
+	notBefore                     int64       // no release on schedule begins; milliseconds
+	due                           []*keyState // are to be released, the longest parked first; as looked for last
+	way                           pending     // what steps that are under way park
 
 	looks atomic.Uint64
 }

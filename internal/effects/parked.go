@@ -229,35 +229,71 @@ func (o *Owner) NotBefore(at int64) {
 func (o *Owner) DueKeys(now int64) (out [][]byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	room := o.rules.Releases - o.releases
-	if now < max(o.soonest, o.notBefore) || room <= 0 {
-		return nil
+	if len(o.due) == 0 && now >= max(o.soonest, o.notBefore) {
+		o.lookDue(now)
 	}
-	o.soonest = parking.Waits
-	var due []*keyState
-	for _, k := range o.keys {
-		if k.parked == 0 || k.releasing || k.hand != none {
-			continue
+	for o.releases < o.rules.Releases {
+		key, ok := o.nextDue(now)
+		if !ok {
+			return out
 		}
-		if head := o.head(k); !head.parked || !o.passed(k, head) {
-			o.soonest = min(o.soonest, now+1000)
-			continue
-		}
-		if k.due > now {
-			o.soonest = min(o.soonest, k.due)
-			continue
-		}
-		due = append(due, k)
-	}
-	slices.SortFunc(due, func(a, b *keyState) int { return cmp.Compare(a.rows[0], b.rows[0]) })
-	if len(due) > room {
-		due, o.soonest = due[:room], 0
-	}
-	for _, k := range due {
-		o.free(k)
-		out = append(out, k.key)
+		out = append(out, key)
 	}
 	return out
+}
+
+// NextDue returns one more of the keys that DueKeys has looked for last, when a release has
+// ended, and marks it as released. It does not look at all keys.
+func (o *Owner) NextDue(now int64) (key []byte, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.releases >= o.rules.Releases {
+		return nil, false
+	}
+	return o.nextDue(now)
+}
+
+// lookDue looks for the keys whose time has come. Called with mu held.
+func (o *Owner) lookDue(now int64) {
+	o.soonest = parking.Waits
+	for _, k := range o.keys {
+		if at := o.dueAt(k, now); at <= now {
+			o.due = append(o.due, k)
+		} else {
+			o.soonest = min(o.soonest, at)
+		}
+	}
+	slices.SortFunc(o.due, func(a, b *keyState) int { return cmp.Compare(a.rows[0], b.rows[0]) })
+}
+
+// nextDue takes the first of those that lookDue has found whose time has come still. Called
+// with mu held.
+func (o *Owner) nextDue(now int64) (key []byte, ok bool) {
+	for len(o.due) > 0 && now >= o.notBefore {
+		k := o.due[0]
+		o.due = o.due[1:]
+		if o.keys[keyOf(k.key)] != k {
+			continue
+		}
+		at := o.dueAt(k, now)
+		if at <= now {
+			o.free(k)
+			return k.key, true
+		}
+		o.soonest = min(o.soonest, at)
+	}
+	return nil, false
+}
+
+// dueAt is when a key is to be looked at, or released: now, or before.
+func (o *Owner) dueAt(k *keyState, now int64) int64 {
+	if k.parked == 0 || k.releasing || k.hand != none {
+		return parking.Waits // what ends that says when
+	}
+	if head := o.head(k); !head.parked || !o.passed(k, head) {
+		return now + 1000
+	}
+	return k.due
 }
 
 // passed says that the lane has gone past a parked record. After a rewind that keeps what

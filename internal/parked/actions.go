@@ -1,7 +1,6 @@
 package parked
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 
 	"github.com/orderly-go/orderly/internal/group"
 	"github.com/orderly-go/orderly/internal/parking"
-	"github.com/orderly-go/orderly/internal/parkinglog"
 	"github.com/twmb/franz-go/pkg/kerr"
 )
 
@@ -220,42 +218,24 @@ func (p *Partition) probe(o *parking.Owner, l *topicLog, a parking.Probe) {
 	}
 }
 
-// paged looks for an entry in what was fetched last: the next records of a key often
-// stand behind the one that is released.
-func (p *Partition) paged(o *parking.Owner, pos int64) *parking.Entry {
+// paged looks for the record at a position in what was fetched before.
+func (p *Partition) paged(o *parking.Owner, pos int64) *raw {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.owner != o {
 		return nil
 	}
-	i, ok := slices.BinarySearchFunc(p.page, pos, func(r parkinglog.Read, pos int64) int { return cmp.Compare(r.Pos, pos) })
-	if !ok {
-		return nil
-	}
-	return p.page[i].Entry
+	return p.pages.find(pos)
 }
 
 // fetch reads the entry at a position. It tries until the owner is not the
 // partition's any more, or the entry is gone.
 func (p *Partition) fetch(o *parking.Owner, l *topicLog, pos int64) (*parking.Entry, error) {
-	const oneBatch = 64 << 10 // a larger one is returned whole
-	if e := p.paged(o, pos); e != nil {
-		return e, nil
-	}
 	for wait := 10 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		ctx, cancel := context.WithTimeout(p.m.ctx, 10*time.Second)
-		page, err := l.Fetch(ctx, p.partition, pos, oneBatch, 250)
-		cancel()
-		if len(page.Entries) > 0 && page.Entries[0].Pos == pos {
-			p.mu.Lock()
-			if p.owner == o {
-				p.page = page.Entries
-			}
-			p.mu.Unlock()
-			return page.Entries[0].Entry, nil
-		}
-		if err == nil && len(page.Entries) > 0 || errors.Is(err, kerr.OffsetOutOfRange) {
-			return nil, errors.New("the entry is gone")
+		if r, err := p.fetchPage(o, l, pos); r != nil {
+			return r.decode(l)
+		} else if err != nil {
+			return nil, err
 		}
 		p.mu.Lock()
 		over := p.ended || p.owner != o
@@ -264,6 +244,36 @@ func (p *Partition) fetch(o *parking.Owner, l *topicLog, pos int64) (*parking.En
 			return nil, context.Canceled
 		}
 	}
+}
+
+// fetchPage returns the record at a position, from what was fetched before or from the
+// topic; neither it nor an error when the topic cannot be read now. One is fetched at a
+// time: what the others look for is often in it.
+func (p *Partition) fetchPage(o *parking.Owner, l *topicLog, pos int64) (*raw, error) {
+	const oneBatch = 64 << 10 // a larger one is returned whole
+	if r := p.paged(o, pos); r != nil {
+		return r, nil
+	}
+	p.fetching.Lock()
+	defer p.fetching.Unlock()
+	if r := p.paged(o, pos); r != nil {
+		return r, nil
+	}
+	ctx, cancel := context.WithTimeout(p.m.ctx, 10*time.Second)
+	recs, err := l.FetchRaw(ctx, p.partition, pos, oneBatch, 250)
+	cancel()
+	switch {
+	case len(recs) > 0 && recs[0].Offset == pos:
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.owner != o { // its pages are of another topic, perhaps
+			return nil, nil
+		}
+		return p.pages.add(recs, o.Releasing()), nil
+	case err == nil && len(recs) > 0 || errors.Is(err, kerr.OffsetOutOfRange):
+		return nil, errors.New("the entry is gone")
+	}
+	return nil, nil
 }
 
 // release hands a parked record to its handler.

@@ -9,7 +9,6 @@ import (
 	"github.com/orderly-go/orderly/internal/group"
 	"github.com/orderly-go/orderly/internal/lane"
 	"github.com/orderly-go/orderly/internal/parking"
-	"github.com/orderly-go/orderly/internal/parkinglog"
 	"github.com/orderly-go/orderly/internal/progress"
 )
 
@@ -45,7 +44,9 @@ type Partition struct {
 	target  int64 // position before which something is known to stand
 	reading bool
 	ended   bool
-	page    []parkinglog.Read // fetched last for a release or a rewrite
+	pages   pages
+
+	fetching sync.Mutex // while a page is fetched; before mu
 
 	oldest, oldestAt time.Time // of the keys, and when it was looked for
 
@@ -119,7 +120,7 @@ func (p *Partition) Granted(part *lane.Partition, token, watermark int64, clean 
 func (p *Partition) drop(reason string, cause error) {
 	p.forget()
 	p.owner, p.log, p.reason, p.cause = nil, nil, reason, cause
-	p.page, p.words, p.unwritten, p.skipping = nil, nil, nil, nil
+	p.pages, p.words, p.unwritten, p.skipping = pages{}, nil, nil, nil
 	p.calm.Store(false)
 	for o, w := range p.waiters {
 		delete(p.waiters, o)
@@ -144,7 +145,7 @@ func (p *Partition) did(actions []parking.Action) {
 	}
 	p.calm.Store(o.Idle() && len(p.words) == 0)
 	if !o.Busy() {
-		p.page = nil
+		p.pages = pages{}
 	}
 	switch held := o.Held(); {
 	case !o.Open():

@@ -30,7 +30,9 @@ type Owner struct {
 	trim   *trimming // nil unless one is under way
 	delete int64     // what stands before is to be deleted; none
 	work   map[KeyID]*work
-	busy   int // keys that are released
+	busy   int     // keys that are released
+	due    []KeyID // some are to be, the longest parked first; as looked for last
+	freed  int     // releases that have ended well, and none has begun in their place
 	note   *Noted
 	noting int64 // number of the note that is on its way; zero: none is
 
@@ -115,6 +117,9 @@ func (o *Owner) Idle() bool {
 // Busy reports whether records are released, or a trim copies some.
 func (o *Owner) Busy() bool { return o.busy > 0 || o.trim != nil }
 
+// Releasing returns how many keys are released.
+func (o *Owner) Releasing() int { return o.busy }
+
 func (o *Owner) write(e *Entry, from int64) {
 	o.seq++
 	e.Token, e.Seq = o.token, o.seq
@@ -169,6 +174,7 @@ func (o *Owner) Read(pos int64, e *Entry) []Action {
 		o.pump(ID(e.Key), o.work[ID(e.Key)])
 	}
 	o.look()
+	o.releaseMore()
 	o.trimOn()
 	return o.take()
 }
@@ -359,6 +365,7 @@ func (o *Owner) Tick(now int64) []Action {
 	o.now = now
 	if o.open() {
 		o.commands()
+		o.freed = 0
 		o.releaseDue()
 		for _, id := range o.ids() {
 			o.pump(id, o.work[id])

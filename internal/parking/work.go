@@ -314,17 +314,40 @@ func (o *Owner) room(k *keyState, bytes int64, before int, first bool) string {
 	return ""
 }
 
-// releaseDue begins the releases whose time has come.
+// releaseDue begins the releases whose time has come, as many as may run at a time.
 func (o *Owner) releaseDue() {
 	if o.now < o.notBefore {
 		return
 	}
-	for _, id := range o.state.dueBy(o.now) {
-		if o.busy >= o.rules.Releases {
-			return
-		}
-		if w := o.work[id]; w == nil || !w.releasing {
+	if len(o.due) == 0 {
+		o.due = o.state.dueBy(o.now)
+	}
+	for o.busy < o.rules.Releases && o.beginNext() {
+	}
+}
+
+// beginNext begins the release of one of the keys that were due when it was looked for
+// them; false: of none.
+func (o *Owner) beginNext() bool {
+	for len(o.due) > 0 {
+		id := o.due[0]
+		o.due = o.due[1:]
+		k, w := o.state.keys[id], o.work[id]
+		if k != nil && len(k.recs) > 0 && k.due <= o.now && !o.Paused(id) && (w == nil || !w.releasing) {
 			o.begin(id)
+			return true
+		}
+	}
+	o.due = nil
+	return false
+}
+
+// releaseMore begins a release for each that has ended well. After one that failed nothing
+// begins before the next Tick: what a handler needs may be gone.
+func (o *Owner) releaseMore() {
+	for ; o.freed > 0 && o.open(); o.freed-- {
+		if o.busy < o.rules.Releases {
+			o.beginNext()
 		}
 	}
 }
@@ -394,6 +417,7 @@ func (o *Owner) record(w *work, k *keyState) {
 		o.record(w, k)
 	case w.releasing && w.running == none && len(k.recs) == 0:
 		o.end(w, "released")
+		o.freed++
 	}
 }
 
@@ -423,6 +447,7 @@ func (o *Owner) Ended(key []byte, offset int64, failure *Failure) []Action {
 		o.failedAgain(id, w, offset, *failure)
 	}
 	o.pump(id, w)
+	o.releaseMore()
 	return o.take()
 }
 

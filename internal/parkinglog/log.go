@@ -107,38 +107,50 @@ func (e *PositionError) Unwrap() error { return e.Err }
 // the first when there is none for as long as waitMillis says. Entries before one
 // that cannot be read are returned with the *PositionError.
 func (l *Log) Fetch(ctx context.Context, partition int32, from int64, limit, waitMillis int32) (Page, error) {
+	raw, page, err := l.fetch(ctx, partition, from, limit, waitMillis)
+	for _, r := range raw {
+		e, err := l.Decode(r)
+		if err != nil {
+			page.Next = r.Offset
+			return page, err
+		}
+		page.Entries = append(page.Entries, Read{r.Offset, e})
+	}
+	return page, err
+}
+
+// FetchRaw is Fetch for who needs few of the entries, and has those decoded with Decode.
+func (l *Log) FetchRaw(ctx context.Context, partition int32, from int64, limit, waitMillis int32) ([]*kgo.Record, error) {
+	raw, _, err := l.fetch(ctx, partition, from, limit, waitMillis)
+	return raw, err
+}
+
+func (l *Log) fetch(ctx context.Context, partition int32, from int64, limit, waitMillis int32) ([]*kgo.Record, Page, error) {
 	leader, epoch, err := l.leader(ctx, partition)
 	if err != nil {
 		l.cl.ForceMetadataRefresh()
-		return Page{}, l.failed(partition, err)
+		return nil, Page{}, l.failed(partition, err)
 	}
 	resp, err := l.request(partition, from, epoch, limit, waitMillis).RequestWith(ctx, l.cl.Broker(int(leader)))
 	if err != nil {
 		l.cl.ForceMetadataRefresh()
-		return Page{}, l.failed(partition, err)
+		return nil, Page{}, l.failed(partition, err)
 	}
 	if err := kerr.ErrorForCode(resp.ErrorCode); err != nil {
-		return Page{}, l.failed(partition, err)
+		return nil, Page{}, l.failed(partition, err)
 	}
 	if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 1 {
-		return Page{}, l.failed(partition, errors.New("the broker's answer does not name the partition"))
+		return nil, Page{}, l.failed(partition, errors.New("the broker's answer does not name the partition"))
 	}
 	p, next := kgo.ProcessFetchPartition(kgo.ProcessFetchPartitionOpts{Offset: from, Topic: l.topic, Partition: partition},
 		&resp.Topics[0].Partitions[0], kgo.DefaultDecompressor(), nil)
+	page := Page{Start: p.LogStartOffset, End: p.HighWatermark}
 	if p.Err != nil {
 		l.cl.ForceMetadataRefresh()
-		return Page{Start: p.LogStartOffset, End: p.HighWatermark}, l.failed(partition, p.Err)
+		return nil, page, l.failed(partition, p.Err)
 	}
-	page := Page{Next: max(next, from), Start: p.LogStartOffset, End: p.HighWatermark}
-	for _, r := range p.Records {
-		e, err := l.decode(r)
-		if err != nil {
-			page.Next = r.Offset
-			return page, &PositionError{l.topic, partition, r.Offset, err}
-		}
-		page.Entries = append(page.Entries, Read{r.Offset, e})
-	}
-	return page, nil
+	page.Next = max(next, from)
+	return p.Records, page, nil
 }
 
 // leader returns who leads the partition. A client that has written nothing to the
@@ -189,7 +201,8 @@ func (l *Log) Delete(ctx context.Context, partition int32, before int64) error {
 	return nil
 }
 
-func (l *Log) decode(r *kgo.Record) (*parking.Entry, error) {
+// Decode reads an entry that was fetched. An error is a *PositionError.
+func (l *Log) Decode(r *kgo.Record) (*parking.Entry, error) {
 	if e := l.known.take(r); e != nil {
 		return e, nil
 	}
@@ -197,5 +210,9 @@ func (l *Log) decode(r *kgo.Record) (*parking.Entry, error) {
 	for _, h := range r.Headers {
 		rec.Headers = append(rec.Headers, parking.Header{Key: h.Key, Value: h.Value})
 	}
-	return parking.Decode(rec)
+	e, err := parking.Decode(rec)
+	if err != nil {
+		return nil, &PositionError{l.topic, r.Partition, r.Offset, err}
+	}
+	return e, nil
 }
