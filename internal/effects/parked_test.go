@@ -147,6 +147,47 @@ func TestReleasesAtATime(t *testing.T) {
 	}
 }
 
+// A key that is due follows a release that has ended, without a look at all keys, unless it
+// is not due any more.
+func TestNextDue(t *testing.T) {
+	o := begin(t, storetest.NewMemory(), 1)
+	o.rules = &parking.Rules{First: time.Minute, Max: time.Minute, Releases: 2, MaxPerKey: 10, MaxKeys: 10, MaxBytes: 1000}
+	for i := range int64(6) {
+		if err := o.ParkHead(t.Context(), 0, rec(i, string(rune('a'+i))), store.Failure{Cause: "no", First: 1, Last: 1}, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := func(want string) {
+		t.Helper()
+		if key, ok := o.NextDue(minutes(2)); string(key) != want || ok != (want != "") {
+			t.Fatalf("the next one is %q, %v; want %q", key, ok, want)
+		}
+	}
+	next("") // nobody has looked for them
+	if due := o.DueKeys(minutes(2)); len(due) != 2 {
+		t.Fatalf("%q", due)
+	}
+	next("") // there is no room
+	if _, began := o.Free([]byte("c")); !began {
+		t.Fatal("c is not released by word")
+	}
+	o.Stop([]byte("a"), minutes(9))
+	next("")
+	o.Stop([]byte("b"), minutes(9))
+	next("d") // c is released already
+	next("")
+	if err := o.Skip(t.Context(), 0, rec(4, "e"), store.Audit{ID: "x", Reason: "because"}); err != nil {
+		t.Fatal(err)
+	}
+	o.Stop([]byte("c"), minutes(9))
+	next("f") // e is not there
+	o.Stop([]byte("d"), minutes(9))
+	next("")
+	if due := o.DueKeys(minutes(9)); len(due) != 1 || string(due[0]) != "a" {
+		t.Errorf("then %q", due)
+	}
+}
+
 // At each cap nothing more is parked, and it is said which; what is left waits detached.
 func TestCaps(t *testing.T) {
 	for name, tc := range map[string]struct {
