@@ -283,7 +283,7 @@ func (s *effectsStore) tend() {
 // handler needs may be gone, and then the next ones begin some time later.
 func (o *ownership) releases(own *owned, part *lane.Partition, key []byte) {
 	for due := true; due; {
-		if _, through := o.release(own, part, key); !through {
+		if f, _ := o.release(own, part, key); f != nil || own.ctx.Err() != nil {
 			return
 		}
 		key, due = own.NextDue(time.Now().UnixMilli())

@@ -176,7 +176,7 @@ func TestNextDue(t *testing.T) {
 	o.Stop([]byte("b"), minutes(9))
 	next("d") // c is released already
 	next("")
-	if err := o.Skip(t.Context(), 0, rec(4, "e"), store.Audit{ID: "x", Reason: "because"}); err != nil {
+	if err := o.Skip(t.Context(), 0, rec(4, "e"), store.Audit{Decision: "skip", By: "x", Why: "because"}); err != nil {
 		t.Fatal(err)
 	}
 	o.Stop([]byte("c"), minutes(9))

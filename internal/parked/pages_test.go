@@ -55,6 +55,21 @@ func TestPagesAreSharedByKeys(t *testing.T) {
 	}
 }
 
+// The page that was not used for the longest time goes first.
+func TestPagesThatAreUsedStay(t *testing.T) {
+	var p pages
+	p.add(batch(0, 10, 1000), 1)
+	for at := int64(1000); at < 1_000_000; at += 1000 {
+		p.add(batch(at, 1, pagesBytes/8), 1)
+		if p.find(5) == nil {
+			t.Fatalf("a page that is used all the time is gone at %d", at)
+		}
+	}
+	if p.find(1000) != nil {
+		t.Error("everything is kept")
+	}
+}
+
 // What is kept does not hold on to the batch that it came in, and is decoded once.
 func TestPagesKeepCopies(t *testing.T) {
 	enc, err := parking.Encode(&parking.Entry{Kind: parking.KindParked, Token: 1, Seq: 1, Key: []byte("k"), Offset: 7,
