@@ -17,17 +17,37 @@ import (
 // finds them, what they take up in memory, and what empty parking topics add to an
 // assignment.
 
-// parkingSpec is a run of a consumer whose handler calls every record permanent.
+// parkingSpec is a run of a consumer whose handler calls every record permanent, or has
+// it fail (Fails), or releases what is parked (Releases).
 type parkingSpec struct {
-	Records int64 // that are parked when it ends
-	Policy  orderly.Policy
-	Idle    time.Duration // how long to sit there then
+	Records  int64 // that are parked when it ends
+	Policy   orderly.Policy
+	Idle     time.Duration // how long to sit there then
+	Fails    bool
+	Releases bool
+}
+
+// config is how the consumer parks, and how its handler ends. What has failed is due for
+// those who release, and for nobody else.
+func (s *parkingSpec) config(cfg *orderly.ConsumerConfig) {
+	const never = 24 * time.Hour
+	cfg.OnExhausted, cfg.Parking.First, cfg.Parking.Longest = s.Policy, never, never
+	cfg.Parking.Caps = orderly.ParkingCaps{RecordsPerKey: 10_000_000, KeysPerPartition: 10_000_000}
+	err := orderly.Permanent(errors.New("permanent"))
+	switch {
+	case s.Releases:
+		cfg.Parking.First, cfg.Parking.Longest, err = time.Second, time.Second, nil
+	case s.Fails:
+		err = errors.New("failed")
+		cfg.Retry.MaxAttempts, cfg.Breaker.Disabled = 1, true
+	}
+	cfg.Handler = func(context.Context, *orderly.Message) error { return err }
 }
 
 // parkingResult is what such a run prints.
 type parkingResult struct {
 	Assigned float64 // seconds from Run until all partitions run
-	Parked   float64 // seconds from then until all records are parked
+	Parked   float64 // seconds from then until all records are parked, or released
 	Heap     int64   // alive then
 	IdleCPU  float64 // while it sat there, of a core
 	CPU      float64 // seconds of the processor until all records are parked
@@ -35,12 +55,12 @@ type parkingResult struct {
 
 // runParking is the hidden command's part.
 func runParking(ctx context.Context, s spec, m *meter) error {
-	c, err := orderly.NewConsumer(orderly.ConsumerConfig{
-		Brokers: s.Brokers, Group: s.Group, Topics: []string{s.Topic}, OnExhausted: s.Parking.Policy,
-		Parking: orderly.Parking{First: 24 * time.Hour, Longest: 24 * time.Hour, Caps: orderly.ParkingCaps{RecordsPerKey: 10_000_000, KeysPerPartition: 10_000_000}},
-		Handler: func(context.Context, *orderly.Message) error { return orderly.Permanent(errors.New("permanent")) },
-		Logger:  slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError + 1})), // one line for each parked key otherwise
-	})
+	cfg := orderly.ConsumerConfig{
+		Brokers: s.Brokers, Group: s.Group, Topics: []string{s.Topic},
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelError + 1})), // one line for each parked key otherwise
+	}
+	s.Parking.config(&cfg)
+	c, err := orderly.NewConsumer(cfg)
 	if err != nil {
 		return err
 	}
@@ -80,7 +100,7 @@ func runParking(ctx context.Context, s spec, m *meter) error {
 		for _, p := range ps {
 			n += int64(p.Parking.Records)
 		}
-		return n >= s.Parking.Records
+		return n >= s.Parking.Records && (!s.Parking.Releases || n == 0)
 	}); err != nil {
 		return err
 	}
@@ -162,6 +182,46 @@ func parkingRate(ctx context.Context, b *bench, l load, bar float64) ([]row, err
 		return []row{{Against: name, Value: value}}, nil
 	}
 	return []row{fact(name, value, fmt.Sprintf("at least %.1f", bar), s.High >= bar)}, nil
+}
+
+// measureRelease: how fast records of so many keys that are parked and due are released,
+// beside how fast they were parked, one in so many of the records.
+func measureRelease(keys, oneIn int64) func(context.Context, *bench) ([]row, error) {
+	return func(ctx context.Context, b *bench) ([]row, error) {
+		l := load{Keys: keys, Records: b.opt.records / oneIn, Size: b.opt.size}
+		counts, err := b.topics.need(ctx, l)
+		if err != nil {
+			return nil, err
+		}
+		var rates, ratios []float64
+		for pair := range b.opt.pairs + 1 {
+			s := spec{Topic: l.topic(), Counts: counts, Group: b.groupName()}
+			s.Parking = &parkingSpec{Records: l.Records, Policy: orderly.PolicyPark, Fails: true}
+			parked, err := b.park(ctx, s)
+			if err != nil {
+				return nil, err
+			}
+			s.Parking = &parkingSpec{Policy: orderly.PolicyPark, Releases: true}
+			released, err := b.park(ctx, s)
+			if err != nil {
+				return nil, err
+			}
+			rate := float64(l.Records) / released.Parked
+			note := ""
+			if pair == 0 {
+				note = " (discarded)"
+			} else {
+				rates, ratios = append(rates, rate), append(ratios, parked.Parked/released.Parked)
+			}
+			b.say("  %2d/%d  released %s/s (%.1f µs of a core each), parked %s/s%s", pair, b.opt.pairs, group(int64(rate)), 1e6*released.CPU/float64(l.Records),
+				group(int64(float64(l.Records)/parked.Parked)), note)
+		}
+		s := summarize(ratios)
+		return []row{
+			{Against: "records released a second", Value: group(int64(median(rates)))},
+			{Against: "of those parked a second", Value: fmt.Sprintf("%.2f [%.2f - %.2f]", s.Median, s.Low, s.High)},
+		}, nil
+	}
 }
 
 // measureHealthy: what the policy park costs while nothing fails, beside block.

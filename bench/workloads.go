@@ -89,6 +89,8 @@ func workloads(o options) []workload {
 		workload{"parking, rate, 1,000 keys", measureParkingRate(func(int64) int64 { return 1000 }, 2, 0.5)},
 		workload{"parking, rate, 5 records of a key", measureParkingRate(func(n int64) int64 { return n / 5 }, 10, 0)},
 		workload{"parking, rate, one key", measureParkingRate(func(int64) int64 { return 1 }, 2, 0)},
+		workload{"parking, release, 1,000 keys", measureRelease(1000, 10)},
+		workload{"parking, release, 20,000 keys", measureRelease(20_000, 50)},
 		workload{"parking, nothing fails", measureHealthy(thousand)},
 		workload{"parking, 100,000 keys", measureTakeover(100_000)},
 		workload{"parking, 1,000,000 keys", measureTakeover(1_000_000)},

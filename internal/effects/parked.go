@@ -272,9 +272,6 @@ func (o *Owner) nextDue(now int64) (key []byte, ok bool) {
 	for len(o.due) > 0 && now >= o.notBefore {
 		k := o.due[0]
 		o.due = o.due[1:]
-		if o.keys[keyOf(k.key)] != k {
-			continue
-		}
 		at := o.dueAt(k, now)
 		if at <= now {
 			o.free(k)
