@@ -83,6 +83,7 @@ type Owner struct {
 	bytes, soonest                int64
 	notBefore                     int64       // no release on schedule begins; milliseconds
 	due                           []*keyState // are to be released, the longest parked first; as looked for last
+	looked                        int64       // when that was, in milliseconds
 	way                           pending     // what steps that are under way park
 
 	looks atomic.Uint64

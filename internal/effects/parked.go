@@ -229,7 +229,8 @@ func (o *Owner) NotBefore(at int64) {
 func (o *Owner) DueKeys(now int64) (out [][]byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.due) == 0 && now >= max(o.soonest, o.notBefore) {
+	again := len(o.due) == 0 || now < o.looked || now-o.looked >= parking.LookAgain
+	if again && now >= max(o.soonest, o.notBefore) {
 		o.lookDue(now)
 	}
 	for o.releases < o.rules.Releases {
@@ -255,7 +256,7 @@ func (o *Owner) NextDue(now int64) (key []byte, ok bool) {
 
 // lookDue looks for the keys whose time has come. Called with mu held.
 func (o *Owner) lookDue(now int64) {
-	o.soonest = parking.Waits
+	o.soonest, o.due, o.looked = parking.Waits, nil, now
 	for _, k := range o.keys {
 		if at := o.dueAt(k, now); at <= now {
 			o.due = append(o.due, k)
@@ -278,6 +279,9 @@ func (o *Owner) nextDue(now int64) (key []byte, ok bool) {
 			return k.key, true
 		}
 		o.soonest = min(o.soonest, at)
+	}
+	if len(o.due) == 0 {
+		o.due = nil // and what it holds on to
 	}
 	return nil, false
 }

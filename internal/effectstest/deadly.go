@@ -100,7 +100,7 @@ func (d *deadly) victim(running []*process) (at int) {
 func (d *deadly) strike(t *testing.T, wait func(is func(running []*process) bool), kill func(at int), parked func() bool, applied func() int) {
 	t.Helper()
 	last := -1
-	for died, idle := 0, 0; idle <= deaths; died++ {
+	for died, idle := 0, 0; ; died++ {
 		at := -1
 		wait(func(running []*process) bool {
 			at = d.victim(running)
@@ -116,7 +116,9 @@ func (d *deadly) strike(t *testing.T, wait func(is func(running []*process) bool
 		if idle++; now > last {
 			last, idle = now, 0
 		}
+		if idle > deaths {
+			t.Fatalf("the deadly change has ended %d processes, the last %d without progress, and is not parked", died, idle)
+		}
 		kill(at)
 	}
-	t.Fatalf("the deadly change has ended %d processes without progress, and is not parked", deaths+1)
 }

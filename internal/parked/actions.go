@@ -218,14 +218,15 @@ func (p *Partition) probe(o *parking.Owner, l *topicLog, a parking.Probe) {
 	}
 }
 
-// paged looks for the record at a position in what was fetched before.
-func (p *Partition) paged(o *parking.Owner, pos int64) *raw {
+// paged looks for the record at a position in what was fetched before. over: the owner is
+// not the partition's any more.
+func (p *Partition) paged(o *parking.Owner, pos int64) (r *raw, over bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.owner != o {
-		return nil
+	if p.ended || p.owner != o {
+		return nil, true
 	}
-	return p.pages.find(pos)
+	return p.pages.find(pos), false
 }
 
 // fetch reads the entry at a position. It tries until the owner is not the
@@ -251,12 +252,12 @@ func (p *Partition) fetch(o *parking.Owner, l *topicLog, pos int64) (*parking.En
 // time: what the others look for is often in it.
 func (p *Partition) fetchPage(o *parking.Owner, l *topicLog, pos int64) (*raw, error) {
 	const oneBatch = 64 << 10 // a larger one is returned whole
-	if r := p.paged(o, pos); r != nil {
+	if r, over := p.paged(o, pos); r != nil || over {
 		return r, nil
 	}
 	p.fetching.Lock()
 	defer p.fetching.Unlock()
-	if r := p.paged(o, pos); r != nil {
+	if r, over := p.paged(o, pos); r != nil || over {
 		return r, nil
 	}
 	ctx, cancel := context.WithTimeout(p.m.ctx, 10*time.Second)
@@ -279,18 +280,16 @@ func (p *Partition) fetchPage(o *parking.Owner, l *topicLog, pos int64) (*raw, e
 // release hands a parked record to its handler.
 func (p *Partition) release(o *parking.Owner, l *topicLog, run parking.Run) {
 	e, err := p.fetch(o, l, run.Pos)
+	if err == nil {
+		if e = e.Record(run.Offset); e == nil {
+			err = fmt.Errorf("the entry at %d of the parking topic holds no record of offset %d", run.Pos, run.Offset)
+		}
+	}
 	if err != nil {
 		p.mu.Lock()
 		if !p.ended && p.owner == o {
+			o.Unread(run)
 			p.doubt(0, err) // the whole step finds out what has become of it
-		}
-		p.mu.Unlock()
-		return
-	}
-	if e = e.Record(run.Offset); e == nil {
-		p.mu.Lock()
-		if !p.ended && p.owner == o {
-			p.doubt(0, fmt.Errorf("the entry at %d of the parking topic holds no record of offset %d", run.Pos, run.Offset))
 		}
 		p.mu.Unlock()
 		return

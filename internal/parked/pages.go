@@ -10,9 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// pagesBytes is about how much of a partition's parking topic is kept while keys are
-// released: two pages for each of them.
-const pagesBytes = 2 << 20
+// pagesBytes is about how much memory is for what is kept of a partition's parking topic
+// while keys are released: two pages for each of them.
+const pagesBytes = 4 << 20
 
 // pages is what was fetched for releases, or for a rewrite: the next records of a key, and
 // those of others that are released, often stand near one that was needed. They are
@@ -61,7 +61,7 @@ func (p *pages) add(recs []*kgo.Record, keys int) (first *raw) {
 	share := pagesBytes / 2 / max(keys, 1)
 	var g page
 	for i, r := range recs {
-		n := len(r.Key) + len(r.Value)
+		n := footprint(r)
 		if i > 0 && g.bytes+n > share {
 			break
 		}
@@ -75,6 +75,16 @@ func (p *pages) add(recs []*kgo.Record, keys int) (first *raw) {
 	p.all = append(p.all, g)
 	p.bytes += g.bytes
 	return g.recs[0]
+}
+
+// footprint is about what a record takes up, with what it says when it is decoded.
+func footprint(r *kgo.Record) int {
+	const own = 1 << 10
+	n := len(r.Key) + len(r.Value)
+	for i := range r.Headers {
+		n += len(r.Headers[i].Key) + len(r.Headers[i].Value)
+	}
+	return own + 2*n
 }
 
 // alone is a copy that does not keep its batch in memory.

@@ -20,7 +20,7 @@ func batch(from int64, n, size int) (recs []*kgo.Record) {
 // Of a batch no more is kept than the share of a key, and at the least one record; what
 // each of the keys has used last stays.
 func TestPagesAreSharedByKeys(t *testing.T) {
-	const keys, size = 16, 10_000
+	const keys, size = 16, 20_000
 	share := pagesBytes / 2 / keys
 	var p pages
 	for round := range int64(3) {
@@ -34,7 +34,7 @@ func TestPagesAreSharedByKeys(t *testing.T) {
 					t.Fatalf("key %d of %d has no page any more", k-back, k)
 				}
 			}
-			if p.find(at+int64(share/size)) != nil {
+			if p.find(at+int64(share/(2*size))) != nil {
 				t.Error("more of a batch is kept than a share")
 			}
 		}
@@ -60,13 +60,39 @@ func TestPagesThatAreUsedStay(t *testing.T) {
 	var p pages
 	p.add(batch(0, 10, 1000), 1)
 	for at := int64(1000); at < 1_000_000; at += 1000 {
-		p.add(batch(at, 1, pagesBytes/8), 1)
+		p.add(batch(at, 1, pagesBytes/16), 1)
 		if p.find(5) == nil {
 			t.Fatalf("a page that is used all the time is gone at %d", at)
 		}
 	}
 	if p.find(1000) != nil {
 		t.Error("everything is kept")
+	}
+}
+
+// What is kept is bounded also where it is in headers, or in records that are small.
+func TestPagesAreBounded(t *testing.T) {
+	for name, r := range map[string]kgo.Record{
+		"headers":       {Headers: []kgo.RecordHeader{{Key: "h", Value: make([]byte, 50_000)}}},
+		"header's name": {Headers: []kgo.RecordHeader{{Key: string(make([]byte, 50_000))}}},
+		"small":         {Value: []byte("v")},
+	} {
+		var p pages
+		n := 0
+		for at := int64(0); at < 20_000; at += 20 {
+			recs := make([]*kgo.Record, 20)
+			for i := range recs {
+				c := r
+				c.Offset, recs[i] = at+int64(i), &c
+			}
+			p.add(recs, 16)
+		}
+		for _, g := range p.all {
+			n += len(g.recs)
+		}
+		if most := pagesBytes / max(1<<10, 2*50_000*len(r.Headers)); n > most {
+			t.Errorf("%s: %d records are kept, want %d at the most", name, n, most)
+		}
 	}
 }
 

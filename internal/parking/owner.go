@@ -32,6 +32,7 @@ type Owner struct {
 	work   map[KeyID]*work
 	busy   int     // keys that are released
 	due    []KeyID // some are to be, the longest parked first; as looked for last
+	looked int64   // when that was, in milliseconds
 	freed  int     // releases that have ended well, and none has begun in their place
 	note   *Noted
 	noting int64 // number of the note that is on its way; zero: none is

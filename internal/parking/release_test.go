@@ -79,3 +79,85 @@ func TestPausedKeysHoldUpNoRelease(t *testing.T) {
 	b.do(b.o.Tick(due + 1))
 	b.want("run 0")
 }
+
+// A key that is paused during its release gives its place to others, when its record is
+// done; resumed it goes on.
+func TestKeyThatIsPausedDuringItsRelease(t *testing.T) {
+	b, due := manyDue(t, 4)
+	for i := range int64(2) {
+		b.arrive(fmt.Sprint("k", i), 10+i, nil)
+	}
+	b.did = nil
+	b.do(b.o.Tick(due))
+	b.want("run 0", "run 1")
+	b.command("p0", Pause, "k0", 0)
+	b.command("p1", Pause, "k1", 1)
+	b.ended("k0", 0, nil)
+	b.want("run 2")
+	b.ended("k1", 1, nil)
+	b.want("run 3")
+	b.ended("k2", 2, nil)
+	b.ended("k3", 3, nil)
+	b.command("r1", Resume, "k1", 11)
+	b.did = nil
+	b.do(b.o.Tick(due + 1))
+	b.want("run 11")
+}
+
+// A key whose time comes while others that are due wait for their turn is looked for after
+// some time: here one that is parked longest, behind a head that an operator has skipped.
+func TestKeysThatAreDueMeanwhile(t *testing.T) {
+	b := newBench(t, func(r *Rules) { r.Releases = 2 })
+	b.arrive("old", 0, permanent)
+	b.arrive("old", 1, nil)
+	const others = 200
+	for i := range int64(others) {
+		b.arrive(fmt.Sprint("k", i), 2+i, failed)
+	}
+	b.did = nil
+	now := time.Hour.Milliseconds()
+	b.do(b.o.Tick(now))
+	b.command("s", Skip, "old", 0)
+	for range LookAgain/1000 + 1 {
+		runs := b.runs
+		b.runs = nil
+		for _, r := range runs { // all of them fail
+			b.ended(fmt.Sprint("k", r.Offset-2), r.Offset, &Failure{Cause: "no", Last: now})
+		}
+		now += 1000
+		b.do(b.o.Tick(now))
+		if len(b.runs) > 0 && b.runs[0].Offset == 1 {
+			return
+		}
+	}
+	t.Errorf("it is not released within %d ms; done: %q", LookAgain, b.did)
+}
+
+// Nothing on schedule begins before Grant.NotBefore, nor in the place of another one, when
+// the clock is set back.
+func TestNotBeforeHoldsForThoseThatFollow(t *testing.T) {
+	b, due := manyDue(t, 5)
+	b.do(b.o.Granted(Grant{Token: 6, NotBefore: due}))
+	b.do(b.o.Tick(due - 1))
+	b.want()
+	b.do(b.o.Tick(due))
+	b.want("run 0", "run 1")
+	b.do(b.o.Tick(due - 1))
+	b.ended("k0", 0, nil)
+	b.want()
+}
+
+// A record that could not be read is handed over again.
+func TestUnreadRecordIsHandedOverAgain(t *testing.T) {
+	b, due := manyDue(t, 1)
+	b.do(b.o.Tick(due))
+	b.want("run 0")
+	b.o.Unread(b.runs[0])
+	b.do(b.o.Tick(due + 1))
+	b.want("run 0")
+	b.ended("k0", 0, nil)
+	b.o.Unread(b.runs[1]) // late: it has ended
+	if n := b.o.Releasing(); n != 0 {
+		t.Errorf("%d keys are released", n)
+	}
+}

@@ -316,19 +316,23 @@ func (o *Owner) room(k *keyState, bytes int64, before int, first bool) string {
 
 // releaseDue begins the releases whose time has come, as many as may run at a time.
 func (o *Owner) releaseDue() {
-	if o.now < o.notBefore {
-		return
-	}
-	if len(o.due) == 0 {
-		o.due = o.state.dueBy(o.now)
+	if len(o.due) == 0 || o.now < o.looked || o.now-o.looked >= LookAgain {
+		o.due, o.looked = o.state.dueBy(o.now), o.now
 	}
 	for o.busy < o.rules.Releases && o.beginNext() {
 	}
 }
 
+// LookAgain is how long, in milliseconds, keys that are due are released in the order in
+// which they were found, before those that are due meanwhile take their place among them.
+const LookAgain = 10_000
+
 // beginNext begins the release of one of the keys that were due when it was looked for
 // them; false: of none.
 func (o *Owner) beginNext() bool {
+	if o.now < o.notBefore {
+		return false
+	}
 	for len(o.due) > 0 {
 		id := o.due[0]
 		o.due = o.due[1:]
@@ -372,6 +376,10 @@ func (o *Owner) release(id KeyID, w *work, k *keyState) {
 	}
 	if w.inflight == 0 {
 		o.record(w, k)
+	}
+	if w.releasing && w.inflight == 0 && w.running == none && w.failed == nil && len(w.retries)+len(w.skips) == 0 && o.Paused(id) {
+		o.end(w, "") // its place is for others; resumed it is due
+		o.freed++
 	}
 	if !w.releasing || w.running != none || w.failed != nil || len(w.skips) > 0 || o.Paused(id) {
 		return
@@ -449,6 +457,13 @@ func (o *Owner) Ended(key []byte, offset int64, failure *Failure) []Action {
 	o.pump(id, w)
 	o.releaseMore()
 	return o.take()
+}
+
+// Unread takes back a Run whose record could not be read: it comes again.
+func (o *Owner) Unread(r Run) {
+	if w := o.work[r.ID]; w != nil && w.running == r.Offset {
+		w.running = none
+	}
 }
 
 func (o *Owner) failedAgain(id KeyID, w *work, offset int64, f Failure) {
