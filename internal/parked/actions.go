@@ -255,8 +255,12 @@ func (p *Partition) fetchPage(o *parking.Owner, l *topicLog, pos int64) (*raw, e
 	if r, over := p.paged(o, pos); r != nil || over {
 		return r, nil
 	}
-	p.fetching.Lock()
-	defer p.fetching.Unlock()
+	select {
+	case p.fetching <- struct{}{}:
+		defer func() { <-p.fetching }()
+	case <-p.m.ctx.Done():
+		return nil, nil
+	}
 	if r, over := p.paged(o, pos); r != nil || over {
 		return r, nil
 	}

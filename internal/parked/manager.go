@@ -168,7 +168,7 @@ func (m *Manager) MinLimit() int { return parking.GuardSize + parking.StoredSize
 
 // Begin is part of group.Parking.
 func (m *Manager) Begin(topic string, partition int32, host group.ParkingHost) group.Parked {
-	p := &Partition{m: m, topic: topic, partition: partition, host: host, waiters: make(map[int64]waiting)}
+	p := &Partition{m: m, topic: topic, partition: partition, host: host, waiters: make(map[int64]waiting), fetching: make(chan struct{}, 1)}
 	p.reason = StateAwaiting
 	m.mu.Lock()
 	m.parts[p] = struct{}{}

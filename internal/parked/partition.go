@@ -46,7 +46,7 @@ type Partition struct {
 	ended   bool
 	pages   pages
 
-	fetching sync.Mutex // while a page is fetched; before mu
+	fetching chan struct{} // has one while a page is fetched
 
 	oldest, oldestAt time.Time // of the keys, and when it was looked for
 
